@@ -1,0 +1,41 @@
+//! Ways in: one folder a protocol. Each turns a connection into a [`stream::Publication`](crate::stream::Publication).
+
+use std::{future::Future, net::SocketAddr, pin::Pin};
+
+use crate::{model::StreamName, stream::Publication};
+
+/// What a publisher shows at the door.
+#[derive(Clone)]
+pub struct Knock {
+    /// The protocol as status and logs name it: `rtmp`.
+    pub protocol: &'static str,
+    /// The other end.
+    pub peer: SocketAddr,
+    /// The channel, where the URL names it; otherwise the key alone tells.
+    pub channel: Option<StreamName>,
+    /// The stream key. Never logged.
+    pub key: String,
+}
+
+/// Why a publisher was turned away; the message is for its screen.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No such channel, or the key opens none.
+    #[error("no channel takes this stream key: check server and stream key in the encoder")]
+    Unknown,
+    /// The channel exists and the key is not its key.
+    #[error("wrong stream key for channel {0}: copy it again from the channel's page")]
+    WrongKey(StreamName),
+    /// Someone else is publishing.
+    #[error("channel {0} is already live from another publisher: stop that one first")]
+    Busy(StreamName),
+    /// The server cannot take it now.
+    #[error("the server cannot take this stream now: {0}")]
+    Unavailable(String),
+}
+
+/// Authorises publishers. `access` implements it and `app` hands it in.
+pub trait Door: Send + Sync + 'static {
+    /// Lets a publisher in or says why not.
+    fn admit(&self, knock: Knock) -> Pin<Box<dyn Future<Output = Result<Publication, Refusal>> + Send + '_>>;
+}

@@ -1,0 +1,147 @@
+use bytes::Bytes;
+
+use super::{MediaTime, RenditionId};
+
+/// One track within one live. Small and copied with every packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TrackId(pub u8);
+
+impl TrackId {
+    /// The publisher's video.
+    pub const VIDEO: Self = Self(0);
+    /// The audio every rendition shares.
+    pub const AUDIO: Self = Self(1);
+
+    /// The `index`-th ladder rung, from the top.
+    pub const fn rung(index: u8) -> Self {
+        Self(2 + index)
+    }
+}
+
+/// A track and how to decode it; announced before its packets and again when it changes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Track {
+    /// Which track.
+    pub id: TrackId,
+    /// The rendition it is delivered as.
+    pub rendition: RenditionId,
+    /// How to decode it.
+    pub format: TrackFormat,
+    /// Bits a second as the encoder states them.
+    pub bitrate: Option<u32>,
+}
+
+/// What a track's packets hold.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TrackFormat {
+    /// Pictures.
+    Video(VideoFormat),
+    /// Sound.
+    Audio(AudioFormat),
+}
+
+/// A video codec Amphi packages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VideoCodec {
+    /// H.264, access units with four-byte lengths (ISO 14496-15 §5.3.2).
+    H264,
+}
+
+/// An audio codec Amphi packages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AudioCodec {
+    /// AAC, raw access units without ADTS.
+    Aac,
+}
+
+/// How to decode a video track.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VideoFormat {
+    /// The codec.
+    pub codec: VideoCodec,
+    /// `AVCDecoderConfigurationRecord` (ISO 14496-15 §5.3.3.1), at least 7 bytes.
+    pub config: Bytes,
+    /// Picture width in pixels, after cropping.
+    pub width: u32,
+    /// Picture height in pixels, after cropping.
+    pub height: u32,
+    /// Frames a second where the publisher or the bit stream states them; 0 < rate ≤ 240.
+    pub frame_rate: Option<f64>,
+}
+
+/// How to decode an audio track.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AudioFormat {
+    /// The codec.
+    pub codec: AudioCodec,
+    /// `AudioSpecificConfig` (ISO 14496-3 §1.6.2.1), at least 2 bytes.
+    pub config: Bytes,
+    /// Samples a second.
+    pub sample_rate: u32,
+    /// Channels.
+    pub channels: u16,
+}
+
+impl VideoFormat {
+    /// The CODECS value (RFC 6381 §3.3): `avc1.64001f`.
+    pub fn codecs(&self) -> String {
+        match (self.codec, self.config.get(1..4)) {
+            (VideoCodec::H264, Some([profile, compatibility, level])) => {
+                format!("avc1.{profile:02x}{compatibility:02x}{level:02x}")
+            }
+            (VideoCodec::H264, _) => "avc1".into(),
+        }
+    }
+}
+
+impl AudioFormat {
+    /// Samples in one access unit (ISO 14496-3 §4.5.1.1).
+    pub const FRAME: u32 = 1024;
+
+    /// The CODECS value (RFC 6381 §3.3): `mp4a.40.2`.
+    pub fn codecs(&self) -> String {
+        let AudioCodec::Aac = self.codec;
+        format!("mp4a.40.{}", self.config.first().map_or(2, |byte| byte >> 3))
+    }
+}
+
+impl TrackFormat {
+    /// The CODECS value of either kind.
+    pub fn codecs(&self) -> String {
+        match self {
+            Self::Video(video) => video.codecs(),
+            Self::Audio(audio) => audio.codecs(),
+        }
+    }
+
+    /// The video format, if it is one.
+    pub fn video(&self) -> Option<&VideoFormat> {
+        match self {
+            Self::Video(video) => Some(video),
+            Self::Audio(_) => None,
+        }
+    }
+
+    /// The audio format, if it is one.
+    pub fn audio(&self) -> Option<&AudioFormat> {
+        match self {
+            Self::Audio(audio) => Some(audio),
+            Self::Video(_) => None,
+        }
+    }
+}
+
+/// One access unit of one track: the only media currency upstream of packaging.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Packet {
+    /// Whose.
+    pub track: TrackId,
+    /// When it is shown.
+    pub pts: MediaTime,
+    /// When it is decoded; `dts` rises strictly within a track, `pts` may lie before or after it.
+    pub dts: MediaTime,
+    /// A decoder can start here. Always true for audio.
+    pub key: bool,
+    /// The access unit, in the form CMAF wants.
+    pub data: Bytes,
+}

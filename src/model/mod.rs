@@ -1,0 +1,13 @@
+//! The vocabulary every room shares: names, times, packets, parts, words and cues. No I/O.
+
+mod caption;
+mod media;
+mod name;
+mod part;
+mod time;
+
+pub use caption::{Cue, Hypothesis, Pcm, Source, Word};
+pub use media::{AudioCodec, AudioFormat, Packet, Track, TrackFormat, TrackId, VideoCodec, VideoFormat};
+pub use name::{InvalidName, LanguageTag, RenditionId, StreamName};
+pub use part::{Init, Part};
+pub use time::{Anchor, MediaTime};

@@ -1,0 +1,19 @@
+//! Speech: 16 kHz samples in, timed words out, in child processes that may crash.
+
+use crate::model::{Hypothesis, Pcm};
+
+/// One stream's recogniser inside an engine. Blocking; runs on its own thread.
+pub trait Recognizer: Send {
+    /// Takes the next samples (gapless within an utterance; a gap in `start` begins a new one)
+    /// and returns what has become known, oldest first. May return nothing.
+    ///
+    /// # Errors
+    /// The stream's recogniser is unusable from then on.
+    fn accept(&mut self, pcm: &Pcm) -> anyhow::Result<Vec<Hypothesis>>;
+
+    /// The audio is over: everything held back, ending with a [`Hypothesis::last`] one if any word is pending.
+    ///
+    /// # Errors
+    /// As [`Recognizer::accept`].
+    fn finish(&mut self) -> anyhow::Result<Vec<Hypothesis>>;
+}

@@ -1,0 +1,192 @@
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use tokio::sync::broadcast;
+
+use crate::model::{Packet, Track, TrackId};
+
+/// What a reader of a live sees, in order.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A track appears or changes its format; precedes the packets it describes.
+    Track(Arc<Track>),
+    /// One access unit.
+    Packet(Packet),
+    /// Time or format of all tracks break here: the publisher came back, or its clock jumped.
+    Discontinuity,
+    /// The reader was too slow and lost so many events; wait for key frames.
+    Lost(u64),
+}
+
+#[derive(Debug, Clone)]
+enum Message {
+    Event(Event),
+    End,
+}
+
+/// The writing end. Cheap to clone; each track has one writer by convention:
+/// the publisher its own, the ladder the rungs.
+#[derive(Debug, Clone)]
+pub struct Producer {
+    bus: Arc<Bus>,
+}
+
+#[derive(Debug)]
+struct Bus {
+    sender: broadcast::Sender<Message>,
+    tracks: Mutex<BTreeMap<TrackId, Arc<Track>>>,
+    dropped: AtomicU64,
+}
+
+/// A reading end. It begins with the tracks known so far, then follows.
+#[derive(Debug)]
+pub struct Consumer {
+    bus: Arc<Bus>,
+    receiver: broadcast::Receiver<Message>,
+    known: VecDeque<Arc<Track>>,
+    ended: bool,
+}
+
+impl Producer {
+    /// A bus on which a reader may fall `capacity` events behind before it loses the oldest.
+    pub fn new(capacity: usize) -> Self {
+        let (sender, _) = broadcast::channel(capacity);
+        Self { bus: Arc::new(Bus { sender, tracks: Mutex::default(), dropped: AtomicU64::new(0) }) }
+    }
+
+    /// Announces a track or its new format.
+    pub fn announce(&self, track: Track) {
+        let track = Arc::new(track);
+        // Sent under the lock, so that a reader that subscribes meanwhile sees the track exactly once.
+        let mut tracks = self.bus.tracks.lock().unwrap_or_else(PoisonError::into_inner);
+        tracks.insert(track.id, track.clone());
+        self.send(Message::Event(Event::Track(track)));
+    }
+
+    /// Hands a packet to every reader; never waits.
+    pub fn write(&self, packet: Packet) {
+        self.send(Message::Event(Event::Packet(packet)));
+    }
+
+    /// Marks a break in time or format.
+    pub fn discontinuity(&self) {
+        self.send(Message::Event(Event::Discontinuity));
+    }
+
+    /// Ends the live for every reader, now and later.
+    pub fn end(&self) {
+        self.send(Message::End);
+    }
+
+    /// A new reader.
+    pub fn consume(&self) -> Consumer {
+        let tracks = self.bus.tracks.lock().unwrap_or_else(PoisonError::into_inner);
+        Consumer {
+            bus: self.bus.clone(),
+            receiver: self.bus.sender.subscribe(),
+            known: tracks.values().cloned().collect(),
+            ended: false,
+        }
+    }
+
+    /// The tracks announced so far, by id.
+    pub fn tracks(&self) -> Vec<Arc<Track>> {
+        self.bus.tracks.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Events lost by slow readers so far.
+    pub fn dropped(&self) -> u64 {
+        self.bus.dropped.load(Ordering::Relaxed)
+    }
+
+    fn send(&self, message: Message) {
+        // Nobody listening is no error: readers come and go.
+        let _ = self.bus.sender.send(message);
+    }
+}
+
+impl Consumer {
+    /// The next event, or `None` when the live has ended. Cancel-safe.
+    pub async fn recv(&mut self) -> Option<Event> {
+        if let Some(track) = self.known.pop_front() {
+            return Some(Event::Track(track));
+        }
+        if self.ended {
+            return None;
+        }
+        match self.receiver.recv().await {
+            Ok(Message::Event(event)) => Some(event),
+            Ok(Message::End) | Err(broadcast::error::RecvError::Closed) => {
+                self.ended = true;
+                None
+            }
+            Err(broadcast::error::RecvError::Lagged(lost)) => {
+                self.bus.dropped.fetch_add(lost, Ordering::Relaxed);
+                Some(Event::Lost(lost))
+            }
+        }
+    }
+
+    /// The writing end of the same bus, for a reader that also makes tracks.
+    pub fn producer(&self) -> Producer {
+        Producer { bus: self.bus.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::model::{AudioCodec, AudioFormat, MediaTime, RenditionId, TrackFormat};
+
+    fn packet(millis: i64) -> Packet {
+        let time = MediaTime::from_millis(millis);
+        Packet { track: TrackId::AUDIO, pts: time, dts: time, key: true, data: Bytes::new() }
+    }
+
+    fn track() -> Track {
+        Track {
+            id: TrackId::AUDIO,
+            rendition: RenditionId::audio(),
+            format: TrackFormat::Audio(AudioFormat {
+                codec: AudioCodec::Aac,
+                config: Bytes::from_static(&[0x11, 0x90]),
+                sample_rate: 48_000,
+                channels: 2,
+            }),
+            bitrate: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_late_reader_learns_the_tracks_first() {
+        let producer = Producer::new(8);
+        producer.announce(track());
+        producer.write(packet(0));
+        let mut consumer = producer.consume();
+        producer.write(packet(20));
+        assert!(matches!(consumer.recv().await, Some(Event::Track(_))));
+        assert!(matches!(consumer.recv().await, Some(Event::Packet(p)) if p.dts == MediaTime::from_millis(20)));
+        producer.end();
+        assert!(consumer.recv().await.is_none());
+        assert!(consumer.recv().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_slow_reader_is_told_what_it_lost_and_the_loss_is_counted() {
+        let producer = Producer::new(4);
+        let mut consumer = producer.consume();
+        for n in 0..10 {
+            producer.write(packet(n));
+        }
+        assert!(matches!(consumer.recv().await, Some(Event::Lost(6))));
+        assert!(matches!(consumer.recv().await, Some(Event::Packet(p)) if p.dts == MediaTime::from_millis(6)));
+        assert_eq!(producer.dropped(), 6);
+    }
+}
