@@ -1,0 +1,3 @@
+//! HTTP: delivery, captions, the API and the pages. Nothing below this room knows HTTP.
+
+pub mod problem;
