@@ -9,3 +9,4 @@ pub mod ingest;
 pub mod speech;
 pub mod translate;
 pub mod serve;
+pub mod app;

@@ -1,0 +1,3 @@
+//! Configuration → parts wired together → run → drain. The only room that sees everything.
+
+pub mod config;
