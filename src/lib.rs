@@ -8,3 +8,4 @@ pub mod stream;
 pub mod ingest;
 pub mod speech;
 pub mod translate;
+pub mod app;

@@ -1,0 +1,3 @@
+//! Configuration, parts wired together, run, drain.
+
+pub mod demo;
