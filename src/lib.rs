@@ -6,7 +6,14 @@
 pub mod model;
 pub mod stream;
 pub mod ingest;
+pub mod media;
+pub mod cmaf;
+pub mod hls;
 pub mod speech;
 pub mod translate;
+pub mod captions;
+pub mod store;
+pub mod archive;
+pub mod access;
 pub mod serve;
 pub mod app;

@@ -1,5 +1,11 @@
 //! Ways in: one folder a protocol. Each turns a connection into a [`stream::Publication`](crate::stream::Publication).
 
+pub mod rtmp;
+pub mod flv;
+pub mod avc;
+pub mod aac;
+mod bits;
+
 use std::{future::Future, net::SocketAddr, pin::Pin};
 
 use crate::{model::StreamName, stream::Publication};

@@ -1,0 +1,263 @@
+//! H.264 configuration and access units (ISO 14496-15 §5.3, ISO 14496-10 §7.3.2.1). Pure.
+
+use bytes::Bytes;
+
+use super::bits::Bits;
+use crate::model::{VideoCodec, VideoFormat};
+
+/// Why a decoder configuration or access unit cannot be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidVideo {
+    /// It ends early, or holds what H.264 does not allow.
+    #[error("broken H.264 configuration")]
+    Config,
+    /// A picture larger than level 6.2 has, or without an area.
+    #[error("unsupported picture size")]
+    Size,
+    /// Lengths do not add up.
+    #[error("broken H.264 access unit")]
+    AccessUnit,
+}
+
+/// The widest and highest picture of any H.264 level, with a margin.
+const MAX_SIDE: u32 = 8_704;
+/// Type of the NAL unit of an IDR picture (ISO 14496-10 table 7-1).
+const IDR: u8 = 5;
+/// Type of a sequence parameter set.
+const SPS: u8 = 7;
+
+/// What a sequence parameter set says about the picture.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sps {
+    /// Pixels, after cropping.
+    pub width: u32,
+    /// Pixels, after cropping.
+    pub height: u32,
+    /// From VUI timing (§E.2.1), if it is stated and plausible: 0 < rate ≤ 240.
+    pub frame_rate: Option<f64>,
+}
+
+/// A decoder configuration, ready for packaging.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The format; its configuration announces lengths of four bytes.
+    pub format: VideoFormat,
+    /// Bytes of each NAL unit's length as the publisher writes them: 1, 2 or 4.
+    pub length_size: usize,
+}
+
+/// Reads an `AVCDecoderConfigurationRecord`.
+///
+/// # Errors
+/// [`InvalidVideo`], also where it holds no sequence parameter set.
+pub fn parse_config(record: Bytes) -> Result<Config, InvalidVideo> {
+    let [1, _, _, _, sizes, count, ref rest @ ..] = record[..] else { return Err(InvalidVideo::Config) };
+    let length_size = usize::from(sizes & 3) + 1;
+    if length_size == 3 || count & 0x1f == 0 {
+        return Err(InvalidVideo::Config);
+    }
+    let (length, rest) = rest.split_first_chunk().ok_or(InvalidVideo::Config)?;
+    let sps = rest.get(..u16::from_be_bytes(*length).into()).ok_or(InvalidVideo::Config)?;
+    let Sps { width, height, frame_rate } = parse_sps(sps)?;
+    let config = if length_size == 4 {
+        record.clone()
+    } else {
+        let mut bytes = record.to_vec();
+        bytes[4] |= 3;
+        bytes.into()
+    };
+    Ok(Config { format: VideoFormat { codec: VideoCodec::H264, config, width, height, frame_rate }, length_size })
+}
+
+/// Reads a sequence parameter set, NAL unit header included (ISO 14496-10 §7.3.2.1.1).
+///
+/// # Errors
+/// [`InvalidVideo::Config`] and [`InvalidVideo::Size`].
+pub fn parse_sps(nal: &[u8]) -> Result<Sps, InvalidVideo> {
+    if nal.first().map(|header| header & 0x9f) != Some(SPS) {
+        return Err(InvalidVideo::Config);
+    }
+    let payload = without_emulation_prevention(&nal[1..]);
+    let picture = picture(&mut Bits::new(&payload)).ok_or(InvalidVideo::Config)?;
+    let cropped = |size: u64, crop: u64| size.checked_sub(crop).and_then(|size| u32::try_from(size).ok()).unwrap_or(0);
+    let sps = Sps {
+        width: cropped(picture.width, picture.crop_x),
+        height: cropped(picture.height, picture.crop_y),
+        frame_rate: picture.frame_rate,
+    };
+    let plausible = |side| (1..=MAX_SIDE).contains(&side);
+    if plausible(sps.width) && plausible(sps.height) { Ok(sps) } else { Err(InvalidVideo::Size) }
+}
+
+/// An access unit ready for packaging, and whether it holds an IDR picture; nothing if it is empty.
+///
+/// Lengths become four bytes and empty NAL units go. Without either the very same bytes return.
+///
+/// # Errors
+/// [`InvalidVideo::AccessUnit`] if the lengths do not add up.
+pub fn normalise(unit: Bytes, length_size: usize) -> Result<Option<(Bytes, bool)>, InvalidVideo> {
+    let (mut idr, mut empty, mut count) = (false, 0_usize, 0_usize);
+    for nal in nals(&unit, length_size) {
+        let nal = nal?;
+        idr |= nal.first().is_some_and(|header| header & 0x1f == IDR);
+        empty += usize::from(nal.is_empty());
+        count += 1;
+    }
+    if count == empty {
+        return Ok(None);
+    }
+    if length_size == 4 && empty == 0 {
+        return Ok(Some((unit, idr)));
+    }
+    let mut bytes = Vec::with_capacity(unit.len() + count * (4 - length_size));
+    for nal in nals(&unit, length_size).flatten().filter(|nal| !nal.is_empty()) {
+        bytes.extend_from_slice(&(nal.len() as u32).to_be_bytes());
+        bytes.extend_from_slice(nal);
+    }
+    Ok(Some((bytes.into(), idr)))
+}
+
+/// The NAL units of an access unit whose lengths have `size` bytes.
+fn nals(mut rest: &[u8], size: usize) -> impl Iterator<Item = Result<&[u8], InvalidVideo>> {
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let split = rest.split_at_checked(size).and_then(|(length, tail)| {
+            let length = length.iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
+            tail.split_at_checked(length)
+        });
+        let Some((nal, tail)) = split else {
+            rest = &[];
+            return Some(Err(InvalidVideo::AccessUnit));
+        };
+        rest = tail;
+        Some(Ok(nal))
+    })
+}
+
+struct Picture {
+    width: u64,
+    height: u64,
+    crop_x: u64,
+    crop_y: u64,
+    frame_rate: Option<f64>,
+}
+
+fn picture(bits: &mut Bits<'_>) -> Option<Picture> {
+    let profile = bits.take(8)?;
+    bits.take(16)?;
+    bits.golomb()?; // seq_parameter_set_id
+    let mut chroma = 1;
+    if [100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135].contains(&profile) {
+        chroma = bits.golomb()?;
+        if chroma == 3 && bits.flag()? {
+            chroma = 0; // separate colour planes: ChromaArrayType 0
+        }
+        bits.golomb()?; // bit_depth_luma_minus8
+        bits.golomb()?; // bit_depth_chroma_minus8
+        bits.flag()?;
+        if bits.flag()? {
+            scaling_matrix(bits, if chroma == 3 { 12 } else { 8 })?;
+        }
+    }
+    bits.golomb()?; // log2_max_frame_num_minus4
+    match bits.golomb()? {
+        0 => drop(bits.golomb()?),
+        1 => {
+            bits.flag()?;
+            bits.signed_golomb()?;
+            bits.signed_golomb()?;
+            let cycle = bits.golomb()?;
+            if cycle > 255 {
+                return None;
+            }
+            for _ in 0..cycle {
+                bits.signed_golomb()?;
+            }
+        }
+        2 => {}
+        _ => return None,
+    }
+    bits.golomb()?; // max_num_ref_frames
+    bits.flag()?;
+    let width = 16 * (u64::from(bits.golomb()?) + 1);
+    let map_units = u64::from(bits.golomb()?) + 1;
+    let fields = u64::from(!bits.flag()?);
+    if fields == 1 {
+        bits.flag()?;
+    }
+    let height = 16 * map_units * (1 + fields);
+    bits.flag()?; // direct_8x8_inference
+    let (mut crop_x, mut crop_y) = (0, 0);
+    if bits.flag()? {
+        let mut sum = || Some(u64::from(bits.golomb()?) + u64::from(bits.golomb()?));
+        let unit_x = if matches!(chroma, 1 | 2) { 2 } else { 1 };
+        let unit_y = if chroma == 1 { 2 } else { 1 } * (1 + fields);
+        (crop_x, crop_y) = (sum()? * unit_x, sum()? * unit_y);
+    }
+    // Timing is a bonus: a set that ends early in it still describes the picture.
+    let frame_rate = if bits.flag()? { timing(bits) } else { None };
+    Some(Picture { width, height, crop_x, crop_y, frame_rate })
+}
+
+fn scaling_matrix(bits: &mut Bits<'_>, lists: usize) -> Option<()> {
+    for list in 0..lists {
+        if !bits.flag()? {
+            continue;
+        }
+        let (mut last, mut next) = (8_i64, 8_i64);
+        for _ in 0..if list < 6 { 16 } else { 64 } {
+            if next != 0 {
+                next = (last + bits.signed_golomb()?).rem_euclid(256);
+            }
+            last = if next == 0 { last } else { next };
+        }
+    }
+    Some(())
+}
+
+/// The frame rate of VUI parameters (ISO 14496-10 §E.1.1): two fields a frame.
+fn timing(bits: &mut Bits<'_>) -> Option<f64> {
+    if bits.flag()? && bits.take(8)? == 255 {
+        bits.take(32)?; // sample aspect ratio
+    }
+    if bits.flag()? {
+        bits.flag()?; // overscan
+    }
+    if bits.flag()? {
+        bits.take(4)?;
+        if bits.flag()? {
+            bits.take(24)?; // colour description
+        }
+    }
+    if bits.flag()? {
+        bits.golomb()?;
+        bits.golomb()?; // chroma location
+    }
+    if !bits.flag()? {
+        return None;
+    }
+    let (units, scale) = (bits.take(32)?, bits.take(32)?);
+    let rate = f64::from(scale) / (2.0 * f64::from(units));
+    (rate > 0.0 && rate <= 240.0).then_some(rate)
+}
+
+/// ISO 14496-10 §7.4.1: 00 00 03 stands for 00 00.
+fn without_emulation_prevention(bytes: &[u8]) -> Vec<u8> {
+    let mut payload = Vec::with_capacity(bytes.len());
+    let mut zeros = 0;
+    for &byte in bytes {
+        if zeros >= 2 && byte == 3 {
+            zeros = 0;
+            continue;
+        }
+        zeros = if byte == 0 { zeros + 1 } else { 0 };
+        payload.push(byte);
+    }
+    payload
+}
+
+#[cfg(test)]
+#[path = "avc_tests.rs"]
+mod tests;

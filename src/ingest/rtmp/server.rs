@@ -1,0 +1,102 @@
+//! Accepts connections and owns their tasks.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{
+    net::{TcpListener, TcpStream, ToSocketAddrs},
+    sync::Semaphore,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument;
+
+use super::session::{self, Settings};
+use crate::ingest::Door;
+
+/// Sessions get this long to say goodbye.
+const DRAIN: Duration = Duration::from_secs(3);
+/// How long to wait where accepting fails: the process is out of descriptors.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A bound RTMP port.
+pub struct Server {
+    listener: TcpListener,
+    door: Arc<dyn Door>,
+    settings: Settings,
+}
+
+impl Server {
+    /// Binds the port; `door` lets publishers in.
+    ///
+    /// # Errors
+    /// Whatever binding reports.
+    pub async fn bind(address: impl ToSocketAddrs, door: Arc<dyn Door>, settings: Settings) -> io::Result<Self> {
+        Ok(Self { listener: TcpListener::bind(address).await?, door, settings })
+    }
+
+    /// Where it listens; tells the port where 0 was asked for.
+    ///
+    /// # Errors
+    /// Whatever the system reports.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until cancelled, then ends every session within three seconds.
+    pub async fn serve(self, cancel: CancellationToken) {
+        let tracker = TaskTracker::new();
+        let strangers = Arc::new(Semaphore::new(self.settings.strangers));
+        while let Some(accepted) = cancel.run_until_cancelled(self.listener.accept()).await {
+            match accepted {
+                Ok((stream, peer)) => self.start(stream, peer, &strangers, &tracker, &cancel),
+                Err(error) => {
+                    tracing::warn!(%error, "accepting failed");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+        tracker.close();
+        if tokio::time::timeout(DRAIN, tracker.wait()).await.is_err() {
+            tracing::warn!(sessions = tracker.len(), "rtmp sessions did not end in time");
+        }
+    }
+
+    fn start(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        strangers: &Arc<Semaphore>,
+        tracker: &TaskTracker,
+        cancel: &CancellationToken,
+    ) {
+        let Ok(place) = strangers.clone().try_acquire_owned() else {
+            metrics::counter!("amphi_rtmp_connections_refused_total").increment(1);
+            tracing::debug!(%peer, "too many connections without a stream key");
+            return;
+        };
+        // Replies are small and awaited.
+        let _ = stream.set_nodelay(true);
+        let span = tracing::info_span!("rtmp", %peer, channel = tracing::field::Empty);
+        let (door, settings, cancel) = (self.door.clone(), self.settings, cancel.child_token());
+        tracker.spawn(
+            async move {
+                match session::run(stream, peer, door, settings, cancel, Some(place)).await {
+                    Ok(()) => tracing::debug!("connection ended"),
+                    Err(error) => tracing::info!(error = describe(&error), "connection ended"),
+                }
+            }
+            .instrument(span),
+        );
+    }
+}
+
+/// An error with its sources, in one line.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
