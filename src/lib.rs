@@ -6,5 +6,6 @@
 pub mod model;
 pub mod stream;
 pub mod ingest;
+pub mod cmaf;
 pub mod speech;
 pub mod translate;
