@@ -1,0 +1,402 @@
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use super::{
+    Timing, Unusable,
+    cuts::Cuts,
+    lane::{BYTES, Counters, Lane, Limits},
+    timing,
+};
+use crate::model::{AudioFormat, Init, MediaTime, Packet, Part, RenditionId, Track, TrackFormat, TrackId};
+
+/// How long parts and segments are to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// At most so much makes a part, unless a single frame lasts longer.
+    pub part: Duration,
+    /// A segment ends at the first key frame at or after this.
+    pub segment: Duration,
+    /// A segment ends here even without a key frame; half a second below what would round to more
+    /// than EXT-X-TARGETDURATION (rfc8216bis §4.4.3.1).
+    pub segment_max: Duration,
+    /// So long audio waits for the video it must be cut with; a video that is later than this has stalled.
+    pub patience: Duration,
+}
+
+/// What packaging yields, in the order in which it must be served and stored.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Output {
+    /// Describes a rendition, before its first part and where its format changes.
+    Init(Init),
+    /// A part of a segment.
+    Part(Part),
+}
+
+/// Packages every track of one live, and cuts all of them at the same media times.
+///
+/// The publisher's video leads: its key frames open segments. Where there is none, or it has
+/// stalled for longer than [`Settings::patience`], audio leads. Ladder rungs follow by media time,
+/// however late they come.
+///
+/// Every segment's last part says `ends_segment`, if its rendition has any part of that segment; a
+/// rendition whose packets stall leaves out the segments that pass meanwhile.
+#[derive(Debug)]
+pub struct Packager {
+    settings: Settings,
+    lanes: BTreeMap<TrackId, Lane>,
+    /// Renditions that left, should they come back.
+    left: BTreeMap<RenditionId, Counters>,
+    cuts: Cuts,
+    start: Start,
+    timing: Option<Timing>,
+    leader: TrackId,
+    /// Audio that the leading video has not reached yet.
+    waiting: VecDeque<Packet>,
+    /// The newest audio.
+    heard: MediaTime,
+    /// The decoding time the leading video has reached since the last break.
+    seen: Option<MediaTime>,
+    /// Audio has gone on without the video that should lead.
+    alone: bool,
+}
+
+/// Packets that wait until the live's timing is known.
+#[derive(Debug, Default)]
+struct Start {
+    packets: Vec<Packet>,
+    video: Vec<MediaTime>,
+    audio: Option<MediaTime>,
+    /// Newest decoding time of any track.
+    newest: MediaTime,
+}
+
+/// Packets that wait, whatever their stamps say.
+const WAITING: usize = 4096;
+/// So much video tells its frame duration.
+const ENOUGH: Duration = Duration::from_millis(500);
+/// So much time tells it if frames are rare, or that there is no video.
+const PLENTY: Duration = Duration::from_secs(1);
+/// A video that began and sends nothing more is waited for no longer.
+const GIVE_UP: Duration = Duration::from_secs(3);
+/// A forced cut waits so long for a frame behind which no earlier one follows.
+const ANCHOR: Duration = Duration::from_millis(250);
+/// Frames a decoder may hold back to put them in order (H.264 §A.3.1 h).
+const REORDER: u32 = 16;
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            part: Duration::from_millis(250),
+            segment: Duration::from_secs(2),
+            segment_max: Duration::from_secs(4),
+            patience: Duration::from_secs(1),
+        }
+    }
+}
+
+impl Packager {
+    /// A packager for one live.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            lanes: BTreeMap::new(),
+            left: BTreeMap::new(),
+            cuts: Cuts::new(),
+            start: Start::default(),
+            timing: None,
+            leader: TrackId::VIDEO,
+            waiting: VecDeque::new(),
+            heard: MediaTime::ZERO,
+            seen: None,
+            alone: false,
+        }
+    }
+
+    /// A track appears or changes its format; announcing the same format again does nothing.
+    ///
+    /// A new format of the publisher's video or audio breaks the live as [`Packager::discontinuity`]
+    /// does. A rung that changes alone goes on with the next segment.
+    ///
+    /// # Errors
+    /// [`Unusable`]: its packets are dropped until a usable format is announced.
+    pub fn track(&mut self, track: &Track, out: &mut Vec<Output>) -> Result<(), Unusable> {
+        let same = |lane: &Lane| lane.rendition == track.rendition && lane.is_audio() == track.format.audio().is_some();
+        match self.lanes.get(&track.id) {
+            Some(lane) if same(lane) && *lane.format() == track.format => return Ok(()),
+            None => return self.add(track, out),
+            Some(_) => {}
+        }
+        if track.id <= TrackId::AUDIO {
+            self.discontinuity(out);
+        }
+        self.start.forget(track.id);
+        let limits = self.limits();
+        let Some(lane) = self.lanes.get_mut(&track.id) else { return Ok(()) };
+        let changed = if same(lane) { lane.change(track, out) } else { Ok(()) };
+        if changed.is_ok() && same(lane) {
+            return Ok(());
+        }
+        lane.flush(&limits, out);
+        self.left.insert(lane.rendition.clone(), lane.counters());
+        self.lanes.remove(&track.id);
+        changed.and_then(|()| self.add(track, out))
+    }
+
+    /// Takes the next packet of a track; those of unannounced tracks and empty ones are dropped.
+    pub fn push(&mut self, packet: Packet, out: &mut Vec<Output>) {
+        let Some(lane) = self.lanes.get(&packet.track) else { return };
+        if packet.data.is_empty() || packet.data.len() > BYTES {
+            return;
+        }
+        if self.timing.is_some() {
+            // A picture nobody can decode must not open a segment.
+            return if packet.key || !lane.awaits_key() {
+                self.route(packet, out)
+            };
+        }
+        self.start.push(packet);
+        if self.start.is_decided() {
+            self.begin(out);
+        }
+    }
+
+    /// Time or format of all tracks break here. The publisher's renditions complete their open
+    /// segment at once; rungs do when they have caught up. The first part behind the break says so
+    /// and begins with a key frame.
+    pub fn discontinuity(&mut self, out: &mut Vec<Output>) {
+        if self.timing.is_none() {
+            // Half a second nobody has seen yet.
+            return self.start.clear();
+        }
+        self.release_all(out);
+        let limits = self.limits();
+        for (_, lane) in self.lanes.range_mut(..=TrackId::AUDIO) {
+            lane.flush(&limits, out);
+        }
+        self.cuts.break_here();
+        self.seen = None;
+    }
+
+    /// The live ends: writes everything out. Each rendition's last part ends its segment.
+    pub fn finish(&mut self, out: &mut Vec<Output>) {
+        if self.timing.is_none() {
+            self.begin(out);
+        }
+        self.release_all(out);
+        let limits = self.limits();
+        for lane in self.lanes.values_mut() {
+            lane.flush(&limits, out);
+        }
+    }
+
+    /// Frame and part durations of the live, once its first frames have told them.
+    pub fn timing(&self) -> Option<Timing> {
+        self.timing
+    }
+
+    /// The rendition that leads: the one whose parts captions follow in lock step. Audio while the
+    /// video stalls; none before [`Packager::timing`] is known.
+    pub fn reference(&self) -> Option<&RenditionId> {
+        self.timing?;
+        let leader = if self.alone { TrackId::AUDIO } else { self.leader };
+        self.lanes.get(&leader).map(|lane| &lane.rendition)
+    }
+
+    fn add(&mut self, track: &Track, out: &mut Vec<Output>) -> Result<(), Unusable> {
+        let counters = self.left.remove(&track.rendition).unwrap_or_default();
+        match Lane::new(track, counters, out) {
+            Ok(lane) => {
+                self.lanes.insert(track.id, lane);
+                Ok(())
+            }
+            Err(unusable) => {
+                self.left.insert(track.rendition.clone(), counters);
+                Err(unusable)
+            }
+        }
+    }
+
+    /// Decides the timing and packages what has waited for it.
+    fn begin(&mut self, out: &mut Vec<Output>) {
+        let start = std::mem::take(&mut self.start);
+        self.leader = if start.video.is_empty() { TrackId::AUDIO } else { TrackId::VIDEO };
+        let Some(lane) = self.lanes.get(&self.leader) else { return };
+        let frame = match lane.format() {
+            TrackFormat::Video(video) => {
+                let mut deltas: Vec<_> = start.video.windows(2).map(|pair| pair[1].since(pair[0])).collect();
+                timing::estimate(&mut deltas, video.frame_rate)
+            }
+            TrackFormat::Audio(audio) => frame_of(audio),
+        };
+        self.timing = Some(Timing::new(frame, self.settings.part));
+        // Sound from before the first picture is left out, however early it arrived.
+        if let Some(first) = start.packets.iter().find(|packet| packet.track == self.leader) {
+            self.cuts.open(first.pts);
+        }
+        for packet in start.packets {
+            self.route(packet, out);
+        }
+    }
+
+    fn route(&mut self, packet: Packet, out: &mut Vec<Output>) {
+        match packet.track {
+            TrackId::AUDIO if self.leader == TrackId::VIDEO => {
+                self.heard = self.heard.max(packet.pts);
+                self.waiting.push_back(packet);
+            }
+            TrackId::VIDEO if self.leader == TrackId::AUDIO => {
+                // Video came late: from its first key frame on it leads.
+                self.leader = TrackId::VIDEO;
+                self.cuts.open_next();
+                self.lead(packet, out);
+            }
+            TrackId::VIDEO | TrackId::AUDIO => self.lead(packet, out),
+            _ => self.deliver(packet, out),
+        }
+        self.release(out);
+    }
+
+    /// Packages a packet of the leading track, which may open a segment.
+    fn lead(&mut self, packet: Packet, out: &mut Vec<Output>) {
+        let Some(lane) = self.lanes.get(&packet.track) else { return };
+        let fresh = self.cuts.is_pending();
+        if fresh && lane.format().video().is_some() && !packet.key {
+            return;
+        }
+        if let Some(time) = self.cut_at(&packet, lane) {
+            self.cuts.open(time);
+        }
+        if packet.track == TrackId::VIDEO {
+            self.seen = Some(packet.dts);
+            self.alone = false;
+        }
+        self.deliver(packet, out);
+    }
+
+    /// The time of the segment that a packet of the leading track opens, if it does.
+    fn cut_at(&self, packet: &Packet, lane: &Lane) -> Option<MediaTime> {
+        let Some(last) = self.cuts.last() else { return Some(packet.pts) };
+        if self.cuts.is_pending() {
+            return Some(packet.pts.max(last.time));
+        }
+        let frame = self.limits().frame;
+        // The frame nearest to a bound counts as at it: stamps are rounded.
+        let length = packet.pts.since(last.time) + frame / 2;
+        if packet.key && packet.track == self.leader && length >= self.settings.segment {
+            return Some(packet.pts);
+        }
+        if length < self.settings.segment_max {
+            return None;
+        }
+        if packet.pts <= lane.latest {
+            // A frame shown before one that is already packaged cannot begin a segment; one that
+            // can is a few frames away.
+            return (length >= self.settings.segment_max + ANCHOR).then_some(packet.pts);
+        }
+        // Frames decoded after this one may be shown before it, back to where the last segment ends.
+        let reordered = packet.pts.since(lane.latest) <= frame * REORDER;
+        Some(if reordered { packet.pts.min(lane.latest + frame).max(last.time + ANCHOR) } else { packet.pts })
+    }
+
+    /// Lets audio go that the leading video has reached, or that has waited long enough.
+    fn release(&mut self, out: &mut Vec<Output>) {
+        while let Some(front) = self.waiting.front() {
+            let reached = self.seen.is_some_and(|seen| seen >= front.pts);
+            let overdue = self.heard.since(front.pts) > self.patience() || self.waiting.len() > WAITING;
+            if !reached && !overdue {
+                break;
+            }
+            let Some(packet) = self.waiting.pop_front() else { break };
+            if reached {
+                self.deliver(packet, out);
+            } else {
+                self.alone = true;
+                self.lead(packet, out);
+            }
+        }
+    }
+
+    /// Lets all audio go: no more video comes that it must be cut with.
+    fn release_all(&mut self, out: &mut Vec<Output>) {
+        while let Some(packet) = self.waiting.pop_front() {
+            if self.cuts.is_pending() { self.lead(packet, out) } else { self.deliver(packet, out) }
+        }
+    }
+
+    fn deliver(&mut self, packet: Packet, out: &mut Vec<Output>) {
+        let limits = self.limits();
+        let Some(lane) = self.lanes.get_mut(&packet.track) else { return };
+        // A rung's key frame was made for the boundary, even if scaling moved its stamp a little.
+        let early = if packet.key && !lane.is_audio() { limits.frame / 2 } else { Duration::ZERO };
+        let Some(cut) = self.cuts.place(lane.msn, packet.pts + early) else { return };
+        // A live and what follows a break begin with picture and sound at the same time.
+        if lane.is_audio() && cut.fresh && packet.pts + frame_of_format(lane.format()) / 2 < cut.time {
+            return;
+        }
+        lane.push(packet, cut, &limits, out);
+    }
+
+    /// Rare frames must not look like a stall.
+    fn patience(&self) -> Duration {
+        self.settings.patience + self.limits().frame
+    }
+
+    fn limits(&self) -> Limits {
+        let timing = self.timing.unwrap_or_else(|| Timing::new(timing::estimate(&mut [], None), self.settings.part));
+        Limits {
+            frame: timing.frame,
+            part: timing.part_target,
+            segment: self.settings.segment_max + Duration::from_millis(499),
+        }
+    }
+}
+
+impl Start {
+    fn push(&mut self, packet: Packet) {
+        self.newest = self.newest.max(packet.dts);
+        match packet.track {
+            TrackId::VIDEO if packet.key || !self.video.is_empty() => self.video.push(packet.dts),
+            TrackId::VIDEO => return,
+            TrackId::AUDIO => {
+                self.audio.get_or_insert(packet.dts);
+            }
+            _ => {}
+        }
+        self.packets.push(packet);
+    }
+
+    fn is_decided(&self) -> bool {
+        let since = |first: &MediaTime| self.newest.since(*first);
+        if self.packets.len() >= WAITING {
+            return true;
+        }
+        let (Some(first), Some(last)) = (self.video.first(), self.video.last()) else {
+            return self.audio.is_some_and(|first| since(&first) >= PLENTY);
+        };
+        let span = last.since(*first);
+        span >= ENOUGH && self.video.len() > 3 || span >= PLENTY || since(first) >= GIVE_UP
+    }
+
+    fn forget(&mut self, track: TrackId) {
+        self.packets.retain(|packet| packet.track != track);
+        match track {
+            TrackId::VIDEO => self.video.clear(),
+            TrackId::AUDIO => self.audio = None,
+            _ => {}
+        }
+    }
+
+    fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+fn frame_of(audio: &AudioFormat) -> Duration {
+    Duration::from_secs(1) * AudioFormat::FRAME / audio.sample_rate.max(1)
+}
+
+fn frame_of_format(format: &TrackFormat) -> Duration {
+    format.audio().map_or(Duration::ZERO, frame_of)
+}
