@@ -6,6 +6,7 @@
 pub mod model;
 pub mod stream;
 pub mod ingest;
+pub mod hls;
 pub mod speech;
 pub mod translate;
 pub mod serve;
