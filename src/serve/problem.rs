@@ -9,6 +9,8 @@ use axum::{
 };
 use serde::Serialize;
 
+use crate::hls::Refused;
+
 /// What handlers return.
 pub type Result<T> = std::result::Result<T, Problem>;
 
@@ -68,6 +70,16 @@ impl Problem {
             "Internal error",
             "the server failed; its log says why",
         )
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::NotFound => Self::not_found(refused.to_string()),
+            Refused::BadRequest(why) => Self::bad_request(why),
+            Refused::Stalled => Self::unavailable(refused.to_string()),
+        }
     }
 }
 

@@ -1,0 +1,440 @@
+use std::{collections::VecDeque, fmt::Write as _, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+
+use super::{
+    Answer, Directives, PARTS_LISTED, Playlist, SKIP_UNTIL, TARGET_DURATION,
+    playlist::{date_time, seconds},
+};
+use crate::model::{Anchor, Init, MediaTime, Part, RenditionId, TrackFormat};
+
+/// A rendition that loses more segments than this in one go starts its playlist anew instead of
+/// listing every one of them as a gap.
+const MAX_GAP: u64 = 16;
+/// Initialisation segments kept beyond those in use: a publisher may change its format without end.
+const MAX_INITS: usize = 32;
+
+/// What a rendition holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// CMAF video.
+    Video,
+    /// CMAF audio.
+    Audio,
+    /// WebVTT.
+    Captions,
+}
+
+/// One rendition's segments and what is known about it. Pure.
+#[derive(Debug)]
+pub(super) struct Rendition {
+    pub id: RenditionId,
+    pub captions: bool,
+    pub inits: VecDeque<Init>,
+    /// Everything that can be fetched, oldest first.
+    segments: VecDeque<Segment>,
+    /// Index of the first segment the playlist lists.
+    listed: usize,
+    /// Discontinuities before the first listed segment.
+    discontinuities: u64,
+    /// Sum of all durations so far: where the playlist ends.
+    edge: Duration,
+    next_number: u64,
+    pub peak: u64,
+    full: Option<(u64, Arc<Playlist>)>,
+    delta: Option<(u64, Arc<Playlist>)>,
+}
+
+#[derive(Debug)]
+struct Segment {
+    msn: u64,
+    /// Where it starts, as the sum of all durations before it.
+    at: Duration,
+    start: MediaTime,
+    duration: Duration,
+    init: u32,
+    discontinuity: bool,
+    complete: bool,
+    gap: bool,
+    first_number: u64,
+    /// Once it is no longer listed: fetchable while the playlist ends before this.
+    keep_until: Option<Duration>,
+    parts: Vec<(u64, Bytes)>,
+    /// The EXT-X-PART lines, emptied when they leave the playlist for good.
+    part_lines: String,
+}
+
+/// What all playlists of a live have in common.
+#[derive(Debug)]
+pub(super) struct Frame {
+    /// `/live/NAME`.
+    pub base: String,
+    /// The query that tells this live's URIs from those of the channel's other lives.
+    pub query: String,
+    pub anchor: Anchor,
+    /// From EXTM3U to EXT-X-PART-INF.
+    pub head: String,
+    pub window: Duration,
+    /// How many parts a request may lie ahead (rfc8216bis §6.2.5.2).
+    pub advance: u64,
+}
+
+impl Segment {
+    fn end(&self) -> Duration {
+        self.at + self.duration
+    }
+
+    fn bytes(&self) -> usize {
+        self.parts.iter().map(|(_, data)| data.len()).sum()
+    }
+}
+
+impl Rendition {
+    pub fn new(id: RenditionId, captions: bool) -> Self {
+        Self {
+            id,
+            captions,
+            inits: VecDeque::new(),
+            segments: VecDeque::new(),
+            listed: 0,
+            discontinuities: 0,
+            edge: Duration::ZERO,
+            next_number: 0,
+            peak: 0,
+            full: None,
+            delta: None,
+        }
+    }
+
+    /// What it holds; `None` before its initialisation segment is known.
+    pub fn kind(&self) -> Option<Kind> {
+        if self.captions {
+            return Some(Kind::Captions);
+        }
+        self.inits.back().map(|init| match *init.format {
+            TrackFormat::Video(_) => Kind::Video,
+            TrackFormat::Audio(_) => Kind::Audio,
+        })
+    }
+
+    pub fn init(&mut self, init: Init) {
+        self.inits.retain(|old| old.version != init.version);
+        self.inits.push_back(init);
+        self.forget_inits();
+    }
+
+    pub fn init_bytes(&self, version: u32) -> Option<Bytes> {
+        self.inits.iter().find(|init| init.version == version).map(|init| init.data.clone())
+    }
+
+    /// The segment and part a client that has seen everything has seen last.
+    pub fn last(&self) -> Option<(u64, usize)> {
+        self.segments.back().map(|segment| (segment.msn, segment.parts.len().saturating_sub(1)))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    /// A segment is complete, so that a player accepts the playlist.
+    pub fn has_segment(&self) -> bool {
+        self.segments.range(self.listed..).any(|segment| segment.complete)
+    }
+
+    /// Start and duration of a complete segment.
+    pub fn span(&self, msn: u64) -> Option<(MediaTime, Duration)> {
+        self.find(msn).filter(|segment| segment.complete && !segment.gap).map(|s| (s.start, s.duration))
+    }
+
+    /// Bits a second so far, in the first segment while no other is known.
+    pub fn measured(&self) -> u64 {
+        let segment = self.segments.iter().find(|segment| !segment.gap);
+        segment.map_or(0, |segment| rate(segment.bytes(), segment.duration))
+    }
+
+    /// The segments between the last one and `msn`, not there: how many, if the playlist can say so.
+    pub fn missing(&self, msn: u64) -> Option<std::ops::Range<u64>> {
+        let next = self.segments.back()?.msn.checked_add(1)?;
+        (next < msn && msn - next <= MAX_GAP).then_some(next..msn)
+    }
+
+    /// Lists a segment that never came (rfc8216bis §4.4.4.7).
+    pub fn gap(&mut self, msn: u64, start: MediaTime, duration: Duration, frame: &Frame) {
+        self.complete();
+        // A gap is no reason to break the target duration.
+        let duration = duration.min(TARGET_DURATION);
+        let init = self.segments.back().map_or(0, |segment| segment.init);
+        self.push(Segment {
+            msn,
+            at: self.edge,
+            start,
+            duration,
+            init,
+            discontinuity: false,
+            complete: true,
+            gap: true,
+            first_number: self.next_number,
+            keep_until: None,
+            parts: Vec::new(),
+            part_lines: String::new(),
+        });
+        self.edge += duration;
+        self.slide(frame);
+    }
+
+    /// Takes a part; `before` is how many discontinuities the live has had up to the part's segment,
+    /// `discontinuity` whether its segment begins with one. False: it goes back, or has no duration.
+    pub fn part(&mut self, part: Part, before: u64, discontinuity: bool, frame: &Frame) -> bool {
+        let last = self.segments.back();
+        let goes_back = last.is_some_and(|last| part.msn < last.msn || (part.msn == last.msn && last.complete));
+        if goes_back
+            || part.number < self.next_number
+            || part.number.max(part.msn) == u64::MAX
+            || part.duration.is_zero()
+        {
+            return false;
+        }
+        if last.is_none_or(|last| last.msn != part.msn) {
+            self.complete();
+            let jump = last_msn(&self.segments).is_some_and(|last| part.msn > last + 1);
+            if jump {
+                while self.listed < self.segments.len() {
+                    self.unlist();
+                }
+            }
+            if self.segments.is_empty() || jump {
+                self.discontinuities = before.saturating_sub(u64::from(discontinuity)).max(self.discontinuities);
+            }
+            self.push(Segment {
+                msn: part.msn,
+                at: self.edge,
+                start: part.start,
+                duration: Duration::ZERO,
+                init: part.init,
+                discontinuity,
+                complete: false,
+                gap: false,
+                first_number: part.number,
+                keep_until: None,
+                parts: Vec::new(),
+                part_lines: String::new(),
+            });
+        }
+        self.next_number = part.number + 1;
+        self.edge += part.duration;
+        let (uri, ends) = (self.uri("part", part.number, frame), part.ends_segment);
+        if let Some(segment) = self.segments.back_mut() {
+            segment.duration += part.duration;
+            let independent = if part.independent { ",INDEPENDENT=YES" } else { "" };
+            let duration = seconds(part.duration);
+            let _ = writeln!(segment.part_lines, "#EXT-X-PART:DURATION={duration},URI=\"{uri}\"{independent}");
+            segment.parts.push((part.number, part.data));
+        }
+        if ends {
+            self.complete();
+        }
+        self.slide(frame);
+        true
+    }
+
+    /// The open segment, if any, is as long as it gets.
+    pub fn complete(&mut self) {
+        if let Some(segment) = self.segments.back_mut().filter(|segment| !segment.complete) {
+            segment.complete = true;
+            self.peak = self.peak.max(rate(segment.bytes(), segment.duration));
+        }
+    }
+
+    /// Whether the playlist may be sent to a request with these directives (rfc8216bis §6.2.5.2).
+    pub fn ready(&self, directives: Directives, frame: &Frame) -> Answer<()> {
+        let Some(msn) = directives.msn else {
+            return match directives.part {
+                Some(_) => Answer::BadRequest("_HLS_part needs _HLS_msn"),
+                // Players take a playlist without a complete segment for an empty one.
+                None if self.has_segment() => Answer::Ready(()),
+                None => Answer::Wait,
+            };
+        };
+        let Some(last) = self.segments.back() else { return Answer::Wait };
+        let (next, parts) = if last.complete { (last.msn + 1, 0) } else { (last.msn, last.parts.len() as u64) };
+        let (msn, part) = match directives.part {
+            // Past the end of a segment lies the first part of the next one.
+            Some(part) if msn < next && self.find(msn).is_some_and(|s| part >= s.parts.len() as u64) => {
+                (msn + 1, Some(0))
+            }
+            part => (msn, part),
+        };
+        if msn < next {
+            return Answer::Ready(());
+        }
+        if msn - next > 1 {
+            return Answer::BadRequest("_HLS_msn lies more than two segments ahead");
+        }
+        let Some(part) = part else { return Answer::Wait };
+        let have = if msn == next { parts } else { 0 };
+        if part < have {
+            Answer::Ready(())
+        } else if part - have >= frame.advance {
+            Answer::BadRequest("_HLS_part lies too far ahead")
+        } else {
+            Answer::Wait
+        }
+    }
+
+    /// The playlist as of `version`, rendered at most once for each.
+    pub fn playlist(
+        &mut self,
+        skip: bool,
+        version: u64,
+        ended: bool,
+        frame: &Frame,
+        reports: impl FnOnce() -> String,
+    ) -> Arc<Playlist> {
+        let skipped = if skip && !ended { self.skippable() } else { 0 };
+        let cached = if skipped > 0 { &self.delta } else { &self.full };
+        if let Some((_, playlist)) = cached.as_ref().filter(|(of, _)| *of == version) {
+            return playlist.clone();
+        }
+        let playlist = Arc::new(Playlist::new(self.render(skipped, ended, frame, &reports())));
+        let cache = if skipped > 0 { &mut self.delta } else { &mut self.full };
+        cache.insert((version, playlist)).1.clone()
+    }
+
+    /// A part, or a wait for the one that is hinted.
+    pub fn part_bytes(&self, number: u64, ended: bool) -> Answer<Bytes> {
+        if number >= self.next_number {
+            return if number == self.next_number && !ended { Answer::Wait } else { Answer::NotFound };
+        }
+        let after = self.segments.partition_point(|segment| segment.first_number <= number);
+        // A gap shares the number of the segment behind it, so the owner is the last one that has parts.
+        let owner = self.segments.range(..after).rev().find(|segment| !segment.gap);
+        let found = owner.and_then(|segment| {
+            let index = segment.parts.binary_search_by_key(&number, |(number, _)| *number).ok()?;
+            segment.parts.get(index)
+        });
+        found.map_or(Answer::NotFound, |(_, data)| Answer::Ready(data.clone()))
+    }
+
+    /// A complete segment, as its parts.
+    pub fn segment(&self, msn: u64) -> Answer<Vec<Bytes>> {
+        match self.find(msn) {
+            Some(segment) if segment.complete && !segment.gap => {
+                Answer::Ready(segment.parts.iter().map(|(_, data)| data.clone()).collect())
+            }
+            _ => Answer::NotFound,
+        }
+    }
+
+    /// Media bytes held.
+    pub fn bytes(&self) -> usize {
+        self.segments.iter().map(Segment::bytes).sum()
+    }
+
+    fn render(&self, skipped: usize, ended: bool, frame: &Frame, reports: &str) -> String {
+        let mut text = String::with_capacity(16 * 1024);
+        text.push_str(&frame.head);
+        let first = self.segments.get(self.listed).map_or(0, |segment| segment.msn);
+        let _ = writeln!(text, "#EXT-X-MEDIA-SEQUENCE:{first}");
+        let _ = writeln!(text, "#EXT-X-DISCONTINUITY-SEQUENCE:{}", self.discontinuities);
+        if skipped > 0 {
+            let _ = writeln!(text, "#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}");
+        }
+        let from = self.listed + skipped;
+        // The map of a skipped segment still applies to those behind it.
+        let mut init = (skipped > 0).then(|| self.segments.get(from - 1).map(|segment| segment.init)).flatten();
+        for segment in self.segments.range(from.min(self.segments.len())..) {
+            if segment.discontinuity {
+                text.push_str("#EXT-X-DISCONTINUITY\n");
+            }
+            if !self.captions && (segment.discontinuity || init != Some(segment.init)) {
+                let Frame { base, query, .. } = frame;
+                let _ = writeln!(text, "#EXT-X-MAP:URI=\"{base}/{}/init-{}.mp4{query}\"", self.id, segment.init);
+            }
+            init = Some(segment.init);
+            date_time(&mut text, frame.anchor, segment.start);
+            if segment.end() + PARTS_LISTED > self.edge {
+                text.push_str(&segment.part_lines);
+            }
+            if segment.complete {
+                if segment.gap {
+                    text.push_str("#EXT-X-GAP\n");
+                }
+                let uri = self.uri("seg", segment.msn, frame);
+                let _ = writeln!(text, "#EXTINF:{},\n{uri}", seconds(segment.duration));
+            }
+        }
+        if ended {
+            text.push_str("#EXT-X-ENDLIST\n");
+        } else {
+            let uri = self.uri("part", self.next_number, frame);
+            let _ = writeln!(text, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{uri}\"");
+        }
+        text.push_str(reports);
+        text
+    }
+
+    /// How many listed segments lie beyond the skip boundary.
+    fn skippable(&self) -> usize {
+        let listed = self.segments.range(self.listed..);
+        listed.take_while(|segment| segment.complete && segment.end() + SKIP_UNTIL <= self.edge).count()
+    }
+
+    fn uri(&self, what: &str, number: u64, frame: &Frame) -> String {
+        let extension = if self.captions { "vtt" } else { "m4s" };
+        format!("{}/{}/{what}-{number}.{extension}{}", frame.base, self.id, frame.query)
+    }
+
+    fn find(&self, msn: u64) -> Option<&Segment> {
+        let index = self.segments.binary_search_by_key(&msn, |segment| segment.msn).ok()?;
+        self.segments.get(index)
+    }
+
+    fn push(&mut self, segment: Segment) {
+        self.segments.push_back(segment);
+    }
+
+    /// Takes segments off the front of the playlist, and drops those nobody may ask for any more.
+    fn slide(&mut self, frame: &Frame) {
+        while let Some(second) = self.segments.get(self.listed + 1) {
+            if self.edge.saturating_sub(second.at) < frame.window {
+                break;
+            }
+            let listed = self.edge.saturating_sub(self.segments.get(self.listed).map_or(self.edge, |s| s.at));
+            let until = self.edge + listed + TARGET_DURATION;
+            if let Some(segment) = self.segments.get_mut(self.listed) {
+                segment.keep_until = Some(until);
+            }
+            self.unlist();
+        }
+        while self.segments.front().is_some_and(|segment| segment.keep_until.is_some_and(|until| until <= self.edge)) {
+            self.segments.pop_front();
+            self.listed -= 1;
+        }
+        self.forget_inits();
+    }
+
+    fn unlist(&mut self) {
+        if let Some(segment) = self.segments.get_mut(self.listed) {
+            self.discontinuities += u64::from(segment.discontinuity);
+            segment.part_lines = String::new();
+            segment.keep_until.get_or_insert(self.edge + TARGET_DURATION * 3);
+            self.listed += 1;
+        }
+    }
+
+    fn forget_inits(&mut self) {
+        let oldest = self.segments.front().map_or(0, |segment| segment.init);
+        let stale = |inits: &VecDeque<Init>| inits.len() > 1 && inits.front().is_some_and(|init| init.version < oldest);
+        while self.inits.len() > MAX_INITS || stale(&self.inits) {
+            self.inits.pop_front();
+        }
+    }
+}
+
+fn last_msn(segments: &VecDeque<Segment>) -> Option<u64> {
+    segments.back().map(|segment| segment.msn)
+}
+
+fn rate(bytes: usize, duration: Duration) -> u64 {
+    if duration.is_zero() { 0 } else { (bytes as f64 * 8.0 / duration.as_secs_f64()) as u64 }
+}
