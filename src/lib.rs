@@ -6,5 +6,6 @@
 pub mod model;
 pub mod stream;
 pub mod ingest;
+pub mod media;
 pub mod speech;
 pub mod translate;
