@@ -1,0 +1,269 @@
+//! The ladder: smaller pictures of a live, made from its source and put back on its bus.
+//!
+//! One decode feeds every rung. A rung has the frames of the source, with the source's presentation
+//! times, and key frames where the source has them and nowhere else, so that all renditions are cut at
+//! the same instants. What the machine cannot encode in time is dropped ahead of the decoder, up to the
+//! next key frame, once a second of it waits: rungs lose pictures, never time.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use bytes::Bytes;
+use gst::prelude::*;
+use gstreamer as gst;
+use gstreamer_app::{AppSink, AppSinkCallbacks};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::{
+    Error, Pipeline, Stats, Templates,
+    feed::{self, Job, Outlet},
+};
+use crate::{
+    model::{MediaTime, Packet, RenditionId, Track, TrackFormat, TrackId, VideoCodec, VideoFormat},
+    stream::{Consumer, Producer},
+};
+
+/// Pictures larger than this are passed through but not decoded: 4096 × 2304.
+const MAX_PIXELS: u64 = 4096 * 2304;
+
+/// Which rungs a live gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LadderSettings {
+    rungs: Vec<(u32, u32)>,
+}
+
+/// One rung as it is made from one source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rung {
+    /// Its track. The same height is always the same track, whatever the source's size.
+    pub track: TrackId,
+    /// Its rendition: `480p`.
+    pub rendition: RenditionId,
+    /// Width in pixels, even.
+    pub width: u32,
+    /// Height in pixels, even.
+    pub height: u32,
+    /// The encoder's ceiling in bits a second; 2 s of it may hold 1.3 times as much.
+    pub bitrate: u32,
+}
+
+impl Default for LadderSettings {
+    /// 480p and 240p: what two processor cores carry beside speech recognition.
+    fn default() -> Self {
+        Self::new([480, 240])
+    }
+}
+
+impl LadderSettings {
+    /// Rungs of these heights; odd ones, those outside 120 to 2160 and repeats are left out, and no
+    /// more than eight are made. Usual: 1080, 720, 480, 360, 240.
+    pub fn new(heights: impl IntoIterator<Item = u32>) -> Self {
+        let mut heights: Vec<u32> =
+            heights.into_iter().filter(|height| (120..=2160).contains(height) && height % 2 == 0).collect();
+        heights.sort_unstable_by(|a, b| b.cmp(a));
+        heights.dedup();
+        heights.truncate(8);
+        Self { rungs: heights.into_iter().map(|height| (height, usual_bitrate(height))).collect() }
+    }
+
+    /// Sets the ceiling of one rung, in bits a second.
+    #[must_use]
+    pub fn with_bitrate(mut self, height: u32, bitrate: u32) -> Self {
+        for rung in &mut self.rungs {
+            if rung.0 == height {
+                rung.1 = bitrate.clamp(50_000, 50_000_000);
+            }
+        }
+        self
+    }
+
+    /// The rungs a source gets, largest first: those smaller than it, in its aspect ratio.
+    pub fn rungs(&self, source: &VideoFormat) -> Vec<Rung> {
+        let rung = |(index, (height, bitrate)): (usize, &(u32, u32))| Rung {
+            track: TrackId::rung(index as u8),
+            rendition: RenditionId::rung(*height),
+            width: even(u64::from(source.width) * u64::from(*height), u64::from(source.height)),
+            height: *height,
+            bitrate: *bitrate,
+        };
+        let smaller = |(_, (height, _)): &(usize, &(u32, u32))| *height < source.height;
+        self.rungs.iter().enumerate().filter(smaller).map(rung).filter(|rung| rung.width >= 16).collect()
+    }
+}
+
+/// Makes rungs of the live `consumer` reads and writes them to the same bus, until the live ends or
+/// `cancel` fires; then the pipeline and its threads are gone. Dropping the future stops it as well, a
+/// moment later. A pipeline that fails is logged and built again, after 0.5 s at first and 30 s at
+/// most; the source is never touched.
+///
+/// # Errors
+/// [`Error::Init`] and [`Error::Thread`], before anything is read.
+pub async fn run(
+    consumer: Consumer,
+    settings: LadderSettings,
+    templates: Arc<Templates>,
+    cancel: CancellationToken,
+) -> Result<Stats, Error> {
+    let producer = consumer.producer();
+    let job = Job { name: "ladder", track: TrackId::VIDEO, keeps_tail: false, backlog: 1.0 };
+    let build = move |track: &Track, first: &Packet, outlet: Outlet| {
+        build(&producer, &settings, &templates, track, first, &outlet)
+    };
+    feed::run(consumer, job, build, cancel).await
+}
+
+fn build(
+    producer: &Producer,
+    settings: &LadderSettings,
+    templates: &Templates,
+    track: &Track,
+    first: &Packet,
+    outlet: &Outlet,
+) -> Result<Option<Pipeline>, Error> {
+    let Some(source) = track.format.video() else { return Ok(None) };
+    if u64::from(source.width) * u64::from(source.height) > MAX_PIXELS {
+        warn!(width = source.width, height = source.height, "source is too large for a ladder");
+        return Ok(None);
+    }
+    let rungs = settings.rungs(source);
+    if rungs.is_empty() {
+        return Ok(None);
+    }
+    let sizes: Vec<_> = rungs.iter().map(|rung| (rung.width, rung.height, rung.bitrate)).collect();
+    let pipeline = Pipeline::launch(&templates.ladder(&sizes))?;
+    pipeline.source("src")?.set_caps(Some(&caps(source)));
+    keep_order(&pipeline.element::<gst::Element>("raw")?, first.pts)?;
+    for (index, rung) in rungs.into_iter().enumerate() {
+        let mut writer =
+            Writer { producer: producer.clone(), rung, frame_rate: source.frame_rate, config: None, last: None };
+        let outlet = outlet.clone();
+        let callbacks = AppSinkCallbacks::builder().new_sample(move |sink: &AppSink| {
+            let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+            outlet.pass(|| writer.write(&sample));
+            Ok(gst::FlowSuccess::Ok)
+        });
+        pipeline.sink(&format!("rung{index}"))?.set_callbacks(callbacks.build());
+    }
+    Ok(Some(pipeline))
+}
+
+/// Puts one rung's access units on the bus. Runs on the encoder's thread, and only copies.
+struct Writer {
+    producer: Producer,
+    rung: Rung,
+    frame_rate: Option<f64>,
+    config: Option<Bytes>,
+    last: Option<MediaTime>,
+}
+
+impl Writer {
+    fn write(&mut self, sample: &gst::Sample) {
+        let Some(pts) = feed::media_time(sample) else { return };
+        let Some(buffer) = sample.buffer() else { return };
+        let Ok(data) = buffer.map_readable() else { return };
+        // Encoders that begin with a buffer of headers alone stamp it like the frame that follows.
+        if self.last.is_some_and(|last| pts <= last) {
+            return;
+        }
+        self.announce(sample);
+        if self.config.is_none() {
+            return;
+        }
+        self.last = Some(pts);
+        self.producer.write(Packet {
+            track: self.rung.track,
+            pts,
+            // No frame is reordered in a rung, so each is decoded when it is shown.
+            dts: pts,
+            key: !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT),
+            data: Bytes::copy_from_slice(&data),
+        });
+    }
+
+    fn announce(&mut self, sample: &gst::Sample) {
+        let structure = sample.caps().and_then(|caps| caps.structure(0));
+        let Some(config) = structure.and_then(|structure| structure.get::<gst::Buffer>("codec_data").ok()) else {
+            return;
+        };
+        let Ok(config) = config.map_readable() else { return };
+        if config.len() < 7 || self.config.as_deref() == Some(&config[..]) {
+            return;
+        }
+        let config = Bytes::copy_from_slice(&config);
+        self.config = Some(config.clone());
+        let track = Track {
+            id: self.rung.track,
+            rendition: self.rung.rendition.clone(),
+            format: TrackFormat::Video(VideoFormat {
+                codec: VideoCodec::H264,
+                config,
+                width: self.rung.width,
+                height: self.rung.height,
+                frame_rate: self.frame_rate,
+            }),
+            bitrate: Some(self.rung.bitrate),
+        };
+        // A pipeline that was built again usually makes the same format, which readers know.
+        if self.producer.tracks().iter().all(|known| **known != track) {
+            self.producer.announce(track);
+        }
+    }
+}
+
+/// Drops pictures that lie before the first key frame (leading pictures of an open GOP that cannot be decoded)
+/// or before one that was already encoded: encoders need stamps that rise, and the first picture must be
+/// the key frame.
+fn keep_order(raw: &gst::Element, first: MediaTime) -> Result<(), Error> {
+    let pad = raw.static_pad("sink").ok_or_else(|| Error::Pipeline("raw has no sink pad".into()))?;
+    let floor = AtomicU64::new(u64::try_from(first.as_nanos()).unwrap_or(0));
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| match info.buffer().and_then(|buffer| buffer.pts()) {
+        Some(pts) if pts.nseconds() >= floor.load(Ordering::Relaxed) => {
+            floor.store(pts.nseconds() + 1, Ordering::Relaxed);
+            gst::PadProbeReturn::Ok
+        }
+        _ => gst::PadProbeReturn::Drop,
+    });
+    Ok(())
+}
+
+pub(super) fn caps(source: &VideoFormat) -> gst::Caps {
+    let mut caps = gst::Caps::builder("video/x-h264")
+        .field("stream-format", "avc")
+        .field("alignment", "au")
+        .field("codec_data", gst::Buffer::from_slice(source.config.clone()));
+    if let Some(rate) = source.frame_rate {
+        caps = caps.field("framerate", fraction(rate));
+    }
+    caps.build()
+}
+
+/// 29.97 and its kin as broadcasters mean them (30000/1001), others to three digits.
+fn fraction(rate: f64) -> gst::Fraction {
+    let whole = (rate * 1.001).round();
+    if (rate * 1.001 - whole).abs() < 0.002 && (rate - rate.round()).abs() > 0.002 {
+        gst::Fraction::new(whole as i32 * 1000, 1001)
+    } else {
+        gst::Fraction::new(((rate * 1000.0).round() as i32).max(1), 1000)
+    }
+}
+
+/// `numerator / denominator` to the nearest even number.
+pub(super) fn even(numerator: u64, denominator: u64) -> u32 {
+    let denominator = denominator.max(1);
+    u32::try_from((numerator + denominator) / (2 * denominator) * 2).unwrap_or(0)
+}
+
+/// What the eye of a lecture's viewer is used to.
+fn usual_bitrate(height: u32) -> u32 {
+    match height {
+        0..=240 => 400_000,
+        241..=360 => 800_000,
+        361..=480 => 1_200_000,
+        481..=720 => 2_500_000,
+        721..=1080 => 4_500_000,
+        _ => 12_000_000,
+    }
+}

@@ -1,0 +1,303 @@
+use std::{
+    collections::BTreeMap,
+    fmt, fs, io,
+    path::{Path, PathBuf},
+};
+
+use gstreamer as gst;
+
+use super::{Encoder, Error, Pipeline};
+
+/// The embedded templates by file name.
+const EMBEDDED: [(&str, &str); 11] = [
+    ("ladder.gst", include_str!("../../pipelines/ladder.gst")),
+    ("rung.gst", include_str!("../../pipelines/rung.gst")),
+    ("encode-nvh264.gst", include_str!("../../pipelines/encode-nvh264.gst")),
+    ("encode-vah264.gst", include_str!("../../pipelines/encode-vah264.gst")),
+    ("encode-vaapih264.gst", include_str!("../../pipelines/encode-vaapih264.gst")),
+    ("encode-qsvh264.gst", include_str!("../../pipelines/encode-qsvh264.gst")),
+    ("encode-v4l2h264.gst", include_str!("../../pipelines/encode-v4l2h264.gst")),
+    ("encode-x264.gst", include_str!("../../pipelines/encode-x264.gst")),
+    ("tap.gst", include_str!("../../pipelines/tap.gst")),
+    ("file.gst", include_str!("../../pipelines/file.gst")),
+    ("poster.gst", include_str!("../../pipelines/poster.gst")),
+];
+/// A template longer than this is no pipeline.
+const MAX_BYTES: u64 = 64 * 1024;
+/// AAC decoders that may fill `{decoder}`, best first.
+const AAC_DECODERS: [&str; 3] = ["avdec_aac", "fdkaacdec", "faad"];
+
+/// An element that a template names and this machine lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// The element: `x264enc`.
+    pub element: String,
+    /// The Debian package that brings it, where known: `gstreamer1.0-plugins-ugly`.
+    pub package: Option<&'static str>,
+    /// The template that names it: `encode-x264.gst`.
+    pub template: &'static str,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (for {}", self.element, self.template)?;
+        match self.package {
+            Some(package) => write!(f, ", apt install {package})"),
+            None => write!(f, ")"),
+        }
+    }
+}
+
+/// The pipelines this server runs, checked: each parses and all its elements are there. Cheap to share
+/// in an `Arc`.
+#[derive(Debug, Clone)]
+pub struct Templates {
+    texts: BTreeMap<&'static str, String>,
+    encoder: Encoder,
+    decoder: &'static str,
+}
+
+/// What this machine lacks to run every pipeline, templates in `overrides` taking the place of ours.
+/// Encoders count only if none of them is there. A template that cannot be read or parsed is not
+/// looked at here: [`Templates::load`] names it.
+pub fn check(overrides: Option<&Path>) -> Vec<Missing> {
+    match Templates::load(overrides) {
+        Err(Error::Missing(missing)) => missing,
+        _ => Vec::new(),
+    }
+}
+
+impl Templates {
+    /// Reads and checks every template. A file of the same name in `overrides` wins; other files
+    /// there are ignored. Blocking: opens encoders.
+    ///
+    /// # Errors
+    /// [`Error::Init`], [`Error::Read`], [`Error::Template`] for the first template that does not
+    /// parse, [`Error::Missing`] with all elements that are not installed.
+    pub fn load(overrides: Option<&Path>) -> Result<Self, Error> {
+        let encoder = Encoder::available().first().copied();
+        let decoder = AAC_DECODERS.into_iter().find(|name| gst_has(name));
+        Self::load_for(overrides, encoder.unwrap_or(Encoder::X264), decoder.unwrap_or(AAC_DECODERS[0]))
+    }
+
+    /// The encoder that rungs use.
+    pub fn encoder(&self) -> Encoder {
+        self.encoder
+    }
+
+    /// The same templates with another encoder: for a machine whose hardware has no sessions left.
+    ///
+    /// # Errors
+    /// As [`Templates::load`].
+    pub fn with_encoder(mut self, encoder: Encoder) -> Result<Self, Error> {
+        self.encoder = encoder;
+        self.verify()?;
+        Ok(self)
+    }
+
+    /// The text of the pipeline that makes `rungs` of `(width, height, bits a second)`.
+    pub(super) fn ladder(&self, rungs: &[(u32, u32, u32)]) -> String {
+        let mut text = self.text("ladder.gst", &[]);
+        for (index, (width, height, bitrate)) in rungs.iter().enumerate() {
+            let encoder = self.text(self.encoder.template(), &[("bitrate", &(bitrate / 1000).max(1).to_string())]);
+            let rung = self.text(
+                "rung.gst",
+                &[
+                    ("index", &index.to_string()),
+                    ("width", &width.to_string()),
+                    ("height", &height.to_string()),
+                    ("format", self.encoder.raw_format()),
+                    ("encoder", &encoder),
+                ],
+            );
+            text.push(' ');
+            text.push_str(&rung);
+        }
+        text
+    }
+
+    pub(super) fn tap(&self) -> String {
+        self.text("tap.gst", &[("decoder", self.decoder)])
+    }
+
+    pub(super) fn file(&self) -> String {
+        self.text("file.gst", &[])
+    }
+
+    pub(super) fn poster(&self, width: u32, height: u32) -> String {
+        self.text("poster.gst", &[("width", &width.to_string()), ("height", &height.to_string())])
+    }
+
+    fn load_for(overrides: Option<&Path>, encoder: Encoder, decoder: &'static str) -> Result<Self, Error> {
+        super::init()?;
+        let mut texts = BTreeMap::new();
+        for (name, embedded) in EMBEDDED {
+            let text = match overrides {
+                Some(folder) => read(&folder.join(name))?.unwrap_or_else(|| embedded.to_owned()),
+                None => embedded.to_owned(),
+            };
+            texts.insert(name, without_comments(&text));
+        }
+        let templates = Self { texts, encoder, decoder };
+        templates.verify()?;
+        Ok(templates)
+    }
+
+    fn verify(&self) -> Result<(), Error> {
+        let mut missing = Vec::new();
+        // The encoder is checked inside a rung: caps that do not fit each other show only there.
+        for (template, text) in [
+            (self.encoder.template(), self.ladder(&[(854, 480, 1_200_000), (426, 240, 400_000)])),
+            ("tap.gst", self.tap()),
+            ("file.gst", self.file()),
+            ("poster.gst", self.poster(640, 360)),
+        ] {
+            verify(template, &text, &mut missing)?;
+        }
+        if missing.is_empty() { Ok(()) } else { Err(Error::Missing(missing)) }
+    }
+
+    fn text(&self, name: &str, values: &[(&str, &str)]) -> String {
+        let text = self.texts.get(name).map_or("", String::as_str);
+        values.iter().fold(text.to_owned(), |text, (key, value)| text.replace(&format!("{{{key}}}"), value))
+    }
+}
+
+fn read(path: &PathBuf) -> Result<Option<String>, Error> {
+    let error = |source| Error::Read { path: path.clone(), source };
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.len() > MAX_BYTES => {
+            Err(error(io::Error::new(io::ErrorKind::FileTooLarge, "longer than 64 KiB")))
+        }
+        Ok(_) => fs::read_to_string(path).map(Some).map_err(error),
+        Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(error(source)),
+    }
+}
+
+fn without_comments(text: &str) -> String {
+    text.lines().map(str::trim).filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join(" ")
+}
+
+fn verify(template: &'static str, text: &str, missing: &mut Vec<Missing>) -> Result<(), Error> {
+    if let Some(name) = placeholder(text) {
+        let reason = format!("unknown placeholder {{{name}}}");
+        return Err(Error::Template { template: template.into(), reason });
+    }
+    let mut context = gst::ParseContext::new();
+    let parsed = gst::parse::launch_full(text, Some(&mut context), gst::ParseFlags::FATAL_ERRORS);
+    let absent = context.missing_elements();
+    if !absent.is_empty() {
+        for element in absent {
+            if missing.iter().all(|known| known.element != element) {
+                let package = package(&element);
+                let template = naming(&element).unwrap_or(template);
+                missing.push(Missing { element, package, template });
+            }
+        }
+        return Ok(());
+    }
+    let element =
+        parsed.map_err(|error| Error::Template { template: template.into(), reason: error.message().to_owned() })?;
+    Pipeline::adopt(element)
+        .map(drop)
+        .map_err(|error| Error::Template { template: template.into(), reason: error.to_string() })
+}
+
+/// A placeholder left in a text: lower-case letters in braces. (Lists in caps, `{ I420, NV12 }`, are not.)
+fn placeholder(text: &str) -> Option<&str> {
+    text.split('{').skip(1).find_map(|rest| {
+        let name = &rest[..rest.find('}')?];
+        (!name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')).then_some(name)
+    })
+}
+
+/// The embedded template that names an element.
+fn naming(element: &str) -> Option<&'static str> {
+    EMBEDDED.into_iter().find(|(_, text)| without_comments(text).contains(element)).map(|(name, _)| name)
+}
+
+fn gst_has(element: &str) -> bool {
+    super::init().is_ok() && gst::ElementFactory::find(element).is_some()
+}
+
+/// The Debian 12 package of an element that templates use or are likely to.
+fn package(element: &str) -> Option<&'static str> {
+    Some(match element {
+        name if name.starts_with("avdec_") || name.starts_with("avenc_") => "gstreamer1.0-libav",
+        name if name.starts_with("vaapi") => "gstreamer1.0-vaapi",
+        name if name.starts_with("v4l2") => "gstreamer1.0-plugins-good",
+        "x264enc" => "gstreamer1.0-plugins-ugly",
+        "jpegenc" | "pngenc" | "flvdemux" | "qtdemux" | "matroskademux" | "deinterlace" => "gstreamer1.0-plugins-good",
+        "h264parse" | "faad" | "fdkaacdec" | "openh264enc" | "openh264dec" => "gstreamer1.0-plugins-bad",
+        name if ["nv", "va", "qsv"].iter().any(|prefix| name.starts_with(prefix)) => "gstreamer1.0-plugins-bad",
+        "appsrc" | "appsink" | "audioconvert" | "audioresample" | "audiorate" | "uridecodebin" | "decodebin"
+        | "videoconvert" | "videoscale" | "videoconvertscale" | "videorate" => "gstreamer1.0-plugins-base",
+        "queue" | "tee" | "identity" | "fakesink" | "filesrc" => "libgstreamer1.0-0",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(name: &str, text: &str) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(name), text).unwrap();
+        folder
+    }
+
+    #[test]
+    fn the_embedded_templates_run_on_this_machine() {
+        assert_eq!(check(None), []);
+        let templates = Templates::load(None).unwrap();
+        assert!(Encoder::available().contains(&templates.encoder()));
+    }
+
+    #[test]
+    fn a_missing_element_is_named_with_its_package() {
+        let folder = folder("tap.gst", "# ours\nappsrc name=src ! vaapiaacdec ! appsink name=sink");
+        let missing = check(Some(folder.path()));
+        assert_eq!(missing.len(), 1);
+        assert_eq!(missing[0].element, "vaapiaacdec");
+        assert_eq!(missing[0].package, Some("gstreamer1.0-vaapi"));
+    }
+
+    #[test]
+    fn an_encoder_that_is_not_there_is_missing() {
+        let absent = Encoder::ALL.into_iter().find(|encoder| !Encoder::available().contains(encoder)).unwrap();
+        let error = Templates::load_for(None, absent, "avdec_aac").unwrap_err();
+        let Error::Missing(missing) = error else { panic!("{error}") };
+        assert_eq!(missing[0].element, absent.element());
+        assert_eq!(missing[0].template, absent.template());
+        assert!(missing[0].package.is_some());
+    }
+
+    #[test]
+    fn a_template_of_the_operator_wins() {
+        let folder = folder("rung.gst", "raw. ! fakesink name=rung{index}");
+        let templates = Templates::load(Some(folder.path())).unwrap();
+        assert!(templates.ladder(&[(854, 480, 1)]).contains("fakesink name=rung0"));
+    }
+
+    #[test]
+    fn templates_that_are_none_are_refused_by_name() {
+        for (text, part) in [
+            ("appsrc name=src !! appsink", "tap.gst"),
+            ("appsrc name=src ! audioresample speed={speed} ! appsink name=sink", "{speed}"),
+            ("appsrc name=src ! audioresample nonsense=1 ! appsink name=sink", "nonsense"),
+            ("", "tap.gst"),
+        ] {
+            let folder = folder("tap.gst", text);
+            let error = Templates::load(Some(folder.path())).unwrap_err().to_string();
+            assert!(error.contains(part), "{text:?} gives {error:?}");
+        }
+    }
+
+    #[test]
+    fn lists_in_caps_are_no_placeholders() {
+        assert_eq!(placeholder("video/x-raw,format={I420,NV12},width=[1,2]"), None);
+        assert_eq!(placeholder("x264enc bitrate={bitrate}"), Some("bitrate"));
+    }
+}

@@ -1,0 +1,295 @@
+use std::{sync::Arc, time::Duration};
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::support::{Flv, PATIENCE, Viewer, annex_b, pictures, run, templates, templates_with, times};
+use crate::{
+    media::{
+        Error, Stats, Templates,
+        ladder::{self, LadderSettings},
+    },
+    model::{TrackId, VideoCodec, VideoFormat},
+    stream::Producer,
+};
+
+/// How many pictures decoder and queues may hold while more come in.
+const HELD: usize = 8;
+
+struct Ladder {
+    producer: Producer,
+    viewer: Viewer,
+    cancel: CancellationToken,
+    task: JoinHandle<Result<Stats, Error>>,
+    sent: usize,
+}
+
+impl Ladder {
+    fn start(heights: &[u32], templates: Arc<Templates>) -> Self {
+        let producer = Producer::new(4096);
+        let viewer = Viewer::new(&producer);
+        let cancel = CancellationToken::new();
+        let settings = LadderSettings::new(heights.iter().copied());
+        let task = tokio::spawn(ladder::run(producer.consume(), settings, templates, cancel.clone()));
+        Self { producer, viewer, cancel, task, sent: 0 }
+    }
+
+    /// Publishes pictures no faster than rung 0 keeps up with.
+    async fn publish(&mut self, flv: &Flv) {
+        for packet in &flv.packets {
+            self.producer.write(packet.clone());
+            self.sent += 1;
+            let due = self.sent.saturating_sub(HELD);
+            self.viewer.until("rung keeps up", |viewer| viewer.seen(0) >= due).await;
+        }
+    }
+
+    async fn stop(self) -> (Viewer, Stats) {
+        self.cancel.cancel();
+        let stats = tokio::time::timeout(PATIENCE, self.task).await.unwrap().unwrap().unwrap();
+        (self.viewer, stats)
+    }
+}
+
+/// Every rung has the source's pictures at the source's times, key frames at the source's key frames only.
+async fn check_alignment(flv: Flv, width: u32, height: u32, rate: Option<f64>) -> Viewer {
+    let mut ladder = Ladder::start(&[240, 120], templates());
+    ladder.producer.announce(flv.video(width, height, rate));
+    ladder.publish(&flv).await;
+    let enough = flv.packets.len() - HELD;
+    ladder.viewer.until("the smaller rung too", |viewer| viewer.seen(1) >= enough).await;
+    let (viewer, _) = ladder.stop().await;
+    let (all, keys) = flv.times();
+    for index in 0..2 {
+        let (rung, rung_keys) = times(viewer.rung(index));
+        assert_eq!(rung, all[..rung.len()], "pictures of rung {index}");
+        let expected: Vec<_> = keys.iter().copied().filter(|key| key <= rung.last().unwrap()).collect();
+        assert_eq!(rung_keys, expected, "key frames of rung {index}");
+        assert!(viewer.rung(index).zip(&rung).all(|(packet, pts)| packet.pts == *pts && packet.dts == *pts));
+    }
+    viewer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rungs_are_aligned_with_a_source_at_30_frames_a_second() {
+    let viewer = check_alignment(pictures("640x360", "30", 15, "-bf 0"), 640, 360, Some(30.0)).await;
+    for (index, (width, height)) in [(426, 240), (214, 120)].into_iter().enumerate() {
+        let index = index as u8;
+        let format = viewer.format(index).clone();
+        assert_eq!((format.width, format.height, format.frame_rate), (width, height, Some(30.0)));
+        let stream = annex_b(&format.config, viewer.rung(index));
+        let arguments =
+            "-v error -f h264 -i pipe:0 -show_entries stream=width,height,has_b_frames,codec_name,pix_fmt -of csv=p=0";
+        let seen = String::from_utf8(run("ffprobe", arguments, &stream)).unwrap();
+        assert_eq!(seen.trim(), format!("h264,{width},{height},0,yuv420p"));
+        let hashes = run("ffmpeg", "-v error -xerror -f h264 -i pipe:0 -f framemd5 pipe:1", &stream);
+        let frames = String::from_utf8(hashes).unwrap().lines().filter(|line| !line.starts_with('#')).count();
+        assert_eq!(frames, viewer.seen(index));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rungs_are_aligned_with_a_source_that_reorders() {
+    let flv = pictures("640x360", "30", 15, "-bf 3 -x264-params b-pyramid=normal:b-adapt=0");
+    assert!(flv.packets.iter().any(|packet| packet.pts > packet.dts));
+    check_alignment(flv, 640, 360, Some(30.0)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rungs_are_aligned_with_a_source_of_open_groups() {
+    check_alignment(pictures("640x360", "30", 15, "-bf 2 -flags -cgop"), 640, 360, Some(30.0)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rungs_are_aligned_with_a_source_in_broadcast_rate() {
+    check_alignment(pictures("640x360", "30000/1001", 20, "-bf 2"), 640, 360, Some(29.97)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rungs_are_aligned_with_a_source_of_varying_rate() {
+    let options = "-bf 2 -vf select='not(mod(n,3))+gt(mod(n,40),25)' -vsync vfr";
+    let flv = pictures("640x360", "60", 12, options);
+    let (all, _) = flv.times();
+    let steps: std::collections::BTreeSet<_> = all.windows(2).map(|pair| pair[1].since(pair[0])).collect();
+    assert!(steps.len() > 2, "the rate varies: {steps:?}");
+    check_alignment(flv, 640, 360, None).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_live_of_many_hours_keeps_exact_times() {
+    let flv = pictures("640x360", "30", 15, "-bf 0").later(Duration::from_secs(1_100 * 3_600));
+    check_alignment(flv, 640, 360, Some(30.0)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_size_in_mid_stream_changes_the_rungs() {
+    let small = pictures("320x180", "30", 15, "-bf 0");
+    let large = pictures("640x360", "30", 15, "-bf 0").later(Duration::from_secs(2));
+    let mut ladder = Ladder::start(&[240, 120], templates());
+    ladder.producer.announce(small.video(320, 180, Some(30.0)));
+    for packet in &small.packets {
+        ladder.producer.write(packet.clone());
+    }
+    // The size suits the smaller rung alone, and all of it comes out before the change.
+    ladder.viewer.until("the smaller rung", |viewer| viewer.seen(1) >= 30).await;
+    assert_eq!(ladder.viewer.seen(0), 0);
+    ladder.producer.announce(large.video(640, 360, Some(30.0)));
+    for packet in &large.packets {
+        ladder.producer.write(packet.clone());
+    }
+    ladder.viewer.until("both rungs", |viewer| viewer.seen(0) >= 10).await;
+    let (viewer, _) = ladder.stop().await;
+    let first = viewer.rung(0).next().unwrap();
+    assert!(first.key && large.times().1.contains(&first.pts));
+    assert_eq!((viewer.format(0).width, viewer.format(1).width), (426, 214));
+    assert!(viewer.rung(1).zip(viewer.rung(1).skip(1)).all(|(a, b)| a.pts < b.pts));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_stale_follows_a_discontinuity() {
+    let before = pictures("640x360", "30", 15, "-bf 2");
+    let after = pictures("640x360", "30", 15, "-bf 2").later(Duration::from_secs(100));
+    let mut ladder = Ladder::start(&[240, 120], templates());
+    ladder.producer.announce(before.video(640, 360, Some(30.0)));
+    ladder.publish(&before).await;
+    ladder.producer.discontinuity();
+    // What the ladder wrote before it learnt of the break is all there may be.
+    for packet in &after.packets {
+        ladder.producer.write(packet.clone());
+    }
+    ladder.viewer.until("the new part", |viewer| viewer.seen(0) >= viewer.discontinuities.len() * 80).await;
+    let (viewer, stats) = ladder.stop().await;
+    assert_eq!(stats.pipelines, 2);
+    let start = after.times().0[0];
+    for index in 0..2 {
+        let first = viewer.rung(index).find(|packet| packet.pts >= start).unwrap();
+        assert!(first.key);
+        let switched = viewer.rung(index).skip_while(|packet| packet.pts < start);
+        assert!(switched.clone().all(|packet| packet.pts >= start), "old pictures among new ones");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_without_rungs_below_it_is_left_alone() {
+    let flv = pictures("320x180", "30", 15, "-bf 0");
+    let ladder = Ladder::start(&[480, 240], templates());
+    ladder.producer.announce(flv.video(320, 180, Some(30.0)));
+    for packet in &flv.packets {
+        ladder.producer.write(packet.clone());
+    }
+    ladder.producer.end();
+    let stats = tokio::time::timeout(PATIENCE, ladder.task).await.unwrap().unwrap().unwrap();
+    assert_eq!((stats.pipelines, stats.output, stats.failures), (0, 0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_cannot_keep_up_drops_to_key_frames_and_stays_close() {
+    // Each picture takes 100 ms, three times its duration.
+    let slow =
+        include_str!("../../../pipelines/rung.gst").replace("! {encoder}", "! identity sleep-time=100000 ! {encoder}");
+    let flv = pictures("640x360", "30", 10, "-bf 0");
+    let mut ladder = Ladder::start(&[240], templates_with("rung.gst", &slow));
+    ladder.producer.announce(flv.video(640, 360, Some(30.0)));
+    let mut pace = tokio::time::interval(Duration::from_millis(33));
+    for round in 0..3 {
+        for packet in pictures("640x360", "30", 10, "-bf 0").later(Duration::from_secs(2 * round)).packets {
+            pace.tick().await;
+            ladder.producer.write(packet);
+        }
+    }
+    let newest = flv.times().0.last().unwrap().since(crate::model::MediaTime::ZERO) + Duration::from_secs(4);
+    ladder
+        .viewer
+        .until("a picture near the live edge", |viewer| {
+            let last = viewer.packets.last().map(|packet| packet.pts);
+            last.is_some_and(|last| last + Duration::from_secs(2) > crate::model::MediaTime::ZERO + newest)
+        })
+        .await;
+    let (viewer, stats) = ladder.stop().await;
+    assert!(stats.dropped > 20, "{stats:?}");
+    assert_eq!(stats.failures, 0);
+    let step = Duration::from_millis(40);
+    for (packet, next) in viewer.rung(0).zip(viewer.rung(0).skip(1)) {
+        assert!(next.key || next.pts.since(packet.pts) < step, "a hole before a frame that is no key frame");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipeline_that_fails_is_built_again_at_a_key_frame() {
+    let text = include_str!("../../../pipelines/ladder.gst").replace("! tee", "! identity error-after=20 ! tee");
+    let flv = pictures("640x360", "30", 10, "-bf 0");
+    let mut ladder = Ladder::start(&[240], templates_with("ladder.gst", &text));
+    ladder.producer.announce(flv.video(640, 360, Some(30.0)));
+    let mut pace = tokio::time::interval(Duration::from_millis(10));
+    let mut round = 0;
+    while ladder.viewer.seen(0) < 25 {
+        for packet in pictures("640x360", "30", 10, "-bf 0").later(Duration::from_secs(2 * round)).packets {
+            pace.tick().await;
+            ladder.producer.write(packet);
+        }
+        round += 1;
+        assert!(round < 20, "no second pipeline");
+        let seen = ladder.viewer.seen(0);
+        ladder.viewer.until("what there is", |viewer| viewer.seen(0) >= seen.max(15)).await;
+        drain(&mut ladder.viewer).await;
+    }
+    let (viewer, stats) = ladder.stop().await;
+    assert!(stats.failures >= 1 && stats.pipelines >= 2, "{stats:?}");
+    let restart =
+        viewer.rung(0).zip(viewer.rung(0).skip(1)).find(|(a, b)| b.pts.since(a.pts) > Duration::from_millis(300));
+    assert!(restart.unwrap().1.key);
+}
+
+/// Reads what is on the bus already.
+async fn drain(viewer: &mut Viewer) {
+    let all = usize::MAX;
+    let reading = viewer.until("never", |viewer| viewer.packets.len() == all);
+    let _ = tokio::time::timeout(Duration::from_millis(1), reading).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_thread_outlives_its_ladder() {
+    let flv = pictures("640x360", "30", 15, "-bf 0");
+    let templates = templates();
+    for _ in 0..3 {
+        let mut ladder = Ladder::start(&[240, 120], templates.clone());
+        ladder.producer.announce(flv.video(640, 360, Some(30.0)));
+        ladder.publish(&flv).await;
+        assert!(threads().iter().any(|name| name.starts_with("amphi-ladder")));
+        ladder.stop().await;
+        // The thread ends right behind its last message; GStreamer's own are pooled by GLib.
+        let deadline = std::time::Instant::now() + PATIENCE;
+        while threads().iter().any(|name| name.starts_with("amphi-ladder") || name.contains(":src") || name == "src") {
+            assert!(std::time::Instant::now() < deadline, "{:?}", threads());
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+fn threads() -> Vec<String> {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    tasks
+        .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok())
+        .map(|name| name.trim().into())
+        .collect()
+}
+
+#[test]
+fn rungs_are_smaller_than_the_source_and_keep_its_shape() {
+    let settings = LadderSettings::new([240, 1080, 720, 480, 480, 333, 360, 9_999]);
+    let rungs = |width, height| -> Vec<_> {
+        let config = bytes::Bytes::from_static(&[1; 7]);
+        let source = VideoFormat { codec: VideoCodec::H264, config, width, height, frame_rate: None };
+        settings.rungs(&source).iter().map(|rung| (rung.track, rung.rendition.to_string(), rung.width)).collect()
+    };
+    let rung = |index, name: &str, width| (TrackId::rung(index), name.to_owned(), width);
+    assert_eq!(
+        rungs(1280, 720),
+        [rung(2, "480p", 854), rung(3, "360p", 640), rung(4, "240p", 426)],
+        "a height is the same track whatever the source"
+    );
+    assert_eq!(rungs(640, 480), [rung(3, "360p", 480), rung(4, "240p", 320)]);
+    assert_eq!(rungs(720, 1280)[0], rung(0, "1080p", 608));
+    assert_eq!(rungs(426, 240), []);
+    assert_eq!(rungs(1, 65_535), []);
+}
