@@ -7,5 +7,6 @@ pub mod model;
 pub mod stream;
 pub mod ingest;
 pub mod speech;
+pub mod captions;
 pub mod translate;
 pub mod serve;

@@ -9,6 +9,8 @@ use axum::{
 };
 use serde::Serialize;
 
+use crate::captions::CorrectError;
+
 /// What handlers return.
 pub type Result<T> = std::result::Result<T, Problem>;
 
@@ -68,6 +70,16 @@ impl Problem {
             "Internal error",
             "the server failed; its log says why",
         )
+    }
+}
+
+impl From<CorrectError> for Problem {
+    fn from(error: CorrectError) -> Self {
+        match error {
+            CorrectError::Unknown { .. } => Self::not_found(error.to_string()),
+            CorrectError::Open(_) => Self::conflict(error.to_string()),
+            CorrectError::Empty => Self::bad_request(error.to_string()),
+        }
     }
 }
 
