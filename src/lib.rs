@@ -10,6 +10,7 @@ pub mod media;
 pub mod cmaf;
 pub mod hls;
 pub mod speech;
+pub mod captions;
 pub mod translate;
 pub mod captions;
 pub mod store;

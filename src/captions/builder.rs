@@ -1,0 +1,282 @@
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use super::text;
+use crate::model::{Cue, Hypothesis, LanguageTag, MediaTime, Source, Word};
+
+/// Numbers cues; every track of a live draws from the same one, so that an id names one cue
+/// and rises with time in all of them. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Ids(Arc<AtomicU64>);
+
+/// What an engine leaves to do on its words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dress {
+    /// Casing and punctuation come with the words.
+    AsGiven,
+    /// Bare lower-case words: utterances get a capital and a full stop.
+    Sentence,
+}
+
+/// Turns the hypotheses of one speech track into cues. Pure.
+///
+/// Stable words are laid into the open cue in order and never leave it; the cue closes at a
+/// sentence's end, at a pause, at two lines of 42 characters or at six seconds, always behind
+/// a stable word. Unstable words are shown behind them as far as the same cue reaches.
+#[derive(Debug)]
+pub struct Builder {
+    lang: LanguageTag,
+    dress: Dress,
+    ids: Ids,
+    /// Words of the utterance that are stable and taken, in closed cues or the open one.
+    taken: usize,
+    /// The utterance has begun: its first word has been dressed.
+    begun: bool,
+    /// Stable words of the open cue.
+    open: Vec<Word>,
+    /// Identity of the open cue as far as it was sent.
+    shown: Option<Shown>,
+    /// Where the last closed cue ends.
+    floor: MediaTime,
+    /// Where the last stable word ends.
+    heard: MediaTime,
+}
+
+#[derive(Debug)]
+struct Shown {
+    id: u64,
+    rev: u32,
+    text: String,
+    stable_len: usize,
+}
+
+/// A cue ends behind a silence as long as this.
+const PAUSE: Duration = Duration::from_millis(800);
+/// A cue that is half full ends behind a shorter one.
+const BREATH: Duration = Duration::from_millis(300);
+/// Longest cue.
+const LONGEST: Duration = Duration::from_secs(6);
+/// A cue shall stay this long where there is room.
+const SHORTEST: Duration = Duration::from_secs(1);
+/// A cue shorter than this does not end at a sentence's end unless a pause follows.
+const CRUMB: Duration = Duration::from_millis(700);
+/// Characters a second people read.
+const READING_SPEED: u32 = 20;
+/// A word as the builder takes it; longer ones are cut.
+const WORD: usize = 420;
+
+impl Ids {
+    /// Begins with 1.
+    pub fn new() -> Self {
+        Self(Arc::new(AtomicU64::new(1)))
+    }
+
+    /// The next id.
+    pub fn next(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+impl Default for Ids {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// How long `text` has to stay to be read: at least a second, at most 20 characters a second.
+pub(super) fn reading_time(text: &str) -> Duration {
+    SHORTEST.max(Duration::from_secs(text::chars(text) as u64) / READING_SPEED)
+}
+
+impl Builder {
+    /// A builder for speech in `lang`.
+    pub fn new(lang: LanguageTag, dress: Dress, ids: Ids) -> Self {
+        Self {
+            lang,
+            dress,
+            ids,
+            taken: 0,
+            begun: false,
+            open: Vec::new(),
+            shown: None,
+            floor: MediaTime::ZERO,
+            heard: MediaTime::ZERO,
+        }
+    }
+
+    /// Takes what the recogniser believes at `now` and returns the cues that changed, in order.
+    ///
+    /// Ids rise, revisions of an id rise, stable prefixes never change whatever the engine
+    /// does. A cue whose words were all taken back comes with an empty text and keeps its id.
+    pub fn apply(&mut self, hypothesis: &Hypothesis, now: MediaTime) -> Vec<Cue> {
+        let mut changed = Vec::new();
+        let words = &hypothesis.words;
+        let stable = if hypothesis.last { words.len() } else { hypothesis.stable.min(words.len()) };
+        while self.taken < stable {
+            let followers = &words[self.taken + 1..];
+            let last = hypothesis.last && followers.is_empty();
+            for word in self.dressed(&words[self.taken], self.heard, !self.begun) {
+                if self.breaks_before(&self.open, &word) {
+                    self.close(word.start, &mut changed);
+                }
+                self.heard = word.end;
+                self.open.push(word);
+                self.begun = true;
+            }
+            self.taken += 1;
+            if self.is_full() {
+                let room = followers.first().map_or(if last { now } else { self.heard }, |next| next.start);
+                self.close(room, &mut changed);
+            }
+        }
+        if hypothesis.last {
+            if let (Dress::Sentence, Some(word)) = (self.dress, self.open.last_mut())
+                && word.text.ends_with(char::is_alphanumeric)
+            {
+                word.text.push_str(text::full_stop(&self.lang));
+            }
+            self.close(now, &mut changed);
+            self.retract(&mut changed);
+            self.taken = 0;
+            self.begun = false;
+        } else {
+            self.preview(words.get(self.taken..).unwrap_or_default(), &mut changed);
+        }
+        changed
+    }
+
+    /// The language of its words.
+    pub fn lang(&self) -> &LanguageTag {
+        &self.lang
+    }
+
+    /// A word fit for a cue: clean, timed, behind `heard`; in pieces if longer than a line.
+    fn dressed(&self, word: &Word, heard: MediaTime, first: bool) -> Vec<Word> {
+        let mut plain = text::plain(&word.text, WORD);
+        let pronoun = self.lang.primary() == "en" && (plain == "i" || plain.starts_with("i'"));
+        if self.dress == Dress::Sentence && (first || pronoun) {
+            plain = text::capitalise(&plain);
+        }
+        if plain.is_empty() {
+            return Vec::new();
+        }
+        let start = word.start.max(heard);
+        let span = word.end.since(start).max(Duration::from_millis(1));
+        let pieces = text::pieces(&plain, text::LINE);
+        let count = pieces.len() as u32;
+        let piece = |(nth, text): (usize, &str)| Word {
+            text: text.into(),
+            start: start + span * nth as u32 / count,
+            end: start + span * (nth as u32 + 1) / count,
+            confidence: if word.confidence.is_finite() { word.confidence.clamp(0.0, 1.0) } else { 0.0 },
+        };
+        pieces.into_iter().enumerate().map(piece).collect()
+    }
+
+    /// A cue of `words` ends before `next`.
+    fn breaks_before(&self, words: &[Word], next: &Word) -> bool {
+        let (Some(first), Some(last)) = (words.first(), words.last()) else { return false };
+        let pause = next.start.since(last.end);
+        if pause >= PAUSE || next.end.since(first.start) > LONGEST {
+            return true;
+        }
+        let text = self.joined(words);
+        let length = text::chars(&text);
+        let stop = if self.dress == Dress::Sentence { text::full_stop(&self.lang) } else { "" };
+        let longer = format!("{text}{}{}{stop}", text::joiner(&self.lang), next.text);
+        !text::fits(&longer, &self.lang)
+            || pause >= BREATH && (length >= text::LINE || text::ends_sentence(&last.text))
+            || text::ends_sentence(&last.text) && last.end.since(first.start) >= CRUMB
+            || text::ends_clause(&last.text) && length >= text::LINE + 8
+    }
+
+    /// The open cue ends behind its last word, whatever follows.
+    fn is_full(&self) -> bool {
+        let (Some(first), Some(last)) = (self.open.first(), self.open.last()) else { return false };
+        text::ends_sentence(&last.text) && last.end.since(first.start) >= CRUMB
+    }
+
+    fn joined(&self, words: &[Word]) -> String {
+        let texts: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
+        texts.join(text::joiner(&self.lang))
+    }
+
+    /// Closes the open cue; it may stay on the screen until `room` if its text needs the time.
+    fn close(&mut self, room: MediaTime, changed: &mut Vec<Cue>) {
+        if self.open.is_empty() {
+            return;
+        }
+        let words = std::mem::take(&mut self.open);
+        let mut cue = self.cue(words, usize::MAX);
+        let wanted = cue.start + reading_time(&cue.text);
+        cue.end = cue.end.max(wanted.min(room));
+        cue.is_final = true;
+        self.floor = cue.end;
+        self.shown = None;
+        changed.push(cue);
+    }
+
+    /// Shows the open cue with the unstable words that follow, if that changes anything.
+    fn preview(&mut self, unstable: &[Word], changed: &mut Vec<Cue>) {
+        let mut words = self.open.clone();
+        let stable = words.len();
+        'shown: for word in unstable {
+            let heard = words.last().map_or(self.heard, |last| last.end);
+            let first = !self.begun && words.is_empty();
+            for piece in self.dressed(word, heard, first) {
+                if self.breaks_before(&words, &piece) {
+                    break 'shown;
+                }
+                words.push(piece);
+            }
+        }
+        if words.is_empty() {
+            self.retract(changed);
+            return;
+        }
+        let (text, stable_len) = (self.joined(&words), text::chars(&self.joined(&words[..stable])));
+        if self.shown.as_ref().is_none_or(|shown| shown.text != text || shown.stable_len != stable_len) {
+            let cue = self.cue(words, stable_len);
+            changed.push(cue);
+        }
+    }
+
+    /// Takes back a cue of which no word was stable.
+    fn retract(&mut self, changed: &mut Vec<Cue>) {
+        if self.shown.as_ref().is_some_and(|shown| !shown.text.is_empty()) {
+            let (start, end) = (self.floor.max(self.heard), self.floor.max(self.heard) + Duration::from_millis(1));
+            let mut cue = self.cue(Vec::new(), 0);
+            (cue.start, cue.end) = (start, end);
+            changed.push(cue);
+        }
+    }
+
+    fn cue(&mut self, words: Vec<Word>, stable_len: usize) -> Cue {
+        let text = self.joined(&words);
+        let stable_len = stable_len.min(text::chars(&text));
+        let (id, rev) = match &self.shown {
+            Some(shown) => (shown.id, shown.rev + 1),
+            None => (self.ids.next(), 1),
+        };
+        self.shown = Some(Shown { id, rev, text: text.clone(), stable_len });
+        let start = words.first().map_or(self.heard, |word| word.start).max(self.floor);
+        let end = words.last().map_or(self.heard, |word| word.end).max(start + Duration::from_millis(1));
+        Cue {
+            id,
+            rev,
+            lang: self.lang.clone(),
+            start,
+            end,
+            text,
+            stable_len,
+            is_final: false,
+            words,
+            source: Source::Asr,
+        }
+    }
+}

@@ -1,0 +1,352 @@
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::broadcast;
+
+use super::{
+    Builder, Dress, Event, Ids, Lane, Phase, Subscription,
+    event::Status,
+    subscription::Log,
+    text, vtt,
+};
+use crate::model::{Anchor, Cue, Hypothesis, LanguageTag, MediaTime, Part, Source};
+
+/// The captions of one live: its tracks, their readers, their WebVTT lanes. Shared.
+///
+/// Every method is short and takes the time as an argument.
+#[derive(Debug)]
+pub struct Desk {
+    anchor: Anchor,
+    ids: Ids,
+    inner: Mutex<Inner>,
+    finals: broadcast::Sender<Arc<Cue>>,
+}
+
+/// What a track is made of.
+#[derive(Debug, Clone)]
+pub struct TrackSpec {
+    /// Its language.
+    pub lang: LanguageTag,
+    /// `vosk`, `whisper`, `fx`, …
+    pub engine: String,
+    /// The model's id.
+    pub model: String,
+    /// What its words still need; ignored for translations.
+    pub dress: Dress,
+}
+
+/// Why a correction was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CorrectError {
+    /// No such track, or no such cue in it.
+    #[error("there is no cue {id} in the {lang} track")]
+    Unknown {
+        /// The track asked for.
+        lang: LanguageTag,
+        /// The cue asked for.
+        id: u64,
+    },
+    /// The recogniser is still at it.
+    #[error("cue {0} is not final yet: try again when it is")]
+    Open(u64),
+    /// Nothing would be left.
+    #[error("the text is empty")]
+    Empty,
+}
+
+#[derive(Debug)]
+struct Inner {
+    tracks: BTreeMap<LanguageTag, Track>,
+    log: Log,
+    phase: Phase,
+    ended: bool,
+}
+
+#[derive(Debug)]
+struct Track {
+    engine: Arc<str>,
+    model: Arc<str>,
+    builder: Builder,
+    cues: BTreeMap<u64, Stored>,
+    lane: Lane,
+    lags: VecDeque<Duration>,
+    /// Stable characters of the open cues, so that each word's lag counts once.
+    measured: (u64, usize),
+    dropped: u64,
+}
+
+#[derive(Debug)]
+struct Stored {
+    cue: Cue,
+    event: Arc<Event>,
+    /// Number in the log of its first and of its latest revision.
+    born: u64,
+    updated: u64,
+}
+
+/// A new subscriber gets the cues of this long.
+const REPLAY: Duration = Duration::from_secs(30);
+/// Cues a resuming subscriber gets at most.
+const MOST_REPLAYED: usize = 2_000;
+/// Cues kept of a track: more than a day of speech.
+const MOST_CUES: usize = 60_000;
+/// Words over which the lag is measured.
+const LAGS: usize = 200;
+/// Characters of a correction.
+const CORRECTION: usize = 500;
+/// Final cues an observer may be behind.
+const FINALS: usize = 1_024;
+
+impl Desk {
+    /// A desk for a live that begins; its tracks are there from the start.
+    /// `hold` is how far behind the newest part players stay for certain, see [`Lane::new`].
+    pub fn new(anchor: Anchor, tracks: impl IntoIterator<Item = TrackSpec>, hold: Duration) -> Arc<Self> {
+        let ids = Ids::new();
+        let track = |spec: TrackSpec| {
+            let track = Track {
+                engine: spec.engine.into(),
+                model: spec.model.into(),
+                builder: Builder::new(spec.lang.clone(), spec.dress, ids.clone()),
+                cues: BTreeMap::new(),
+                lane: Lane::new(spec.lang.clone(), hold),
+                lags: VecDeque::new(),
+                measured: (0, 0),
+                dropped: 0,
+            };
+            (spec.lang, track)
+        };
+        let tracks = tracks.into_iter().map(track).collect();
+        let (finals, _) = broadcast::channel(FINALS);
+        let inner = Inner { tracks, log: Log::new(), phase: Phase::Live, ended: false };
+        Arc::new(Self { anchor, ids, inner: Mutex::new(inner), finals })
+    }
+
+    /// The languages, in order.
+    pub fn languages(&self) -> Vec<LanguageTag> {
+        self.lock().tracks.keys().cloned().collect()
+    }
+
+    /// The counter cue ids come from.
+    pub fn ids(&self) -> Ids {
+        self.ids.clone()
+    }
+
+    /// Takes what the recogniser of `lang` believes at `now`, publishes what changed and
+    /// returns it. Nothing where there is no such track.
+    pub fn apply_hypothesis(&self, lang: &LanguageTag, hypothesis: &Hypothesis, now: MediaTime) -> Vec<Cue> {
+        let inner = &mut *self.lock();
+        let Some(track) = inner.tracks.get_mut(lang) else { return Vec::new() };
+        let cues = track.builder.apply(hypothesis, now);
+        for cue in &cues {
+            self.publish(track, &mut inner.log, cue.clone(), now);
+        }
+        cues
+    }
+
+    /// Publishes cues made elsewhere, as a translation is. Ids come from [`Desk::ids`].
+    pub fn apply_cues(&self, cues: impl IntoIterator<Item = Cue>, now: MediaTime) {
+        let inner = &mut *self.lock();
+        for cue in cues {
+            if let Some(track) = inner.tracks.get_mut(&cue.lang) {
+                self.publish(track, &mut inner.log, cue, now);
+            }
+        }
+    }
+
+    /// A person corrects a final cue: websocket, track and archive have the new text, parts that
+    /// are published keep the old one.
+    ///
+    /// # Errors
+    /// [`CorrectError`] says what to do.
+    pub fn correct(&self, lang: &LanguageTag, id: u64, text: &str, now: MediaTime) -> Result<Cue, CorrectError> {
+        let text = text::plain(text, CORRECTION);
+        if text.is_empty() {
+            return Err(CorrectError::Empty);
+        }
+        let inner = &mut *self.lock();
+        let unknown = || CorrectError::Unknown { lang: lang.clone(), id };
+        let track = inner.tracks.get_mut(lang).ok_or_else(unknown)?;
+        let old = &track.cues.get(&id).ok_or_else(unknown)?.cue;
+        if !old.is_final {
+            return Err(CorrectError::Open(id));
+        }
+        let stable_len = text::chars(&text);
+        let rev = old.rev.saturating_add(1);
+        let cue = Cue { rev, text, stable_len, words: Vec::new(), source: Source::Human, ..old.clone() };
+        self.publish(track, &mut inner.log, cue.clone(), now);
+        Ok(cue)
+    }
+
+    /// A cue as subscribers receive it.
+    pub fn event(&self, cue: &Cue) -> Event {
+        Event::cue(cue, self.anchor)
+    }
+
+    /// One caption part for every track, in lock step with `reference`, a part of the video
+    /// rendition (of the audio where there is no video). Call it for each, in order.
+    pub fn parts(&self, reference: &Part) -> Vec<Part> {
+        self.lock().tracks.values_mut().map(|track| track.lane.part(reference)).collect()
+    }
+
+    /// A reader of one track or of all: the cues of the last 30 s, or with `since` every cue that
+    /// changed since that one appeared; then a status; then what happens.
+    pub fn subscribe(self: &Arc<Self>, lang: Option<LanguageTag>, since: Option<u64>, now: MediaTime) -> Subscription {
+        let inner = self.lock();
+        let chosen = |track: &&LanguageTag| lang.as_ref().is_none_or(|lang| lang == *track);
+        let stored = inner.tracks.iter().filter(|(track, _)| chosen(track)).flat_map(|(_, track)| track.cues.values());
+        let born = since.and_then(|id| inner.tracks.values().find_map(|track| track.cues.get(&id))).map(|cue| cue.born);
+        let mut replay: Vec<&Stored> = match born {
+            Some(born) => stored.filter(|cue| cue.updated >= born).collect(),
+            None => stored.filter(|cue| now.since(cue.cue.end) <= REPLAY).collect(),
+        };
+        replay.sort_by_key(|stored| stored.cue.id);
+        let skip = replay.len().saturating_sub(MOST_REPLAYED);
+        let mut events: VecDeque<_> = replay.into_iter().skip(skip).map(|stored| stored.event.clone()).collect();
+        for (_, track) in inner.tracks.iter().filter(|(track, _)| chosen(track)) {
+            events.push_back(Arc::new(Event::status(track.status(inner.phase))));
+        }
+        if inner.ended {
+            events.push_back(Arc::new(Event::end()));
+        }
+        let (next, head) = (inner.log.end(), inner.log.watch());
+        drop(inner);
+        Subscription::new(self.clone(), lang, events, next, head)
+    }
+
+    /// Tells every subscriber how each track does. Call it about every 5 s.
+    pub fn report(&self, now: MediaTime) {
+        let inner = &mut *self.lock();
+        for track in inner.tracks.values() {
+            inner.log.push(Arc::new(Event::status(track.status(inner.phase))), now);
+        }
+    }
+
+    /// The live changes its phase; subscribers hear of it at once.
+    pub fn set_phase(&self, phase: Phase, now: MediaTime) {
+        let changed = std::mem::replace(&mut self.lock().phase, phase) != phase;
+        if changed {
+            self.report(now);
+        }
+    }
+
+    /// So many pieces of audio or text were lost before they reached `lang`'s track.
+    pub fn lost(&self, lang: &LanguageTag, count: u64) {
+        if let Some(track) = self.lock().tracks.get_mut(lang) {
+            track.dropped += count;
+        }
+    }
+
+    /// The live is over: every subscriber is told and its stream ends.
+    pub fn end(&self, now: MediaTime) {
+        let inner = &mut *self.lock();
+        if !std::mem::replace(&mut inner.ended, true) {
+            inner.log.push(Arc::new(Event::end()), now);
+        }
+    }
+
+    /// The final cues of a track so far, corrections included, in order.
+    pub fn track(&self, lang: &LanguageTag) -> Option<Vec<Cue>> {
+        let inner = self.lock();
+        let cues = inner.tracks.get(lang)?.cues.values().map(|stored| &stored.cue);
+        Some(cues.filter(|cue| cue.is_final).cloned().collect())
+    }
+
+    /// The whole track so far as WebVTT with true times.
+    pub fn document(&self, lang: &LanguageTag) -> Option<String> {
+        Some(vtt::document(&self.track(lang)?))
+    }
+
+    /// Final and corrected cues of all tracks from now on. One that falls 1,024 behind is told
+    /// and may read [`Desk::track`] again.
+    pub fn cues(&self) -> broadcast::Receiver<Arc<Cue>> {
+        self.finals.subscribe()
+    }
+
+    /// Lag of a track's words at publication over the last 200: median and 95th percentile.
+    pub fn lag(&self, lang: &LanguageTag) -> Option<(Duration, Duration)> {
+        self.lock().tracks.get(lang)?.lag()
+    }
+
+    pub(super) fn read<T>(&self, read: impl FnOnce(&Log) -> T) -> T {
+        read(&self.lock().log)
+    }
+
+    fn publish(&self, track: &mut Track, log: &mut Log, cue: Cue, now: MediaTime) {
+        track.measure(&cue, now);
+        track.lane.push(&cue);
+        let event = Arc::new(self.event(&cue));
+        let number = log.push(event.clone(), now);
+        if cue.is_final && !cue.text.is_empty() {
+            let _ = self.finals.send(Arc::new(cue.clone()));
+        }
+        if cue.text.is_empty() {
+            track.cues.remove(&cue.id);
+            return;
+        }
+        let born = track.cues.get(&cue.id).map_or(number, |stored| stored.born);
+        track.cues.insert(cue.id, Stored { cue, event, born, updated: number });
+        if track.cues.len() > MOST_CUES {
+            track.cues.pop_first();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Track {
+    /// Notes the lag of every word that is stable for the first time.
+    fn measure(&mut self, cue: &Cue, now: MediaTime) {
+        let (id, known) = self.measured;
+        if cue.source == Source::Human || cue.id < id {
+            return;
+        }
+        let known = if cue.id == id { known } else { 0 };
+        let stable = if cue.is_final { usize::MAX } else { cue.stable_len };
+        let mut position = 0;
+        for word in &cue.words {
+            position += text::chars(&word.text);
+            if position > known && position <= stable {
+                self.lag_is(now.since(word.end));
+            }
+            position += 1;
+        }
+        if cue.words.is_empty() && cue.is_final && !cue.text.is_empty() {
+            self.lag_is(now.since(cue.end));
+        }
+        self.measured = (cue.id, if cue.is_final { usize::MAX } else { known.max(cue.stable_len) });
+    }
+
+    fn lag_is(&mut self, lag: Duration) {
+        if self.lags.len() == LAGS {
+            self.lags.pop_front();
+        }
+        self.lags.push_back(lag);
+    }
+
+    fn lag(&self) -> Option<(Duration, Duration)> {
+        let mut lags: Vec<Duration> = self.lags.iter().copied().collect();
+        lags.sort_unstable();
+        let at = |percent: usize| lags.get((lags.len().saturating_sub(1)) * percent / 100).copied();
+        at(50).zip(at(95))
+    }
+
+    fn status(&self, state: Phase) -> Status {
+        let millis = |lag: Duration| lag.as_millis() as u64;
+        let lag = self.lag();
+        Status {
+            kind: "status",
+            state,
+            lang: Some(self.builder.lang().clone()),
+            engine: Some(self.engine.clone()),
+            model: Some(self.model.clone()),
+            lag_p50_ms: lag.map(|(p50, _)| millis(p50)),
+            lag_p95_ms: lag.map(|(_, p95)| millis(p95)),
+            dropped: self.dropped + self.lane.dropped(),
+        }
+    }
+}

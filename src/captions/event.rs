@@ -1,0 +1,174 @@
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::model::{Anchor, Cue, LanguageTag, MediaTime, Source};
+
+/// What a subscriber receives; encoded once, shared by all.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// The track it belongs to; none for what concerns all.
+    pub lang: Option<LanguageTag>,
+    /// The cue's id, where it is a cue: what to resume from.
+    pub id: Option<u64>,
+    /// One JSON object, UTF-8.
+    pub json: Bytes,
+    pub(super) kind: Kind,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Kind {
+    Cue { is_final: bool },
+    Status(Arc<Status>),
+    End,
+}
+
+/// Where a track's live is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Nobody is publishing.
+    Idle,
+    /// Words may come at any time.
+    Live,
+    /// The publisher is away and may return.
+    Reconnecting,
+    /// The engine is being restarted; no word of the buffered audio is lost.
+    Restarting,
+}
+
+/// A track's state as `status` events tell it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct Status {
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub state: Phase,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lang: Option<LanguageTag>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<Arc<str>>,
+    pub lag_p50_ms: Option<u64>,
+    pub lag_p95_ms: Option<u64>,
+    pub dropped: u64,
+}
+
+impl Event {
+    /// Before the live: nobody is publishing.
+    pub fn idle() -> Self {
+        Self::status(Status {
+            kind: "status",
+            state: Phase::Idle,
+            lang: None,
+            engine: None,
+            model: None,
+            lag_p50_ms: None,
+            lag_p95_ms: None,
+            dropped: 0,
+        })
+    }
+
+    /// The live is over.
+    pub fn end() -> Self {
+        Self { lang: None, id: None, json: Bytes::from_static(br#"{"type":"end"}"#), kind: Kind::End }
+    }
+
+    pub(super) fn cue(cue: &Cue, anchor: Anchor) -> Self {
+        let words = cue.words.iter().map(|word| SentWord {
+            text: &word.text,
+            start: seconds(word.start),
+            end: seconds(word.end),
+            confidence: (f64::from(word.confidence) * 1e3).round() / 1e3,
+        });
+        let sent = SentCue {
+            kind: "cue",
+            lang: &cue.lang,
+            id: cue.id,
+            rev: cue.rev,
+            is_final: cue.is_final,
+            start: seconds(cue.start),
+            end: seconds(cue.end),
+            start_pdt: wall(anchor, cue.start),
+            text: &cue.text,
+            stable_len: cue.stable_len,
+            words: words.collect(),
+            source: cue.source,
+        };
+        Self {
+            lang: Some(cue.lang.clone()),
+            id: Some(cue.id),
+            json: json(&sent),
+            kind: Kind::Cue { is_final: cue.is_final },
+        }
+    }
+
+    pub(super) fn status(status: Status) -> Self {
+        Self { lang: status.lang.clone(), id: None, json: json(&status), kind: Kind::Status(Arc::new(status)) }
+    }
+
+    /// The same event for a subscriber that has lost so many; only a status says so.
+    pub(super) fn with_dropped(&self, dropped: u64) -> Self {
+        match &self.kind {
+            Kind::Status(status) if dropped > 0 => {
+                Self::status(Status { dropped: status.dropped + dropped, ..Status::clone(status) })
+            }
+            _ => self.clone(),
+        }
+    }
+
+    /// It is the last event of its live.
+    pub fn is_end(&self) -> bool {
+        matches!(self.kind, Kind::End)
+    }
+
+    /// It may be left out for a subscriber that already has a later revision waiting.
+    pub(super) fn is_partial(&self) -> bool {
+        matches!(self.kind, Kind::Cue { is_final: false })
+    }
+}
+
+#[derive(Serialize)]
+struct SentCue<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    lang: &'a LanguageTag,
+    id: u64,
+    rev: u32,
+    #[serde(rename = "final")]
+    is_final: bool,
+    start: f64,
+    end: f64,
+    start_pdt: String,
+    text: &'a str,
+    stable_len: usize,
+    words: Vec<SentWord<'a>>,
+    source: Source,
+}
+
+#[derive(Serialize)]
+struct SentWord<'a> {
+    text: &'a str,
+    start: f64,
+    end: f64,
+    confidence: f64,
+}
+
+fn json(value: &impl Serialize) -> Bytes {
+    // Strings, numbers and lists: nothing here can fail to serialise.
+    serde_json::to_vec(value).unwrap_or_default().into()
+}
+
+/// Seconds to the millisecond.
+fn seconds(time: MediaTime) -> f64 {
+    (time.as_nanos() as f64 / 1e6).round() / 1e3
+}
+
+/// Programme date-time of a media time, RFC 3339 in UTC with milliseconds.
+fn wall(anchor: Anchor, time: MediaTime) -> String {
+    let wall = anchor.wall(MediaTime::from_millis((time.as_nanos() as f64 / 1e6).round() as i64));
+    let since = wall.duration_since(std::time::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let stamp = jiff::Timestamp::from_millisecond(i64::try_from(since.as_millis()).unwrap_or(0)).unwrap_or_default();
+    format!("{stamp:.3}")
+}

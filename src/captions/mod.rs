@@ -1,0 +1,26 @@
+//! Captions: words become stable cues, cues become tracks, WebVTT and events.
+//!
+//! Text arrives later than sound. Toward websocket and SSE a cue is revised as words become
+//! known ([`Builder`], [`Desk`]); toward HLS it is append-only ([`Lane`]). [`Relay`] feeds one
+//! track's words through a translator into another track. All of it is pure or takes time as
+//! an argument; [`run()`] alone owns a clock.
+
+mod builder;
+mod desk;
+mod event;
+mod lane;
+mod relay;
+mod run;
+mod subscription;
+mod text;
+#[cfg(test)]
+mod tests;
+pub mod vtt;
+
+pub use builder::{Builder, Dress, Ids};
+pub use desk::{CorrectError, Desk, TrackSpec};
+pub use event::{Event, Phase};
+pub use lane::Lane;
+pub use relay::{Relay, Request};
+pub use run::{Target, run};
+pub use subscription::{Subscription, TooSlow};
