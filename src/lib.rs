@@ -10,7 +10,6 @@ pub mod media;
 pub mod cmaf;
 pub mod hls;
 pub mod speech;
-pub mod captions;
 pub mod translate;
 pub mod captions;
 pub mod store;

@@ -1,4 +1,14 @@
 //! Configuration → parts wired together → run → drain. The only room that sees everything.
 
+pub mod cli;
+mod commands;
 pub mod config;
+pub mod demo;
+mod languages;
+mod live;
+mod logs;
+mod metrics;
 pub mod models;
+mod present;
+mod server;
+mod speech;

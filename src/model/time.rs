@@ -5,7 +5,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-/// An instant on one live's timeline, in nanoseconds; zero is the live's first packet.
+/// An instant on one live's timeline, in nanoseconds; zero is when its first
+/// publisher was let in.
 ///
 /// It runs on across a publisher's reconnects. Other scales appear only at the edges:
 /// ticks inside CMAF boxes, 90 kHz inside WebVTT, wall clock through [`Anchor`].
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub struct MediaTime(i64);
 
 impl MediaTime {
-    /// The live's first packet.
+    /// When the live's first publisher was let in.
     pub const ZERO: Self = Self(0);
 
     /// From nanoseconds.
@@ -38,12 +39,12 @@ impl MediaTime {
         Self(((i128::from(ticks) * 1_000_000_000 + scale / 2).div_euclid(scale)) as i64)
     }
 
-    /// Nanoseconds since the live's first packet.
+    /// Nanoseconds since zero.
     pub const fn as_nanos(self) -> i64 {
         self.0
     }
 
-    /// Seconds since the live's first packet.
+    /// Seconds since zero.
     pub fn as_secs_f64(self) -> f64 {
         self.0 as f64 / 1e9
     }
@@ -79,7 +80,7 @@ impl Sub<Duration> for MediaTime {
     }
 }
 
-/// Wall clock of a live's media time zero: the arrival of its first packet.
+/// Wall clock of a live's media time zero.
 ///
 /// It is set once a live, so that programme date-time never steps (rfc8216bis §4.4.4.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

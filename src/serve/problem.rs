@@ -9,11 +9,8 @@ use axum::{
 };
 use serde::Serialize;
 
-<<<<<<< HEAD
 use crate::hls::Refused;
-=======
 use crate::captions::CorrectError;
->>>>>>> captions
 
 /// What handlers return.
 pub type Result<T> = std::result::Result<T, Problem>;
@@ -77,21 +74,22 @@ impl Problem {
     }
 }
 
-<<<<<<< HEAD
 impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::NotFound => Self::not_found(refused.to_string()),
             Refused::BadRequest(why) => Self::bad_request(why),
             Refused::Stalled => Self::unavailable(refused.to_string()),
-=======
+        }
+    }
+}
+
 impl From<CorrectError> for Problem {
     fn from(error: CorrectError) -> Self {
         match error {
             CorrectError::Unknown { .. } => Self::not_found(error.to_string()),
             CorrectError::Open(_) => Self::conflict(error.to_string()),
             CorrectError::Empty => Self::bad_request(error.to_string()),
->>>>>>> captions
         }
     }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::broadcast;
+use tokio::sync::{mpsc, watch};
 
 use super::{Producer, Timeline};
 use crate::model::{
@@ -38,7 +38,7 @@ pub struct Registry {
 #[derive(Debug)]
 struct Inner {
     lives: Mutex<HashMap<StreamName, Arc<Live>>>,
-    started: broadcast::Sender<Arc<Live>>,
+    started: mpsc::Sender<Arc<Live>>,
     grace: Duration,
 }
 
@@ -52,6 +52,7 @@ pub struct Live {
     /// The packet bus.
     pub producer: Producer,
     epoch: Instant,
+    opened: watch::Sender<bool>,
     condition: Mutex<Condition>,
 }
 
@@ -120,15 +121,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Registry {
-    /// An empty registry whose lives wait `grace` for a publisher that went away.
-    pub fn new(grace: Duration) -> Self {
-        let (started, _) = broadcast::channel(64);
-        Self { inner: Arc::new(Inner { lives: Mutex::default(), started, grace }) }
-    }
-
-    /// Lives as they begin. Subscribe before the first publisher is let in.
-    pub fn started(&self) -> broadcast::Receiver<Arc<Live>> {
-        self.inner.started.subscribe()
+    /// An empty registry whose lives wait `grace` for a publisher that went away, and its lives as
+    /// they begin; 64 may wait there, beyond that publishers are refused.
+    pub fn new(grace: Duration) -> (Self, mpsc::Receiver<Arc<Live>>) {
+        let (started, lives) = mpsc::channel(64);
+        (Self { inner: Arc::new(Inner { lives: Mutex::default(), started, grace }) }, lives)
     }
 
     /// The live of a channel, unless it has none or it has ended.
@@ -184,6 +181,7 @@ impl Registry {
             anchor: Anchor::new(SystemTime::now()),
             producer: Producer::new(BUS_CAPACITY),
             epoch: now,
+            opened: watch::Sender::new(false),
             condition: Mutex::new(Condition {
                 state: State::Live,
                 generation: 0,
@@ -193,8 +191,8 @@ impl Registry {
                 stats: Stats { protocol, peer, bytes: 0, video_frames: 0, reconnects: 0 },
             }),
         });
+        self.inner.started.try_send(live.clone()).map_err(|_| Busy)?;
         lives.insert(name.clone(), live.clone());
-        let _ = self.inner.started.send(live.clone());
         Ok(Publication { live, generation: 0, timeline: Timeline::new(MediaTime::ZERO), returning: false })
     }
 
@@ -235,6 +233,11 @@ impl Live {
         lock(&self.condition).stats.clone()
     }
 
+    /// Its readers are in place: packets may come.
+    pub fn open(&self) {
+        self.opened.send_replace(true);
+    }
+
     /// Media time of an instant.
     pub fn at(&self, now: Instant) -> MediaTime {
         MediaTime::ZERO + now.saturating_duration_since(self.epoch)
@@ -245,6 +248,12 @@ impl Publication {
     /// The channel.
     pub fn name(&self) -> &StreamName {
         &self.live.name
+    }
+
+    /// Waits until the live's readers are in place, so that none misses the first packets. Cancel-safe.
+    pub async fn opened(&self) {
+        // The sender lives as long as the live that this publication holds.
+        let _ = self.live.opened.subscribe().wait_for(|open| *open).await;
     }
 
     /// Announces the video track or its new format.
@@ -334,8 +343,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_second_publisher_is_refused_and_a_returning_one_goes_on_behind_a_discontinuity() {
-        let registry = Registry::new(Duration::from_secs(30));
-        let mut started = registry.started();
+        let (registry, mut started) = Registry::new(Duration::from_secs(30));
         let now = Instant::now();
         let mut first = registry.publish(&name(), 1, "rtmp", PEER, now).unwrap();
         let live = started.recv().await.unwrap();
@@ -360,7 +368,7 @@ mod tests {
 
     #[test]
     fn the_same_key_replaces_a_silent_connection_only() {
-        let registry = Registry::new(Duration::from_secs(30));
+        let (registry, _started) = Registry::new(Duration::from_secs(30));
         let now = Instant::now();
         let mut old = registry.publish(&name(), 1, "rtmp", PEER, now).unwrap();
         assert!(registry.publish(&name(), 1, "rtmp", PEER, now + Duration::from_secs(1)).is_err());
@@ -373,7 +381,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_live_ends_when_the_grace_runs_out() {
-        let registry = Registry::new(Duration::from_secs(30));
+        let (registry, _started) = Registry::new(Duration::from_secs(30));
         let publication = registry.publish(&name(), 1, "rtmp", PEER, Instant::now()).unwrap();
         let live = registry.get(&name()).unwrap();
         let mut reader = live.producer.consume();

@@ -1,0 +1,100 @@
+use anyhow::{Context, Result};
+use serde_json::json;
+
+use crate::{
+    access::{Keys, NewChannel, Secrets, StreamKey},
+    app::{cli, config::Config},
+    model::StreamName,
+    store::{Channel, Store},
+};
+
+/// `amphi channel`: straight on the database, so that it works with and without a server.
+pub(in crate::app) fn run(config: &Config, command: cli::Channel) -> Result<()> {
+    cli::block_on(async {
+        let store = Store::open(&config.data_dir).await?;
+        let keys = Keys::new(store.clone(), Secrets::open(&config.data_dir)?);
+        match command {
+            cli::Channel::Add { name, title, language, translate, json } => {
+                let (channel, key) = keys
+                    .create_channel(NewChannel {
+                        title: title.unwrap_or_else(|| name.to_string()),
+                        language: language.unwrap_or_else(|| config.captions.language.clone()),
+                        translate,
+                        name,
+                    })
+                    .await?;
+                print(config, &channel, Some(&key), json)
+            }
+            cli::Channel::List { json } => list(&store.channels().list().await?, json),
+            cli::Channel::Show { name, json } => {
+                let channel = find(&store, &name).await?;
+                print(config, &channel, Some(&keys.reveal(&name).await?), json)
+            }
+            cli::Channel::RotateKey { name, json } => {
+                let channel = find(&store, &name).await?;
+                print(config, &channel, Some(&keys.rotate(&name).await?), json)
+            }
+            cli::Channel::Remove { name } => {
+                find(&store, &name).await?;
+                store.channels().remove(&name).await?;
+                println!("removed {name}; its recordings stay");
+                Ok(())
+            }
+        }
+    })
+}
+
+async fn find(store: &Store, name: &StreamName) -> Result<Channel> {
+    store
+        .channels()
+        .get(name)
+        .await?
+        .with_context(|| format!("no channel {name}: `amphi channel list` shows those there are"))
+}
+
+fn describe(channel: &Channel, key: Option<&StreamKey>) -> serde_json::Value {
+    let mut value = json!({
+        "name": channel.name,
+        "title": channel.title,
+        "language": channel.language,
+        "translate": channel.translate,
+    });
+    if let Some(key) = key {
+        value["stream_key"] = key.reveal().into();
+    }
+    value
+}
+
+fn print(config: &Config, channel: &Channel, key: Option<&StreamKey>, json: bool) -> Result<()> {
+    if json {
+        println!("{}", describe(channel, key));
+        return Ok(());
+    }
+    let port = config.rtmp.listen.map_or(1935, |address| address.port());
+    let translate: Vec<_> = channel.translate.iter().map(ToString::to_string).collect();
+    println!("channel     {} ({})", channel.name, channel.title);
+    println!("language    {}", channel.language);
+    println!("translated  {}", if translate.is_empty() { "no".into() } else { translate.join(", ") });
+    if let Some(key) = key {
+        println!("stream key  {}", key.reveal());
+        println!("in OBS      server rtmp://HOST:{port}/live, stream key as above");
+        println!("by URL      rtmp://HOST:{port}/live/{}?key={}", channel.name, key.reveal());
+    }
+    println!("page        /watch/{}", channel.name);
+    Ok(())
+}
+
+fn list(channels: &[Channel], json: bool) -> Result<()> {
+    if json {
+        let items: Vec<_> = channels.iter().map(|channel| describe(channel, None)).collect();
+        println!("{}", json!({ "items": items }));
+        return Ok(());
+    }
+    if channels.is_empty() {
+        println!("no channels yet: `amphi channel add NAME` makes one");
+    }
+    for channel in channels {
+        println!("{:24} {:8} {}", channel.name, channel.language, channel.title);
+    }
+    Ok(())
+}

@@ -1,0 +1,66 @@
+use anyhow::{Result, ensure};
+use serde_json::json;
+
+use crate::app::{
+    cli,
+    config::Config,
+    models::{Manifest, Model, Options, Task, fetch, verify},
+};
+
+/// `amphi models`.
+pub(in crate::app) fn run(config: &Config, command: cli::Models) -> Result<()> {
+    let manifest = Manifest::builtin()?;
+    match command {
+        cli::Models::List { json } => list(config, &manifest, json),
+        cli::Models::Fetch { ids, accept_unverified } => {
+            let options = Options { models_dir: config.models_dir.clone(), accept_unverified };
+            // Every id is looked up before anything is fetched.
+            let models = ids.iter().map(|id| manifest.get(id)).collect::<Result<Vec<_>>>()?;
+            for model in models {
+                fetch(model, &options, &|line| eprintln!("{line}"))?;
+            }
+            Ok(())
+        }
+        cli::Models::Verify => {
+            let mut broken = 0;
+            for model in manifest.models.iter().filter(|model| model.installed(&config.models_dir)) {
+                match verify(model, &config.models_dir) {
+                    Ok(()) => println!("{:20} good", model.id),
+                    Err(error) => {
+                        broken += 1;
+                        println!("{:20} {error:#}", model.id);
+                    }
+                }
+            }
+            ensure!(broken == 0, "{broken} models are damaged");
+            Ok(())
+        }
+    }
+}
+
+fn list(config: &Config, manifest: &Manifest, json: bool) -> Result<()> {
+    if json {
+        let items: Vec<_> = manifest
+            .models
+            .iter()
+            .map(|model| {
+                json!({
+                    "id": model.id, "task": model.task, "engine": model.engine, "languages": model.languages,
+                    "licence": model.licence, "about": model.about, "installed": model.installed(&config.models_dir),
+                })
+            })
+            .collect();
+        println!("{}", json!({ "items": items }));
+        return Ok(());
+    }
+    for model in &manifest.models {
+        let mark = if model.installed(&config.models_dir) { "installed" } else { "-" };
+        println!("{:18} {mark:10} {:8} {:16} {:12} {}", model.id, model.engine.as_str(), languages(model), model.licence, model.about);
+    }
+    Ok(())
+}
+
+fn languages(model: &Model) -> String {
+    let between = if model.task == Task::Translation { "→" } else { "," };
+    model.languages.iter().map(ToString::to_string).collect::<Vec<_>>().join(between)
+}

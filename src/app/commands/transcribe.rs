@@ -1,0 +1,137 @@
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use serde_json::json;
+
+use crate::{
+    app::{
+        cli::{self, Format},
+        config::Config,
+        models::Manifest,
+        speech,
+    },
+    captions::{Builder, Dress, Ids, vtt},
+    media,
+    model::{Cue, LanguageTag, MediaTime, Word},
+    speech::{EngineKind, Engines, Event},
+};
+
+/// `amphi transcribe`: one file through the speech core that lives use.
+pub(in crate::app) fn run(
+    config: &Config,
+    file: &Path,
+    model: Option<&str>,
+    language: &LanguageTag,
+    format: Format,
+    output: Option<&Path>,
+) -> Result<()> {
+    let manifest = Manifest::builtin()?;
+    let spec = speech::spec(&manifest, config, language, model)?;
+    media::init()?;
+    let templates = media::Templates::load(config.ladder.pipelines_dir.as_deref())?;
+    let sound = media::file::pcm(file, &templates)?;
+    let dress = if spec.engine == EngineKind::Vosk { Dress::Sentence } else { Dress::AsGiven };
+    let engines = Engines::new(crate::speech::EngineSettings::new(speech::engine_path(config)));
+    let (cues, words) = cli::block_on(async {
+        let transcript = transcribe(&engines, spec, sound, Builder::new(language.clone(), dress, Ids::new())).await;
+        engines.shutdown().await;
+        transcript
+    })?;
+    cli::write(output, &render(format, &cues, &words))
+}
+
+async fn transcribe(
+    engines: &Engines,
+    spec: crate::speech::EngineSpec,
+    sound: media::file::Reader,
+    mut builder: Builder,
+) -> Result<(Vec<Cue>, Vec<Word>)> {
+    let total = sound.duration();
+    let mut stream = engines.open(spec);
+    // Decoding blocks, so it has a thread; the queue holds it back when recognition is slower.
+    let (sender, mut blocks) = tokio::sync::mpsc::channel(32);
+    let decoding = std::thread::spawn(move || {
+        for block in sound {
+            if sender.blocking_send(block).is_err() {
+                break;
+            }
+        }
+    });
+    let (mut cues, mut words): (Vec<Cue>, Vec<Word>) = (Vec::new(), Vec::new());
+    let (mut shown, mut feeding) = (0, true);
+    loop {
+        tokio::select! {
+            block = blocks.recv(), if feeding => match block {
+                Some(block) => {
+                    let block = block?;
+                    progress(&mut shown, block.start, total);
+                    stream.send_wait(block).await;
+                }
+                None => {
+                    feeding = false;
+                    stream.finish();
+                }
+            },
+            event = stream.recv() => match event {
+                Some(Event::Hypothesis(hypothesis)) => {
+                    if hypothesis.last {
+                        words.extend(hypothesis.words.iter().cloned());
+                    }
+                    let now = hypothesis.words.last().map_or(MediaTime::ZERO, |word| word.end);
+                    for cue in builder.apply(&hypothesis, now) {
+                        match cues.iter_mut().rev().find(|known| known.id == cue.id) {
+                            Some(known) => *known = cue,
+                            None => cues.push(cue),
+                        }
+                    }
+                }
+                Some(Event::Failed { reason }) => bail!("the speech engine gave up: {reason}"),
+                Some(_) => {}
+                None => break,
+            },
+        }
+    }
+    drop(blocks);
+    let _ = decoding.join();
+    Ok((cues, words))
+}
+
+/// A line to standard error every tenth of the file.
+fn progress(shown: &mut u64, at: MediaTime, total: Option<std::time::Duration>) {
+    let Some(total) = total.filter(|total| !total.is_zero()) else { return };
+    let tenth = (at.as_secs_f64() * 10.0 / total.as_secs_f64()) as u64;
+    if tenth > *shown {
+        *shown = tenth;
+        eprintln!("{:3} % of {:.0} s", tenth.min(10) * 10, total.as_secs_f64());
+    }
+}
+
+fn render(format: Format, cues: &[Cue], words: &[Word]) -> String {
+    match format {
+        Format::Vtt => vtt::document(cues),
+        Format::Srt => srt(cues),
+        Format::Txt => cues.iter().map(|cue| format!("{}\n", cue.text)).collect(),
+        Format::Json => {
+            let word = |word: &Word| {
+                json!({
+                    "text": word.text, "start": word.start.as_secs_f64(), "end": word.end.as_secs_f64(),
+                    "confidence": word.confidence,
+                })
+            };
+            let cue = |cue: &Cue| json!({ "start": cue.start.as_secs_f64(), "end": cue.end.as_secs_f64(), "text": cue.text });
+            let document = json!({
+                "cues": cues.iter().map(cue).collect::<Vec<_>>(),
+                "words": words.iter().map(word).collect::<Vec<_>>(),
+            });
+            format!("{document:#}\n")
+        }
+    }
+}
+
+fn srt(cues: &[Cue]) -> String {
+    let time = |time: MediaTime| vtt::timestamp(time).replace('.', ",");
+    let block = |(index, cue): (usize, &Cue)| {
+        format!("{}\n{} --> {}\n{}\n\n", index + 1, time(cue.start), time(cue.end), cue.text)
+    };
+    cues.iter().enumerate().map(block).collect()
+}

@@ -1,0 +1,177 @@
+//! One live: its packets become renditions, captions and a recording; then it is put away.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use anyhow::{Context as _, Result};
+use tokio::sync::{broadcast, mpsc};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument;
+
+use super::{config::Config, present::Presenter, speech::Speech};
+use crate::{
+    archive::{LiveInfo, Recorder},
+    captions::Desk,
+    media::{self, ladder::LadderSettings},
+    model::{Cue, Pcm},
+    serve::board::{Board, Change, OnAir},
+    store::{Channel, Store},
+    stream,
+};
+
+/// Players fetch what is left for so long after the end.
+const LINGER: Duration = Duration::from_secs(120);
+/// Words and translations under way at the end get this long to reach the recording.
+const FAREWELL: Duration = Duration::from_secs(10);
+/// Blocks of 100 ms that the tap may be ahead of speech; beyond them it drops and counts.
+const BLOCKS: usize = 100;
+
+/// What every live needs.
+pub(super) struct Rooms {
+    pub config: Config,
+    pub store: Store,
+    pub board: Board,
+    pub templates: Arc<media::Templates>,
+    pub speech: Speech,
+    /// Fires when the server has drained: nothing lingers any longer.
+    pub cancel: CancellationToken,
+}
+
+/// Runs a live from its beginning until its recording is ready.
+pub(super) async fn run(rooms: Arc<Rooms>, live: Arc<stream::Live>) {
+    let span = tracing::info_span!("live", stream = %live.name);
+    async {
+        let stats = live.stats();
+        tracing::info!(protocol = stats.protocol, peer = %stats.peer, "live begins");
+        match on_air(&rooms, live.clone()).await {
+            Ok(on_air) => linger(&rooms, &on_air).await,
+            Err(error) => {
+                tracing::error!(error = format!("{error:#}"), "the live cannot be presented");
+                live.open();
+            }
+        }
+    }
+    .instrument(span)
+    .await;
+}
+
+async fn on_air(rooms: &Rooms, live: Arc<stream::Live>) -> Result<Arc<OnAir>> {
+    let channel = rooms.store.channels().get(&live.name).await?.context("its channel has just been removed")?;
+    let recorder = record(rooms, &channel, &live).await;
+    let captions = rooms.speech.plan(&channel);
+    let desk = Desk::new(live.anchor, captions.tracks(), Duration::ZERO);
+    let on_air = Arc::new(OnAir {
+        stream: live.clone(),
+        hls: Arc::default(),
+        desk: desk.clone(),
+        languages: captions.languages(),
+        recording: recorder.as_ref().map(|recorder| recorder.id().clone()),
+        started_at: SystemTime::now(),
+    });
+
+    let (work, cut_short) = (TaskTracker::new(), CancellationToken::new());
+    let heights = if rooms.config.ladder.enabled { rooms.config.ladder.rungs.clone() } else { Vec::new() };
+    let ladder = LadderSettings::new(heights);
+    let packets = live.producer.consume();
+    if rooms.config.ladder.enabled {
+        let making = media::ladder::run(
+            live.producer.consume(),
+            ladder.clone(),
+            rooms.templates.clone(),
+            cut_short.child_token(),
+        );
+        work.spawn(watch("ladder", making).in_current_span());
+    }
+    if captions.hears() {
+        let (sender, sound) = mpsc::channel::<Pcm>(BLOCKS);
+        let tapping =
+            media::tap::run(live.producer.consume(), sender, rooms.templates.clone(), cut_short.child_token());
+        work.spawn(watch("tap", tapping).in_current_span());
+        let clock_live = live.clone();
+        let clock = move || clock_live.at(Instant::now());
+        work.spawn(captions.clone().run(desk.clone(), sound, clock, cut_short.child_token()).in_current_span());
+    }
+    work.close();
+    let mut cues = desk.cues();
+    rooms.board.put(on_air.clone());
+    rooms.board.announce(Change::Channel { name: live.name.clone(), state: "live" });
+    live.open();
+
+    let presenter = Presenter::new(&on_air, recorder.as_ref(), ladder, captions.languages(), rooms.config.hls.window);
+    presenter.run(packets, &mut cues).await;
+    tracing::info!("live has ended");
+    if tokio::time::timeout(FAREWELL, work.wait()).await.is_err() {
+        tracing::warn!("the last captions took too long");
+        cut_short.cancel();
+    }
+    desk.end(live.at(Instant::now()));
+    rooms.board.announce(Change::Channel { name: live.name.clone(), state: "ended" });
+    if let Some(recorder) = recorder {
+        finish(rooms, recorder, &mut cues).await;
+    }
+    Ok(on_air)
+}
+
+/// A recording that cannot begin costs the recording, not the live.
+async fn record(rooms: &Rooms, channel: &Channel, live: &stream::Live) -> Option<Recorder> {
+    if !rooms.config.recording.enabled {
+        return None;
+    }
+    let info = LiveInfo {
+        channel: channel.name.clone(),
+        title: channel.title.clone(),
+        language: channel.language.clone(),
+        anchor: live.anchor,
+    };
+    match Recorder::start(&rooms.store, info).await {
+        Ok(recorder) => {
+            let id = recorder.id().to_string();
+            rooms.board.announce(Change::Recording { id, state: "recording" });
+            Some(recorder)
+        }
+        Err(error) => {
+            let error = anyhow::Error::from(error);
+            tracing::error!(error = format!("{error:#}"), "the live is not recorded: check the data directory");
+            None
+        }
+    }
+}
+
+async fn finish(rooms: &Rooms, recorder: Recorder, cues: &mut broadcast::Receiver<Arc<Cue>>) {
+    while let Ok(cue) = cues.try_recv() {
+        recorder.cue(&cue);
+    }
+    let id = recorder.id().to_string();
+    rooms.board.announce(Change::Recording { id: id.clone(), state: "processing" });
+    let state = match recorder.finish().await {
+        Ok(Some(recording)) => recording.state.as_str(),
+        Ok(None) => "removed",
+        Err(error) => {
+            let error = anyhow::Error::from(error);
+            tracing::error!(error = format!("{error:#}"), recording = id, "the recording cannot be played");
+            "failed"
+        }
+    };
+    tracing::info!(recording = id, state, "recording finished");
+    rooms.board.announce(Change::Recording { id, state });
+}
+
+/// Keeps an ended live on the board for players that are still behind.
+async fn linger(rooms: &Rooms, on_air: &Arc<OnAir>) {
+    let _ = rooms.cancel.run_until_cancelled(tokio::time::sleep(LINGER)).await;
+    rooms.board.take(on_air);
+    rooms.board.announce(Change::Channel { name: on_air.stream.name.clone(), state: "idle" });
+}
+
+/// A room that fails costs what it makes, not the live.
+async fn watch<T, E: std::error::Error + Send + Sync + 'static>(
+    room: &'static str,
+    work: impl Future<Output = Result<T, E>>,
+) {
+    if let Err(error) = work.await {
+        let error = anyhow::Error::from(error);
+        tracing::error!(error = format!("{error:#}"), room, "stopped working");
+    }
+}

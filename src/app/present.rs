@@ -1,0 +1,144 @@
+//! Packets of one live in; parts out to playlists, caption lanes and the recording.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::broadcast;
+
+use super::languages;
+use crate::{
+    archive::Recorder,
+    cmaf::{Output, Packager},
+    hls,
+    media::ladder::LadderSettings,
+    model::{Cue, LanguageTag, Part, RenditionId, TrackId},
+    serve::board::OnAir,
+    stream::{Consumer, Event},
+};
+
+/// Owns the packager of one live and hands on what it makes, in order.
+pub(super) struct Presenter<'a> {
+    on_air: &'a OnAir,
+    recorder: Option<&'a Recorder>,
+    ladder: LadderSettings,
+    captions: Vec<LanguageTag>,
+    window: Duration,
+    packager: Packager,
+    outputs: Vec<Output>,
+    open: bool,
+}
+
+impl<'a> Presenter<'a> {
+    /// A presenter of a live whose playlists list `captions`, the spoken language first.
+    pub fn new(
+        on_air: &'a OnAir,
+        recorder: Option<&'a Recorder>,
+        ladder: LadderSettings,
+        captions: Vec<LanguageTag>,
+        window: Duration,
+    ) -> Self {
+        let packager = Packager::new(crate::cmaf::Settings::default());
+        Self { on_air, recorder, ladder, captions, window, packager, outputs: Vec::new(), open: false }
+    }
+
+    /// Presents until the live ends. `cues` are those the recording keeps.
+    pub async fn run(mut self, mut packets: Consumer, cues: &mut broadcast::Receiver<Arc<Cue>>) {
+        loop {
+            tokio::select! {
+                event = packets.recv() => {
+                    let Some(event) = event else { break };
+                    self.take(event);
+                    self.publish();
+                }
+                Ok(cue) = cues.recv() => {
+                    if let Some(recorder) = self.recorder {
+                        recorder.cue(&cue);
+                    }
+                }
+            }
+        }
+        self.packager.finish(&mut self.outputs);
+        self.publish();
+        self.on_air.hls.end();
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Track(track) => {
+                if let Err(error) = self.packager.track(&track, &mut self.outputs) {
+                    tracing::error!(%error, rendition = %track.rendition, "a track cannot be packaged");
+                }
+            }
+            Event::Packet(packet) => self.packager.push(packet, &mut self.outputs),
+            Event::Discontinuity => self.packager.discontinuity(&mut self.outputs),
+            Event::Lost(count) => {
+                tracing::error!(count, "packets were lost before packaging: the machine is overloaded");
+                self.packager.discontinuity(&mut self.outputs);
+            }
+        }
+    }
+
+    fn publish(&mut self) {
+        if self.outputs.is_empty() {
+            return;
+        }
+        if !self.open {
+            self.open();
+        }
+        for output in std::mem::take(&mut self.outputs) {
+            match output {
+                Output::Init(init) => {
+                    if let Some(recorder) = self.recorder {
+                        recorder.init(&init);
+                    }
+                    self.on_air.hls.init(init);
+                }
+                Output::Part(part) => self.part(part),
+            }
+        }
+    }
+
+    fn part(&self, part: Part) {
+        if let Some(recorder) = self.recorder {
+            recorder.part(&part);
+        }
+        let leads = self.packager.reference() == Some(&part.rendition);
+        let captions = if leads { self.on_air.desk.parts(&part) } else { Vec::new() };
+        self.on_air.hls.part(part);
+        for caption in captions {
+            self.on_air.hls.part(caption);
+        }
+    }
+
+    /// The length of parts is known with the first of them, and so is what else will come.
+    fn open(&mut self) {
+        let Some(timing) = self.packager.timing() else { return };
+        let live = &self.on_air.stream;
+        let settings = hls::Settings {
+            window: self.window,
+            ..hls::Settings::new(live.name.clone(), timing.part_target, live.anchor, Instant::now())
+        };
+        let mut window = hls::Window::new(settings);
+        window.expect(self.expected());
+        window.captions(self.captions.iter().enumerate().map(|(index, language)| hls::Captions {
+            language: language.clone(),
+            name: languages::name(language).to_owned(),
+            spoken: index == 0,
+        }));
+        self.on_air.hls.open(window);
+        self.open = true;
+        tracing::info!(part_target_ms = timing.part_target.as_millis() as u64, "presenting");
+    }
+
+    fn expected(&self) -> Vec<RenditionId> {
+        let tracks = self.on_air.stream.producer.tracks();
+        let mut expected: Vec<_> = tracks.iter().map(|track| track.rendition.clone()).collect();
+        let source = tracks.iter().find(|track| track.id == TrackId::VIDEO).and_then(|track| track.format.video());
+        if let Some(source) = source {
+            expected.extend(self.ladder.rungs(source).into_iter().map(|rung| rung.rendition));
+        }
+        expected
+    }
+}

@@ -1,0 +1,242 @@
+//! The life cycle: build, run, drain.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, watch},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    config::Config,
+    live::{self, Rooms},
+    models::Manifest,
+    speech::Speech,
+};
+use crate::{
+    access::{Door, Keys, Secrets},
+    archive::{self, Catalogue},
+    captions::Phase,
+    ingest::rtmp,
+    media,
+    serve::{
+        self,
+        api::models::Item,
+        board::{Board, Change, state_of},
+    },
+    store::Store,
+    stream::{self, Registry},
+};
+
+/// How often lives are looked after: graces run out, states are announced.
+const PULSE: Duration = Duration::from_millis(500);
+
+/// A server with its ports bound and everything in place.
+pub(super) struct Server {
+    config: Config,
+    rooms: Arc<Rooms>,
+    registry: Registry,
+    started: mpsc::Receiver<Arc<stream::Live>>,
+    http: TcpListener,
+    rtmp: Option<rtmp::Server>,
+    shared: serve::Server,
+    ready: watch::Sender<bool>,
+    /// Publishers and requests stop with it; lives drain first.
+    cancel: CancellationToken,
+}
+
+/// Binds every port and opens every room, recordings that a crash left behind included.
+///
+/// # Errors
+/// Says what is missing and what to do.
+pub(super) async fn build(config: Config) -> Result<Server> {
+    let store = Store::open(&config.data_dir).await?;
+    let secrets = Secrets::open(&config.data_dir)?;
+    let keys = Keys::new(store.clone(), secrets.clone());
+    media::init()?;
+    let templates = media::Templates::load(config.ladder.pipelines_dir.as_deref())
+        .context("GStreamer is not complete: `amphi check` says what is missing")?;
+    let manifest = Manifest::builtin()?;
+    let recovered = archive::recover(&store).await.context("recordings of an earlier run cannot be read")?;
+    if recovered != archive::Recovered::default() {
+        tracing::warn!(
+            ready = recovered.ready.len(),
+            removed = recovered.removed.len(),
+            failed = recovered.failed.len(),
+            "finished recordings that an earlier run left behind"
+        );
+    }
+
+    let (registry, started) = Registry::new(config.reconnect_grace);
+    let board = Board::default();
+    let address = config.http.listen.context("http.listen is empty: without it nobody can watch")?;
+    let http = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} (http.listen)"))?;
+    let rtmp = match config.rtmp.listen {
+        Some(address) => {
+            let door = Arc::new(Door::new(keys.clone(), registry.clone()));
+            let server = rtmp::Server::bind(address, door, rtmp::Settings::default()).await;
+            Some(server.with_context(|| format!("cannot listen on {address} (rtmp.listen)"))?)
+        }
+        None => None,
+    };
+    let (ready, is_ready) = watch::channel(false);
+    let shared = serve::Server {
+        catalogue: Arc::new(Catalogue::new(store.clone())),
+        store: store.clone(),
+        keys,
+        secrets,
+        registry: registry.clone(),
+        board: board.clone(),
+        metrics: super::metrics::install()?,
+        ready: is_ready,
+        language: config.captions.language.clone(),
+        models: models(&manifest, &config),
+    };
+    let cancel = CancellationToken::new();
+    let rooms = Arc::new(Rooms {
+        speech: Speech::new(manifest, &config)?,
+        config: config.clone(),
+        store,
+        board,
+        templates: Arc::new(templates),
+        cancel: CancellationToken::new(),
+    });
+    Ok(Server { config, rooms, registry, started, http, rtmp, shared, ready, cancel })
+}
+
+impl Server {
+    /// Prints the addresses, and the admin token if it was made just now.
+    pub fn announce(&self) {
+        if let Some(http) = self.http_address() {
+            println!("http   http://{http}/");
+        }
+        match self.rtmp_address() {
+            Some(rtmp) => println!("rtmp   rtmp://{rtmp}/live"),
+            None => println!("rtmp   off"),
+        }
+        if self.shared.secrets.token_is_new() {
+            println!("admin  {} (kept in {})", self.shared.secrets.admin_token(), self.config.data_dir.display());
+        }
+        for (name, listener) in [
+            ("rtsp", &self.config.rtsp),
+            ("srt", &self.config.srt),
+            ("webrtc", &self.config.webrtc),
+            ("vosk", &self.config.vosk),
+        ] {
+            if listener.listen.is_some() {
+                tracing::warn!(protocol = name, "this version does not speak it yet; its address is ignored");
+            }
+        }
+    }
+
+    /// Where pages are served.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http.local_addr().ok()
+    }
+
+    /// Where encoders publish.
+    pub fn rtmp_address(&self) -> Option<SocketAddr> {
+        self.rtmp.as_ref().and_then(|rtmp| rtmp.local_addr().ok())
+    }
+
+    /// Fires when the server begins to stop.
+    pub fn cancel(&self) -> CancellationToken {
+        self.cancel.clone()
+    }
+
+    /// Runs until SIGTERM or Ctrl-C, then drains.
+    ///
+    /// # Errors
+    /// HTTP cannot be served any longer.
+    pub async fn run(self) -> Result<()> {
+        let Self { config, rooms, registry, mut started, http, rtmp, shared, ready, cancel } = self;
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let lives = TaskTracker::new();
+        let publishers = TaskTracker::new();
+        if let Some(rtmp) = rtmp {
+            publishers.spawn(rtmp.serve(cancel.clone()));
+        }
+        let pages_stop = CancellationToken::new();
+        let pages = tokio::spawn(serve::run(http, shared, pages_stop.clone()));
+        ready.send_replace(true);
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        tracing::info!("ready");
+
+        let mut pulse = tokio::time::interval(PULSE);
+        let mut states = HashMap::new();
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                Some(live) = started.recv() => {
+                    lives.spawn(live::run(rooms.clone(), live));
+                }
+                _ = pulse.tick() => {
+                    registry.expire(Instant::now());
+                    announce_states(&rooms.board, &mut states);
+                    let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+                }
+            }
+        }
+
+        tracing::info!("stopping: publishers first, then recordings, then requests");
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        ready.send_replace(false);
+        cancel.cancel();
+        publishers.close();
+        publishers.wait().await;
+        registry.end_all();
+        rooms.cancel.cancel();
+        lives.close();
+        if tokio::time::timeout(config.drain_timeout, lives.wait()).await.is_err() {
+            tracing::error!("recordings did not finish in time; the next start finishes them");
+        }
+        rooms.speech.stop().await;
+        pages_stop.cancel();
+        // Held requests and websockets end with the process.
+        match tokio::time::timeout(Duration::from_secs(1), pages).await {
+            Ok(served) => served.context("http stopped")?.context("http stopped")?,
+            Err(_) => tracing::debug!("requests were still held"),
+        }
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// Tells subscribers when a publisher went away or came back.
+fn announce_states(board: &Board, states: &mut HashMap<crate::model::StreamName, &'static str>) {
+    let lives = board.all();
+    states.retain(|name, _| lives.iter().any(|live| live.stream.name == *name));
+    for live in lives {
+        let state = state_of(Some(&live.stream));
+        if states.insert(live.stream.name.clone(), state) == Some(state) {
+            continue;
+        }
+        let phase = if state == "reconnecting" { Phase::Reconnecting } else { Phase::Live };
+        live.desk.set_phase(phase, live.stream.at(Instant::now()));
+        board.announce(Change::Channel { name: live.stream.name.clone(), state });
+    }
+}
+
+fn models(manifest: &Manifest, config: &Config) -> Arc<dyn Fn() -> Vec<Item> + Send + Sync> {
+    let (manifest, models_dir) = (manifest.clone(), config.models_dir.clone());
+    Arc::new(move || {
+        let item = |model: &super::models::Model| Item {
+            id: model.id.clone(),
+            task: serde_json::to_value(model.task).ok().and_then(|v| v.as_str().map(Into::into)).unwrap_or_default(),
+            engine: model.engine.as_str().into(),
+            languages: model.languages.iter().map(ToString::to_string).collect(),
+            licence: model.licence.clone(),
+            installed: model.installed(&models_dir),
+        };
+        manifest.models.iter().map(item).collect()
+    })
+}

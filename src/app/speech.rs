@@ -1,0 +1,263 @@
+//! Which engine hears a channel, which models translate it, and how their results reach the desk.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    config::Config,
+    models::{Engine, Manifest, Model},
+};
+use crate::{
+    captions::{self, Desk, Dress, Phase, Target, TrackSpec},
+    model::{Hypothesis, LanguageTag, MediaTime, Pcm},
+    speech::{self, EngineKind, EngineSpec, Engines},
+    store::Channel,
+    translate::{self, Translator, Worker},
+};
+
+/// Hypotheses that may wait for the desk, which takes them at once.
+const HYPOTHESES: usize = 64;
+
+/// The engines and models of this server. One model in memory serves every live.
+pub(super) struct Speech {
+    config: Config,
+    manifest: Manifest,
+    engines: Engines,
+    workers: Mutex<Vec<(String, Worker)>>,
+}
+
+/// How one channel's live is captioned.
+#[derive(Clone)]
+pub(super) struct Plan {
+    spoken: LanguageTag,
+    heard: Option<(Engines, EngineSpec, Track)>,
+    targets: Vec<(Target, Track)>,
+}
+
+/// What the desk says a track is made of.
+#[derive(Clone)]
+struct Track {
+    engine: &'static str,
+    model: String,
+}
+
+impl Speech {
+    /// Nothing is loaded before the first live needs it.
+    ///
+    /// # Errors
+    /// The engine's binary is missing while captions are on.
+    pub fn new(manifest: Manifest, config: &Config) -> Result<Self> {
+        let engine = engine_path(config);
+        if config.captions.enabled {
+            ensure!(engine.is_file(), "no {}: build it, or set captions.engine", engine.display());
+        }
+        let engines = Engines::new(speech::EngineSettings::new(engine));
+        Ok(Self { config: config.clone(), manifest, engines, workers: Mutex::default() })
+    }
+
+    /// What can be made of a channel here; what cannot is logged with what would help.
+    pub fn plan(&self, channel: &Channel) -> Plan {
+        let mut plan = Plan { spoken: channel.language.clone(), heard: None, targets: Vec::new() };
+        if !self.config.captions.enabled {
+            return plan;
+        }
+        match self.hear(&channel.language) {
+            Ok(heard) => plan.heard = Some(heard),
+            Err(error) => {
+                tracing::error!(error = format!("{error:#}"), language = %channel.language, "this live has no captions");
+                return plan;
+            }
+        }
+        for to in &channel.translate {
+            match self.target(&channel.language, to) {
+                Ok(target) => plan.targets.push(target),
+                Err(error) => {
+                    tracing::error!(error = format!("{error:#}"), language = %to, "this live is not translated");
+                }
+            }
+        }
+        plan
+    }
+
+    /// Ends the engines.
+    pub async fn stop(&self) {
+        self.engines.shutdown().await;
+    }
+
+    fn hear(&self, language: &LanguageTag) -> Result<(Engines, EngineSpec, Track)> {
+        let spec = spec(&self.manifest, &self.config, language, None)?;
+        let track = Track { engine: spec.engine.as_str(), model: spec.model.clone() };
+        Ok((self.engines.clone(), spec, track))
+    }
+
+    fn target(&self, from: &LanguageTag, to: &LanguageTag) -> Result<(Target, Track)> {
+        ensure!(from.primary() != to.primary(), "it is the language spoken");
+        let model = self.manifest.translation(from, to, &self.config.models_dir)?;
+        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        let worker = match workers.iter().find(|(id, _)| *id == model.id) {
+            Some((_, worker)) => worker.clone(),
+            None => {
+                let (loading, folder) = (model.clone(), self.config.models_dir.clone());
+                let worker = Worker::start(&model.id, move || translator(&loading, &folder))?;
+                workers.push((model.id.clone(), worker.clone()));
+                worker
+            }
+        };
+        let track = Track { engine: model.engine.as_str(), model: model.id.clone() };
+        Ok((Target { lang: to.clone(), worker }, track))
+    }
+}
+
+impl Plan {
+    /// Whether anything is recognised.
+    pub fn hears(&self) -> bool {
+        self.heard.is_some()
+    }
+
+    /// Caption languages, the spoken one first; empty without captions.
+    pub fn languages(&self) -> Vec<LanguageTag> {
+        if self.heard.is_none() {
+            return Vec::new();
+        }
+        std::iter::once(&self.spoken).chain(self.targets.iter().map(|(target, _)| &target.lang)).cloned().collect()
+    }
+
+    /// The tracks the desk keeps.
+    pub fn tracks(&self) -> Vec<TrackSpec> {
+        let spec = |lang: &LanguageTag, track: &Track| TrackSpec {
+            lang: lang.clone(),
+            engine: track.engine.into(),
+            model: track.model.clone(),
+            dress: if track.engine == Engine::Vosk.as_str() { Dress::Sentence } else { Dress::AsGiven },
+        };
+        let spoken = self.heard.iter().map(|(_, _, track)| spec(&self.spoken, track));
+        let translated = self.targets.iter().map(|(target, track)| spec(&target.lang, track));
+        spoken.chain(translated).collect()
+    }
+
+    /// Recognises `sound` until it ends, and brings what was heard and its translations to `desk`.
+    pub async fn run(
+        self,
+        desk: Arc<Desk>,
+        mut sound: mpsc::Receiver<Pcm>,
+        clock: impl Fn() -> MediaTime + Clone + Send + 'static,
+        cancel: CancellationToken,
+    ) {
+        let Some((engines, spec, _)) = self.heard else { return };
+        let targets = self.targets.into_iter().map(|(target, _)| target).collect();
+        let (sender, hypotheses) = mpsc::channel::<Hypothesis>(HYPOTHESES);
+        let captioning =
+            captions::run(desk.clone(), self.spoken.clone(), hypotheses, targets, clock.clone(), cancel.clone());
+        let hearing = async move {
+            let mut stream = engines.open(spec);
+            let mut sounding = true;
+            loop {
+                tokio::select! {
+                    () = cancel.cancelled() => break,
+                    block = sound.recv(), if sounding => match block {
+                        Some(block) => stream.send(block),
+                        None => {
+                            sounding = false;
+                            stream.finish();
+                        }
+                    },
+                    event = stream.recv() => match event {
+                        Some(speech::Event::Hypothesis(hypothesis)) => {
+                            if sender.send(hypothesis).await.is_err() {
+                                break;
+                            }
+                        }
+                        Some(event) => note(&desk, &self.spoken, event, clock()),
+                        None => break,
+                    },
+                }
+            }
+        };
+        tokio::join!(captioning, hearing);
+    }
+}
+
+fn note(desk: &Desk, lang: &LanguageTag, event: speech::Event, now: MediaTime) {
+    match event {
+        speech::Event::Hypothesis(_) => {}
+        speech::Event::Ready { model } => {
+            tracing::info!(model, "speech engine ready");
+            desk.set_phase(Phase::Live, now);
+        }
+        speech::Event::Restarted { .. } => desk.set_phase(Phase::Restarting, now),
+        speech::Event::Failed { reason } => {
+            tracing::error!(reason, %lang, "captions have stopped");
+        }
+    }
+}
+
+/// The engine and model that hear a language, or the model of that id.
+///
+/// # Errors
+/// Says what to fetch.
+pub(super) fn spec(
+    manifest: &Manifest,
+    config: &Config,
+    language: &LanguageTag,
+    model: Option<&str>,
+) -> Result<EngineSpec> {
+    let model = match model {
+        Some(id) => {
+            let model = manifest.get(id)?;
+            ensure!(model.installed(&config.models_dir), "model {id} is not installed: run `amphi models fetch {id}`");
+            model
+        }
+        None => manifest.speech(language, &config.captions.models, &config.models_dir)?,
+    };
+    let engine = match model.engine {
+        Engine::Whisper => EngineKind::Whisper,
+        Engine::Vosk => EngineKind::Vosk,
+        Engine::Fx => bail!("{} translates, it does not hear", model.id),
+    };
+    Ok(EngineSpec {
+        engine,
+        model: model.id.clone(),
+        model_dir: model.folder(&config.models_dir),
+        language: language.clone(),
+        threads: config.captions.threads,
+    })
+}
+
+/// Loads a translation model.
+///
+/// # Errors
+/// It cannot be loaded, or is no translation model.
+pub(super) fn translator(model: &Model, models_dir: &Path) -> Result<Box<dyn Translator>> {
+    match model.engine {
+        Engine::Fx => Ok(Box::new(translate::fx::Fx::load(&model.folder(models_dir))?)),
+        Engine::Whisper | Engine::Vosk => bail!("{} hears, it does not translate", model.id),
+    }
+}
+
+/// The engine's binary: the configured one, or the one beside this program.
+pub(super) fn engine_path(config: &Config) -> PathBuf {
+    let beside = || std::env::current_exe().ok()?.parent().map(|folder| folder.join("amphi-engine"));
+    config.captions.engine.clone().or_else(beside).unwrap_or_else(|| "amphi-engine".into())
+}
+
+/// Runs the engine for its version, which loads its libraries.
+///
+/// # Errors
+/// Says whether it or its libraries are missing.
+pub(super) fn try_engine(config: &Config) -> Result<String> {
+    let path = engine_path(config);
+    let output = Command::new(&path)
+        .arg("--version")
+        .output()
+        .with_context(|| format!("{} cannot be started: build it, or set captions.engine", path.display()))?;
+    let said = String::from_utf8_lossy(if output.status.success() { &output.stdout } else { &output.stderr });
+    ensure!(output.status.success(), "{} does not start: {}", path.display(), said.trim());
+    Ok(said.trim().to_owned())
+}

@@ -1,0 +1,287 @@
+//! `/channels`: who may publish, in which languages, and how it goes.
+
+use std::time::SystemTime;
+
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    http::StatusCode,
+    routing::get,
+};
+use serde::{Deserialize, Serialize};
+
+use super::List;
+use crate::{
+    access::NewChannel,
+    model::{LanguageTag, StreamName, TrackFormat},
+    serve::{
+        Server,
+        admin::Admin,
+        board::state_of,
+        problem::{Problem, Result},
+    },
+    store::{self, Channel},
+};
+
+/// A channel.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Item {
+    /// Its name in every URL.
+    pub name: String,
+    /// Its title.
+    pub title: String,
+    /// The language spoken.
+    pub language: String,
+    /// Languages it is translated into.
+    pub translate: Vec<String>,
+    /// `idle`, `live`, `reconnecting` or `ended`.
+    pub state: &'static str,
+    /// When the live began (RFC 3339).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<String>,
+    /// Told once, to whoever made the channel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream_key: Option<String>,
+}
+
+/// A channel to make.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct New {
+    /// 1 to 64 characters of a-z, 0-9, - and _.
+    #[schema(value_type = String)]
+    pub name: StreamName,
+    /// Its name, if left out.
+    pub title: Option<String>,
+    /// The server's default, if left out.
+    #[schema(value_type = Option<String>)]
+    pub language: Option<LanguageTag>,
+    /// Languages to translate into.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    pub translate: Vec<LanguageTag>,
+}
+
+/// What to change; the rest stays. Takes effect with the next live.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Change {
+    /// Its title.
+    pub title: Option<String>,
+    /// The language spoken.
+    #[schema(value_type = Option<String>)]
+    pub language: Option<LanguageTag>,
+    /// Languages to translate into.
+    #[schema(value_type = Option<Vec<String>>)]
+    pub translate: Option<Vec<LanguageTag>>,
+}
+
+/// A channel's stream key.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Key {
+    /// For the encoder.
+    pub stream_key: String,
+}
+
+/// How a channel's live goes.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Status {
+    /// `idle`, `live`, `reconnecting` or `ended`.
+    pub state: &'static str,
+    /// The publisher's protocol.
+    pub protocol: Option<&'static str>,
+    /// Media bytes received.
+    pub bytes: u64,
+    /// Video frames received.
+    pub video_frames: u64,
+    /// Times the publisher came back.
+    pub reconnects: u32,
+    /// Bits a second since the live began.
+    pub bitrate: Option<u64>,
+    /// Frames a second since the live began.
+    pub fps: Option<f64>,
+    /// What is made of it.
+    pub renditions: Vec<Rendition>,
+    /// Caption languages, the spoken one first.
+    pub captions: Vec<String>,
+    /// Events that slow readers inside the server lost; 0 when all is well.
+    pub dropped: u64,
+    /// The recording in progress.
+    pub recording: Option<String>,
+}
+
+/// One rendition of a live.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Rendition {
+    /// `source`, `480p`, `audio`, …
+    pub id: String,
+    /// RFC 6381.
+    pub codecs: String,
+    /// Pixels.
+    pub width: Option<u32>,
+    /// Pixels.
+    pub height: Option<u32>,
+}
+
+pub(super) fn router() -> Router<Server> {
+    Router::new()
+        .route("/channels", get(list).post(add))
+        .route("/channels/{name}", get(show).patch(change).delete(remove))
+        .route("/channels/{name}/key", get(key).post(rotate))
+        .route("/channels/{name}/status", get(status))
+}
+
+/// Every channel.
+#[utoipa::path(get, path = "/channels", responses((status = 200, body = List<Item>)))]
+pub async fn list(State(server): State<Server>) -> Result<Json<List<Item>>> {
+    let channels = server.store.channels().list().await.map_err(Problem::internal)?;
+    Ok(Json(List { items: channels.into_iter().map(|channel| item(&server, channel)).collect() }))
+}
+
+/// Makes a channel; the answer carries its stream key.
+#[utoipa::path(post, path = "/channels", request_body = New, security(("admin" = [])), responses((status = 201, body = Item), (status = 400), (status = 409)))]
+pub async fn add(State(server): State<Server>, _: Admin, body: axum::body::Bytes) -> Result<(StatusCode, Json<Item>)> {
+    let new: New = parse(&body)?;
+    let new = NewChannel {
+        title: new.title.unwrap_or_else(|| new.name.to_string()),
+        language: new.language.unwrap_or_else(|| server.language.clone()),
+        translate: new.translate,
+        name: new.name,
+    };
+    let (channel, key) = server.keys.create_channel(new).await.map_err(problem)?;
+    let mut item = item(&server, channel);
+    item.stream_key = Some(key.reveal().to_owned());
+    Ok((StatusCode::CREATED, Json(item)))
+}
+
+/// One channel.
+#[utoipa::path(get, path = "/channels/{name}", params(("name" = String, Path)), responses((status = 200, body = Item), (status = 404)))]
+pub async fn show(State(server): State<Server>, Path(name): Path<String>) -> Result<Json<Item>> {
+    let channel = find(&server, &name).await?;
+    Ok(Json(item(&server, channel)))
+}
+
+/// Changes a channel; the next live follows.
+#[utoipa::path(patch, path = "/channels/{name}", params(("name" = String, Path)), request_body = Change, security(("admin" = [])), responses((status = 200, body = Item), (status = 404)))]
+pub async fn change(
+    State(server): State<Server>,
+    _: Admin,
+    Path(name): Path<String>,
+    body: axum::body::Bytes,
+) -> Result<Json<Item>> {
+    let change: Change = parse(&body)?;
+    let mut channel = find(&server, &name).await?;
+    channel.title = change.title.unwrap_or(channel.title);
+    channel.language = change.language.unwrap_or(channel.language);
+    channel.translate = change.translate.unwrap_or(channel.translate);
+    server.store.channels().update(&channel).await.map_err(Problem::internal)?;
+    Ok(Json(item(&server, channel)))
+}
+
+/// Removes a channel. Its recordings stay; a live in progress goes on.
+#[utoipa::path(delete, path = "/channels/{name}", params(("name" = String, Path)), security(("admin" = [])), responses((status = 204), (status = 404)))]
+pub async fn remove(State(server): State<Server>, _: Admin, Path(name): Path<String>) -> Result<StatusCode> {
+    let channel = find(&server, &name).await?;
+    server.store.channels().remove(&channel.name).await.map_err(Problem::internal)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The stream key, for its owner to see again.
+#[utoipa::path(get, path = "/channels/{name}/key", params(("name" = String, Path)), security(("admin" = [])), responses((status = 200, body = Key), (status = 404)))]
+pub async fn key(State(server): State<Server>, _: Admin, Path(name): Path<String>) -> Result<Json<Key>> {
+    let channel = find(&server, &name).await?;
+    let key = server.keys.reveal(&channel.name).await.map_err(problem)?;
+    Ok(Json(Key { stream_key: key.reveal().to_owned() }))
+}
+
+/// Makes a new stream key; the old one stops working with the next publisher.
+#[utoipa::path(post, path = "/channels/{name}/key", params(("name" = String, Path)), security(("admin" = [])), responses((status = 200, body = Key), (status = 404)))]
+pub async fn rotate(State(server): State<Server>, _: Admin, Path(name): Path<String>) -> Result<Json<Key>> {
+    let channel = find(&server, &name).await?;
+    let key = server.keys.rotate(&channel.name).await.map_err(problem)?;
+    Ok(Json(Key { stream_key: key.reveal().to_owned() }))
+}
+
+/// How the channel's live goes.
+#[utoipa::path(get, path = "/channels/{name}/status", params(("name" = String, Path)), responses((status = 200, body = Status), (status = 404)))]
+pub async fn status(State(server): State<Server>, Path(name): Path<String>) -> Result<Json<Status>> {
+    let channel = find(&server, &name).await?;
+    let Some(live) = server.board.get(&channel.name) else {
+        return Ok(Json(Status {
+            state: "idle",
+            protocol: None,
+            bytes: 0,
+            video_frames: 0,
+            reconnects: 0,
+            bitrate: None,
+            fps: None,
+            renditions: vec![],
+            captions: vec![],
+            dropped: 0,
+            recording: None,
+        }));
+    };
+    let stats = live.stream.stats();
+    let seconds = live.started_at.elapsed().map_or(0.0, |elapsed| elapsed.as_secs_f64()).max(0.001);
+    let rendition = |track: &crate::model::Track| {
+        let video = match &track.format {
+            TrackFormat::Video(video) => Some(video),
+            TrackFormat::Audio(_) => None,
+        };
+        Rendition {
+            id: track.rendition.to_string(),
+            codecs: track.format.codecs(),
+            width: video.map(|video| video.width),
+            height: video.map(|video| video.height),
+        }
+    };
+    Ok(Json(Status {
+        state: state_of(Some(&live.stream)),
+        protocol: Some(stats.protocol),
+        bytes: stats.bytes,
+        video_frames: stats.video_frames,
+        reconnects: stats.reconnects,
+        bitrate: Some((stats.bytes as f64 * 8.0 / seconds) as u64),
+        fps: Some(stats.video_frames as f64 / seconds),
+        renditions: live.stream.producer.tracks().iter().map(|track| rendition(track)).collect(),
+        captions: live.languages.iter().map(ToString::to_string).collect(),
+        dropped: live.stream.producer.dropped(),
+        recording: live.recording.as_ref().map(ToString::to_string),
+    }))
+}
+
+/// A wall clock instant as RFC 3339 writes it, in UTC with milliseconds.
+pub(super) fn rfc3339(time: SystemTime) -> String {
+    jiff::Timestamp::try_from(time).map_or_else(|_| String::new(), |time| format!("{time:.3}"))
+}
+
+fn item(server: &Server, channel: Channel) -> Item {
+    let live = server.board.get(&channel.name);
+    Item {
+        state: state_of(live.as_ref().map(|live| &*live.stream)),
+        started_at: live.map(|live| rfc3339(live.started_at)),
+        name: channel.name.to_string(),
+        title: channel.title,
+        language: channel.language.to_string(),
+        translate: channel.translate.iter().map(ToString::to_string).collect(),
+        stream_key: None,
+    }
+}
+
+async fn find(server: &Server, name: &str) -> Result<Channel> {
+    let unknown = || Problem::not_found("no such channel: see /api/v1/channels");
+    let name = StreamName::parse(name).map_err(|_| unknown())?;
+    server.store.channels().get(&name).await.map_err(Problem::internal)?.ok_or_else(unknown)
+}
+
+/// Whatever the client's content type: what it sent must be the JSON asked for.
+fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T> {
+    serde_json::from_slice(body).map_err(|error| Problem::bad_request(format!("the JSON body is wrong: {error}")))
+}
+
+fn problem(error: crate::access::Error) -> Problem {
+    match error {
+        crate::access::Error::Store(store::Error::Exists(_)) => Problem::conflict("a channel of this name exists already"),
+        other => Problem::internal(other),
+    }
+}

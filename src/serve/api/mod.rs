@@ -1,0 +1,53 @@
+//! `/api/v1`, described by `/api/v1/openapi.json`.
+
+pub mod channels;
+pub mod events;
+pub mod models;
+pub mod recordings;
+
+use axum::{Json, Router, routing::get};
+use serde::Serialize;
+use utoipa::OpenApi;
+
+use super::Server;
+
+/// A list, as every list of this API looks.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct List<T> {
+    /// What there is.
+    pub items: Vec<T>,
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Amphi", description = "Live streaming and real-time subtitling. Changes need the admin token."),
+    servers((url = "/api/v1")),
+    paths(
+        channels::list, channels::add, channels::show, channels::change, channels::remove,
+        channels::key, channels::rotate, channels::status,
+        recordings::list, recordings::show, recordings::remove,
+        models::list, events::events,
+    ),
+    modifiers(&Bearer),
+)]
+struct Document;
+
+struct Bearer;
+
+impl utoipa::Modify for Bearer {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+        let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
+        document.components.get_or_insert_default().add_security_scheme("admin", scheme);
+    }
+}
+
+/// The API's routes, relative to `/api/v1`.
+pub fn router() -> Router<Server> {
+    Router::new()
+        .merge(channels::router())
+        .merge(recordings::router())
+        .route("/models", get(models::list))
+        .route("/events", get(events::events))
+        .route("/openapi.json", get(|| async { Json(Document::openapi()) }))
+}

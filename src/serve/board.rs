@@ -1,0 +1,132 @@
+//! What is on air: the one table that delivery, captions and the API look lives up in.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
+};
+
+use tokio::sync::{broadcast, watch};
+
+use crate::{
+    captions::Desk,
+    hls,
+    model::{LanguageTag, StreamName},
+    store::RecordingId,
+    stream,
+};
+
+/// A live and everything made from it. Stays on the board for a while after its end, so that
+/// players can fetch the rest.
+pub struct OnAir {
+    /// The packet bus and its publisher.
+    pub stream: Arc<stream::Live>,
+    /// Playlists and parts.
+    pub hls: Arc<hls::Live>,
+    /// Captions.
+    pub desk: Arc<Desk>,
+    /// Caption languages, the spoken one first.
+    pub languages: Vec<LanguageTag>,
+    /// Where it is recorded.
+    pub recording: Option<RecordingId>,
+    /// When it began.
+    pub started_at: SystemTime,
+}
+
+/// Something that changed, as `/api/v1/events` tells it.
+#[derive(Debug, Clone, serde::Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum Change {
+    /// A channel went live, lost its publisher, or ended.
+    Channel {
+        /// Which.
+        name: StreamName,
+        /// `idle`, `live`, `reconnecting` or `ended`.
+        state: &'static str,
+    },
+    /// A recording changed its state.
+    Recording {
+        /// Which.
+        id: String,
+        /// `recording`, `processing`, `ready` or `failed`.
+        state: &'static str,
+    },
+}
+
+/// The table. Cheap to clone.
+#[derive(Clone)]
+pub struct Board {
+    lives: Arc<Mutex<HashMap<StreamName, Arc<OnAir>>>>,
+    version: watch::Sender<u64>,
+    changes: broadcast::Sender<Change>,
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        Self { lives: Arc::default(), version: watch::Sender::new(0), changes: broadcast::channel(256).0 }
+    }
+}
+
+impl Board {
+    /// Puts a live on the board; a channel's earlier one makes room.
+    pub fn put(&self, live: Arc<OnAir>) {
+        let name = live.stream.name.clone();
+        self.lock().insert(name, live);
+        self.version.send_modify(|version| *version += 1);
+    }
+
+    /// Takes a live off, unless another one has its place already.
+    pub fn take(&self, live: &Arc<OnAir>) {
+        let mut lives = self.lock();
+        if lives.get(&live.stream.name).is_some_and(|present| Arc::ptr_eq(present, live)) {
+            lives.remove(&live.stream.name);
+        }
+        drop(lives);
+        self.version.send_modify(|version| *version += 1);
+    }
+
+    /// The live of a channel, ended or not.
+    pub fn get(&self, name: &StreamName) -> Option<Arc<OnAir>> {
+        self.lock().get(name).cloned()
+    }
+
+    /// Everything on the board.
+    pub fn all(&self) -> Vec<Arc<OnAir>> {
+        self.lock().values().cloned().collect()
+    }
+
+    /// Counts up when a live comes or goes.
+    pub fn version(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
+    }
+
+    /// Tells listeners of `/api/v1/events`.
+    pub fn announce(&self, change: Change) {
+        let _ = self.changes.send(change);
+    }
+
+    /// Changes from now on. A listener that falls 256 behind loses the oldest.
+    pub fn changes(&self) -> broadcast::Receiver<Change> {
+        self.changes.subscribe()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<StreamName, Arc<OnAir>>> {
+        self.lives.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl super::hls::Lives for Board {
+    fn live(&self, name: &StreamName) -> Option<Arc<hls::Live>> {
+        self.get(name).map(|live| live.hls.clone())
+    }
+}
+
+/// A live's state in the API's words.
+pub fn state_of(live: Option<&stream::Live>) -> &'static str {
+    match live.map(stream::Live::state) {
+        None => "idle",
+        Some(stream::State::Live) => "live",
+        Some(stream::State::Reconnecting(_)) => "reconnecting",
+        Some(stream::State::Ended) => "ended",
+    }
+}
