@@ -8,3 +8,7 @@ pub mod stream;
 pub mod ingest;
 pub mod speech;
 pub mod translate;
+pub mod archive;
+pub mod store;
+pub mod access;
+pub mod serve;

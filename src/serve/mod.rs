@@ -1,0 +1,4 @@
+//! Everything HTTP.
+
+pub mod problem;
+pub mod vod;
