@@ -1,0 +1,94 @@
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+
+use super::{Error, Keys, throttle::Throttle};
+use crate::{
+    ingest::{self, Knock, Refusal},
+    stream::{Publication, Registry},
+};
+
+/// Refusals that may wait at the same time; further ones are answered at once and say so.
+const WAITING: usize = 256;
+
+/// Lets publishers in who show a channel's key, and gives them their hold on its live.
+#[derive(Debug)]
+pub struct Door {
+    keys: Keys,
+    registry: Registry,
+    throttle: Mutex<Throttle>,
+    waiting: AtomicUsize,
+}
+
+impl Door {
+    /// A door to the lives of a registry.
+    pub fn new(keys: Keys, registry: Registry) -> Self {
+        Self { keys, registry, throttle: Mutex::default(), waiting: AtomicUsize::new(0) }
+    }
+
+    async fn open(&self, knock: Knock) -> Result<Publication, Refusal> {
+        let Knock { protocol, peer, channel, key } = knock;
+        match self.keys.identify(channel.as_ref(), &key).await {
+            Ok(found) => {
+                let mut hash = [0; 8];
+                hash.iter_mut().zip(&found.key_digest).for_each(|(to, from)| *to = *from);
+                let hold = self.registry.publish(&found.name, u64::from_le_bytes(hash), protocol, peer, Instant::now());
+                hold.map_err(|_| {
+                    tracing::info!(stream = %found.name, protocol, %peer, "publisher refused: already live");
+                    Refusal::Busy(found.name)
+                })
+            }
+            Err(Error::WrongKey(name)) => {
+                tracing::warn!(stream = %name, protocol, %peer, "publisher refused: wrong stream key");
+                self.slow_down(peer.ip(), Refusal::WrongKey(name)).await
+            }
+            Err(error @ (Error::UnknownChannel(_) | Error::UnknownKey)) => {
+                tracing::warn!(protocol, %peer, reason = %error, "publisher refused");
+                self.slow_down(peer.ip(), Refusal::Unknown).await
+            }
+            Err(error) => {
+                tracing::error!(protocol, %peer, error = ?error, "cannot check a stream key");
+                Err(Refusal::Unavailable("its database does not answer".into()))
+            }
+        }
+    }
+
+    async fn slow_down(&self, peer: std::net::IpAddr, refusal: Refusal) -> Result<Publication, Refusal> {
+        let delay = self.throttle.lock().unwrap_or_else(PoisonError::into_inner).failed(peer, Instant::now());
+        let place = Place::take(&self.waiting);
+        if place.is_none() {
+            return Err(Refusal::Unavailable("too many wrong keys at once, try again in a minute".into()));
+        }
+        tokio::time::sleep(delay).await;
+        Err(refusal)
+    }
+}
+
+impl ingest::Door for Door {
+    fn admit(&self, knock: Knock) -> Pin<Box<dyn Future<Output = Result<Publication, Refusal>> + Send + '_>> {
+        Box::pin(self.open(knock))
+    }
+}
+
+/// One of the places for waiting refusals; given back when dropped, a cancelled wait included.
+struct Place<'a>(&'a AtomicUsize);
+
+impl<'a> Place<'a> {
+    fn take(waiting: &'a AtomicUsize) -> Option<Self> {
+        let place = Self(waiting);
+        // Made before the count is checked: dropping it undoes the addition either way.
+        (waiting.fetch_add(1, Ordering::Relaxed) < WAITING).then_some(place)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

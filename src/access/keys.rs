@@ -1,0 +1,180 @@
+use std::{fmt, time::SystemTime};
+
+use chacha20poly1305::{
+    ChaCha20Poly1305, Key, KeyInit, Nonce,
+    aead::{Aead, Payload},
+};
+use subtle::ConstantTimeEq;
+
+use super::{Error, Result, Secrets, random_text, secrets::mac};
+use crate::{
+    model::{LanguageTag, StreamName},
+    store::{Channel, Store},
+};
+
+/// Characters of a key before grouping: 140 random bits.
+const CHARACTERS: usize = 28;
+/// Keys are read aloud and typed in groups of this many.
+const GROUP: usize = 4;
+/// Bytes of a ChaCha20-Poly1305 nonce (RFC 8439 §2.8).
+const NONCE: usize = 12;
+
+/// A stream key as its owner sees it: `k3vq-…`, seven groups of four, URL-safe.
+///
+/// Neither `Debug` nor `Display` shows it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StreamKey(String);
+
+/// What a new channel starts with.
+#[derive(Debug, Clone)]
+pub struct NewChannel {
+    /// Its name in every URL.
+    pub name: StreamName,
+    /// For people.
+    pub title: String,
+    /// The language spoken.
+    pub language: LanguageTag,
+    /// Languages to translate captions into.
+    pub translate: Vec<LanguageTag>,
+}
+
+/// Makes, shows and checks stream keys. Cheap to clone.
+///
+/// A key is kept sealed (ChaCha20-Poly1305, random nonce, bound to the channel's name), so that
+/// its owner can see it again, and as a keyed digest, by which it is found.
+#[derive(Debug, Clone)]
+pub struct Keys {
+    store: Store,
+    secrets: Secrets,
+}
+
+impl StreamKey {
+    /// The key itself: for its owner's eyes, never for logs.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    fn generate() -> Result<Self> {
+        let text = random_text(CHARACTERS)?;
+        let groups: Vec<_> = text.as_bytes().chunks(GROUP).map(String::from_utf8_lossy).collect();
+        Ok(Self(groups.join("-")))
+    }
+}
+
+impl fmt::Debug for StreamKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StreamKey(…)")
+    }
+}
+
+impl Keys {
+    /// Keys of a store, sealed with its directory's secrets.
+    pub fn new(store: Store, secrets: Secrets) -> Self {
+        Self { store, secrets }
+    }
+
+    /// Adds a channel with a new key.
+    ///
+    /// # Errors
+    /// [`Error::Store`] with [`crate::store::Error::Exists`] if the name is taken.
+    pub async fn create_channel(&self, new: NewChannel) -> Result<(Channel, StreamKey)> {
+        let key = StreamKey::generate()?;
+        let channel = Channel {
+            key_cipher: self.seal(&new.name, &key)?,
+            key_digest: self.digest(key.reveal()).to_vec(),
+            name: new.name,
+            title: new.title,
+            language: new.language,
+            translate: new.translate,
+            takeover: false,
+            accurate: false,
+            created_at: SystemTime::now(),
+        };
+        self.store.channels().add(&channel).await?;
+        // As kept: to the millisecond.
+        let kept = self.store.channels().get(&channel.name).await?;
+        Ok((kept.ok_or(Error::UnknownChannel(channel.name))?, key))
+    }
+
+    /// The key of a channel.
+    ///
+    /// # Errors
+    /// [`Error::UnknownChannel`], or [`Error::Sealed`] if it was sealed for another channel or
+    /// with another secret.
+    pub async fn reveal(&self, name: &StreamName) -> Result<StreamKey> {
+        let channel = self.store.channels().get(name).await?.ok_or_else(|| Error::UnknownChannel(name.clone()))?;
+        self.unseal(&channel)
+    }
+
+    /// Gives a channel a new key; the old one opens nothing any more.
+    ///
+    /// # Errors
+    /// [`Error::UnknownChannel`].
+    pub async fn rotate(&self, name: &StreamName) -> Result<StreamKey> {
+        let key = StreamKey::generate()?;
+        let cipher = self.seal(name, &key)?;
+        match self.store.channels().set_key(name, &cipher, &self.digest(key.reveal())).await {
+            Err(crate::store::Error::NotFound(_)) => Err(Error::UnknownChannel(name.clone())),
+            other => Ok(other.map(|()| key)?),
+        }
+    }
+
+    /// The channel that a publisher's key opens: the named one, or whichever the key belongs to.
+    ///
+    /// Case, hyphens and the look-alikes `o`, `i` and `l` do not matter in a key. Comparison takes
+    /// constant time.
+    ///
+    /// # Errors
+    /// [`Error::UnknownChannel`] and [`Error::WrongKey`] where the channel is named,
+    /// [`Error::UnknownKey`] where it is not.
+    pub async fn identify(&self, channel: Option<&StreamName>, key: &str) -> Result<Channel> {
+        let digest = self.digest(key);
+        let found = match channel {
+            Some(name) => self.store.channels().get(name).await?.ok_or_else(|| Error::UnknownChannel(name.clone()))?,
+            // The look-up's time depends on the digest alone, which nobody without the secret can steer.
+            None => self.store.channels().by_digest(&digest).await?.ok_or(Error::UnknownKey)?,
+        };
+        if bool::from(found.key_digest.as_slice().ct_eq(&digest)) {
+            Ok(found)
+        } else {
+            Err(Error::WrongKey(found.name))
+        }
+    }
+
+    fn digest(&self, key: &str) -> [u8; 32] {
+        mac(&self.secrets.derive("amphi stream key digest 1"), canonical(key).as_bytes())
+    }
+
+    fn cipher(&self) -> ChaCha20Poly1305 {
+        ChaCha20Poly1305::new(Key::from_slice(&self.secrets.derive("amphi stream key seal 1")))
+    }
+
+    fn seal(&self, name: &StreamName, key: &StreamKey) -> Result<Vec<u8>> {
+        let mut nonce = [0; NONCE];
+        getrandom::fill(&mut nonce).map_err(Error::Random)?;
+        let payload = Payload { msg: key.reveal().as_bytes(), aad: name.as_str().as_bytes() };
+        let sealed = self.cipher().encrypt(Nonce::from_slice(&nonce), payload);
+        let sealed = sealed.expect("a message of 34 bytes is far below the cipher's limit");
+        Ok([nonce.as_slice(), &sealed].concat())
+    }
+
+    fn unseal(&self, channel: &Channel) -> Result<StreamKey> {
+        let open = || {
+            let (nonce, sealed) = channel.key_cipher.split_at_checked(NONCE)?;
+            let payload = Payload { msg: sealed, aad: channel.name.as_str().as_bytes() };
+            String::from_utf8(self.cipher().decrypt(Nonce::from_slice(nonce), payload).ok()?).ok()
+        };
+        open().map(StreamKey).ok_or_else(|| Error::Sealed(channel.name.clone()))
+    }
+}
+
+/// What a person may have typed, as it was meant. A key longer than any real one is cut: it can
+/// only be wrong.
+fn canonical(key: &str) -> String {
+    let meant = |character: char| match character.to_ascii_lowercase() {
+        'o' => '0',
+        'i' | 'l' => '1',
+        other => other,
+    };
+    key.trim().chars().filter(|&character| character != '-').take(CHARACTERS + 1).map(meant).collect()
+}

@@ -1,0 +1,165 @@
+use std::time::SystemTime;
+
+use sqlx::{Row, SqlitePool, sqlite::SqliteRow};
+
+use super::{Error, Result, failed, join, millis, split, time};
+use crate::model::{LanguageTag, StreamName};
+
+/// A channel's settings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Channel {
+    /// Its name in every URL.
+    pub name: StreamName,
+    /// For people.
+    pub title: String,
+    /// The language spoken.
+    pub language: LanguageTag,
+    /// Languages to translate captions into.
+    pub translate: Vec<LanguageTag>,
+    /// The sealed stream key; `access::Keys` opens it.
+    pub key_cipher: Vec<u8>,
+    /// Keyed digest of the stream key; unique.
+    pub key_digest: Vec<u8>,
+    /// A second publisher replaces the first.
+    pub takeover: bool,
+    /// Captions wait for their picture (`accurate`) or not (`fast`).
+    pub accurate: bool,
+    /// When it was made, to the millisecond.
+    pub created_at: SystemTime,
+}
+
+/// The table of channels.
+#[derive(Debug)]
+pub struct Channels<'a> {
+    pub(super) pool: &'a SqlitePool,
+}
+
+impl Channels<'_> {
+    /// Adds a channel.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] if the name is taken.
+    pub async fn add(&self, channel: &Channel) -> Result<()> {
+        let added = sqlx::query(
+            "INSERT INTO channels (name, title, language, translate, key_cipher, key_digest, takeover, mode, created_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(channel.name.as_str())
+        .bind(&channel.title)
+        .bind(channel.language.as_str())
+        .bind(join(&channel.translate))
+        .bind(&channel.key_cipher)
+        .bind(&channel.key_digest)
+        .bind(channel.takeover)
+        .bind(if channel.accurate { "accurate" } else { "fast" })
+        .bind(millis(channel.created_at))
+        .execute(self.pool)
+        .await;
+        match added {
+            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
+                Err(Error::Exists(format!("channel {}", channel.name)))
+            }
+            other => other.map(drop).map_err(failed("add a channel")),
+        }
+    }
+
+    /// Every channel, by name.
+    ///
+    /// # Errors
+    /// [`Error::Database`], [`Error::Broken`].
+    pub async fn list(&self) -> Result<Vec<Channel>> {
+        sqlx::query("SELECT * FROM channels ORDER BY name")
+            .fetch_all(self.pool)
+            .await
+            .map_err(failed("list channels"))?
+            .iter()
+            .map(read)
+            .collect()
+    }
+
+    /// One channel.
+    ///
+    /// # Errors
+    /// [`Error::Database`], [`Error::Broken`].
+    pub async fn get(&self, name: &StreamName) -> Result<Option<Channel>> {
+        let row = sqlx::query("SELECT * FROM channels WHERE name = ?").bind(name.as_str()).fetch_optional(self.pool);
+        row.await.map_err(failed("read a channel"))?.as_ref().map(read).transpose()
+    }
+
+    /// The channel whose key has this digest.
+    ///
+    /// # Errors
+    /// [`Error::Database`], [`Error::Broken`].
+    pub async fn by_digest(&self, digest: &[u8]) -> Result<Option<Channel>> {
+        let row = sqlx::query("SELECT * FROM channels WHERE key_digest = ?").bind(digest).fetch_optional(self.pool);
+        row.await.map_err(failed("look up a stream key"))?.as_ref().map(read).transpose()
+    }
+
+    /// Replaces title, languages, takeover and caption mode; name, key and age stay.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn update(&self, channel: &Channel) -> Result<()> {
+        let done = sqlx::query(
+            "UPDATE channels SET title = ?, language = ?, translate = ?, takeover = ?, mode = ? WHERE name = ?",
+        )
+        .bind(&channel.title)
+        .bind(channel.language.as_str())
+        .bind(join(&channel.translate))
+        .bind(channel.takeover)
+        .bind(if channel.accurate { "accurate" } else { "fast" })
+        .bind(channel.name.as_str())
+        .execute(self.pool)
+        .await
+        .map_err(failed("change a channel"))?;
+        found(done.rows_affected(), &channel.name)
+    }
+
+    /// Gives a channel another key.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn set_key(&self, name: &StreamName, cipher: &[u8], digest: &[u8]) -> Result<()> {
+        let done = sqlx::query("UPDATE channels SET key_cipher = ?, key_digest = ? WHERE name = ?")
+            .bind(cipher)
+            .bind(digest)
+            .bind(name.as_str())
+            .execute(self.pool)
+            .await
+            .map_err(failed("change a stream key"))?;
+        found(done.rows_affected(), name)
+    }
+
+    /// Removes a channel. Its recordings stay.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn remove(&self, name: &StreamName) -> Result<()> {
+        let done = sqlx::query("DELETE FROM channels WHERE name = ?").bind(name.as_str()).execute(self.pool).await;
+        found(done.map_err(failed("remove a channel"))?.rows_affected(), name)
+    }
+}
+
+fn found(rows: u64, name: &StreamName) -> Result<()> {
+    if rows == 0 { Err(Error::NotFound(format!("channel {name}"))) } else { Ok(()) }
+}
+
+fn read(row: &SqliteRow) -> Result<Channel> {
+    let columns = || -> std::result::Result<_, sqlx::Error> {
+        Ok(Channel {
+            name: StreamName::parse(row.try_get("name")?).map_err(|e| sqlx::Error::Decode(e.into()))?,
+            title: row.try_get("title")?,
+            language: LanguageTag::parse(row.try_get("language")?).map_err(|e| sqlx::Error::Decode(e.into()))?,
+            translate: split(row.try_get("translate")?).ok_or_else(|| sqlx::Error::Decode("translate".into()))?,
+            key_cipher: row.try_get("key_cipher")?,
+            key_digest: row.try_get("key_digest")?,
+            takeover: row.try_get("takeover")?,
+            accurate: row.try_get::<&str, _>("mode")? == "accurate",
+            created_at: time(row.try_get("created_at")?),
+        })
+    };
+    columns().map_err(|error| {
+        tracing::error!(%error, "a channel's row cannot be read");
+        Error::Broken("channel")
+    })
+}
