@@ -39,10 +39,12 @@ impl Door {
                 let mut hash = [0; 8];
                 hash.iter_mut().zip(&found.key_digest).for_each(|(to, from)| *to = *from);
                 let hold = self.registry.publish(&found.name, u64::from_le_bytes(hash), protocol, peer, Instant::now());
-                hold.map_err(|_| {
+                let Ok(publication) = hold else {
                     tracing::info!(stream = %found.name, protocol, %peer, "publisher refused: already live");
-                    Refusal::Busy(found.name)
-                })
+                    return Err(Refusal::Busy(found.name));
+                };
+                publication.opened().await;
+                Ok(publication)
             }
             Err(Error::WrongKey(name)) => {
                 tracing::warn!(stream = %name, protocol, %peer, "publisher refused: wrong stream key");

@@ -81,11 +81,12 @@ impl<'a> Presenter<'a> {
     }
 
     fn publish(&mut self) {
-        if self.outputs.is_empty() {
-            return;
-        }
         if !self.open {
             self.open();
+        }
+        // Initialisation segments come before the length of parts is known, and wait for it.
+        if !self.open {
+            return;
         }
         for output in std::mem::take(&mut self.outputs) {
             match output {
