@@ -421,6 +421,7 @@ async fn the_demo_loops_without_a_break_in_time() {
     }
     assert!(begun.elapsed() > Duration::from_millis(4_500), "in real time: {:?}", begun.elapsed());
     heard.check_times();
+    heard.check_grid();
     assert_eq!((heard.discontinuities, heard.tracks.len()), (0, 2));
     for pair in heard.video.windows(2) {
         let gap = pair[1].dts.since(pair[0].dts);

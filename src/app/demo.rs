@@ -7,9 +7,13 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::ingest::{
-    flv::{Tag, Tags},
-    rtmp::{Client, ClientError},
+use crate::{
+    ingest::{
+        aac,
+        flv::{self, Audio, Tag, Tags},
+        rtmp::{Client, ClientError},
+    },
+    model::AudioFormat,
 };
 
 /// The first wait after a failed connection; it doubles up to [`LONGEST_WAIT`].
@@ -61,6 +65,8 @@ struct Film {
     tags: Vec<Tag>,
     /// Milliseconds from the first stamp of one turn to the first stamp of the next.
     length: u32,
+    /// Milliseconds of an audio access unit and the stamp of the first one, if there is audio.
+    audio: Option<(f64, u32)>,
 }
 
 impl Film {
@@ -70,16 +76,54 @@ impl Film {
         for tag in &mut tags {
             tag.timestamp = tag.timestamp.saturating_sub(first);
         }
-        let length = [AUDIO, VIDEO].into_iter().filter_map(|kind| end_of(&tags, kind)).max()?;
-        Some(Self { tags, length })
+        let length = match (end_of(&tags, VIDEO), end_of(&tags, AUDIO)) {
+            // Pictures must not pause where the sound's padding is a little longer than they are.
+            (Some(video), Some(audio)) if audio.abs_diff(video) < 500 => video,
+            (video, audio) => video.max(audio)?,
+        };
+        let audio = tags.iter().find_map(|tag| match flv::audio(tag.body.clone()) {
+            Audio::Header(header) if tag.kind == AUDIO => aac::parse_config(header).ok(),
+            _ => None,
+        });
+        let audio = audio
+            .zip(frames(&tags, AUDIO).next())
+            .map(|(format, first)| (f64::from(AudioFormat::FRAME) * 1000.0 / f64::from(format.sample_rate), first));
+        Some(Self { tags, length, audio })
     }
+}
+
+/// Stamps audio so that turns join on one grid of access units: a turn leaves its last one out, or
+/// not, to end within half of one of where the pictures end.
+struct Sound {
+    unit: f64,
+    next: f64,
+}
+
+impl Sound {
+    /// The stamp of an access unit that lies at `nominal` in a turn whose sound ends at `end`
+    /// (milliseconds), or `None` to leave it out.
+    fn stamp(&mut self, nominal: f64, end: f64) -> Option<u64> {
+        if (self.next - nominal).abs() > 1.5 * self.unit {
+            self.next = nominal;
+        }
+        if self.next + self.unit / 2.0 > end {
+            return None;
+        }
+        let stamp = self.next;
+        self.next += self.unit;
+        Some(stamp.round() as u64)
+    }
+}
+
+/// Stamps of a track's access units; in headers the second byte is 0.
+fn frames(tags: &[Tag], kind: u8) -> impl Iterator<Item = u32> {
+    tags.iter().filter(move |tag| tag.kind == kind && tag.body.get(1) == Some(&1)).map(|tag| tag.timestamp)
 }
 
 /// When a track's last frame ends, if it has two or more.
 fn end_of(tags: &[Tag], kind: u8) -> Option<u32> {
-    // The second byte of a header is 0.
-    let frames = || tags.iter().filter(|tag| tag.kind == kind && tag.body.get(1) == Some(&1)).map(|tag| tag.timestamp);
-    let (first, last, count) = (frames().next()?, frames().last()?, frames().count() as u32);
+    let (first, last) = (frames(tags, kind).next()?, frames(tags, kind).last()?);
+    let count = frames(tags, kind).count() as u32;
     (count > 1).then(|| last + (last.saturating_sub(first) + (count - 1) / 2) / (count - 1))
 }
 
@@ -95,11 +139,20 @@ async fn play(
     let Some(client) = connecting.await else { return Ok(()) };
     let mut client = client?;
     let start = Instant::now();
+    let mut sound = film.audio.map(|(unit, first)| Sound { unit, next: first.into() });
     tracing::info!(address, app, "demo stream begins");
     for turn in 0_u64.. {
         let offset = turn * u64::from(film.length);
         for tag in &film.tags {
-            let time = offset + u64::from(tag.timestamp);
+            let mut time = offset + u64::from(tag.timestamp);
+            if let (AUDIO, Some(1), Some(sound), Some((_, first))) = (tag.kind, tag.body.get(1), &mut sound, film.audio)
+            {
+                let end = if looped { (offset + u64::from(film.length + first)) as f64 } else { f64::INFINITY };
+                match sound.stamp(time as f64, end) {
+                    Some(stamp) => time = stamp,
+                    None => continue,
+                }
+            }
             let due = tokio::time::sleep_until(start + Duration::from_millis(time));
             if cancel.run_until_cancelled(due).await.is_none() {
                 return client.finish().await;
