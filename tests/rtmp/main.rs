@@ -56,10 +56,14 @@ struct Fixture {
 
 impl Fixture {
     async fn start() -> Self {
+        Self::with(Settings::default()).await
+    }
+
+    async fn with(settings: Settings) -> Self {
         let registry = Registry::new(Duration::from_secs(30));
         let started = registry.started();
         let door = Arc::new(TestDoor(registry.clone()));
-        let server = Server::bind("127.0.0.1:0", door, Settings::default()).await.unwrap();
+        let server = Server::bind("127.0.0.1:0", door, settings).await.unwrap();
         let address = server.local_addr().unwrap();
         let cancel = CancellationToken::new();
         let server = tokio::spawn(server.serve(cancel.clone()));

@@ -1,6 +1,10 @@
 //! Publishers that are turned away, and what their users read.
 
-use amphi::{ingest::rtmp::Client, stream::State};
+use amphi::{
+    ingest::rtmp::{Client, ClientError},
+    stream::State,
+};
+use tokio::{io::AsyncReadExt, net::TcpStream};
 
 use super::*;
 
@@ -83,5 +87,35 @@ async fn a_second_publisher_is_refused_and_the_first_goes_on() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(heard.video.len(), 150);
     heard.check_times();
+    fixture.stop().await;
+}
+
+#[tokio::test]
+async fn strangers_who_fill_every_place_do_not_touch_publishers() {
+    let mut fixture = Fixture::with(Settings { strangers: 3, ..Settings::default() }).await;
+    let address = fixture.address.to_string();
+    let mut client = Client::publish(&address, "live", "s3cret").await.unwrap();
+    let (live, _) = fixture.live().await;
+    let mut strangers = Vec::new();
+    for _ in 0..3 {
+        strangers.push(TcpStream::connect(&address).await.unwrap());
+    }
+    let mut late = TcpStream::connect(&address).await.unwrap();
+    assert_eq!(in_time(late.read(&mut [0; 1])).await.unwrap(), 0, "hung up at once");
+    for time in 0..100 {
+        client.send(8, time * 23, bytes::Bytes::from_static(&[0xaf, 1, 0x21])).await.unwrap();
+    }
+    assert_eq!(live.state(), State::Live);
+    strangers.clear();
+    let again = async {
+        loop {
+            // Both places and the channel are free once the server has noticed.
+            match Client::publish(&address, "live", "physics?key=s3cret").await {
+                Err(ClientError::Refused(text)) => break text,
+                _ => tokio::task::yield_now().await,
+            }
+        }
+    };
+    assert!(in_time(again).await.contains("no channel"));
     fixture.stop().await;
 }

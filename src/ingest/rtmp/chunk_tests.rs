@@ -144,6 +144,19 @@ fn a_chunk_size_that_changes_in_mid_message_holds_from_the_next_chunk_on() {
 }
 
 #[test]
+fn a_message_may_go_on_with_a_shorter_header_but_not_become_another_one() {
+    let start = [full([0, 0, 9], 200), vec![1; 128]].concat();
+    for header in [&[0x84, 0, 0, 9][..], &[0x44, 0, 0, 9, 0, 0, 200, AUDIO]] {
+        let messages = read_all(&mut Reader::new(Limits::STRANGER), &[&start[..], header, &[2; 72]].concat()).unwrap();
+        assert_eq!((messages[0].timestamp, messages[0].payload.len()), (9, 200), "its time stays");
+    }
+    for header in [full([0, 0, 9], 200), vec![0x44, 0, 0, 9, 0, 0, 201, AUDIO], vec![0x44, 0, 0, 9, 0, 0, 200, VIDEO]] {
+        let result = read_all(&mut Reader::new(Limits::STRANGER), &[&start[..], &header, &[2; 72]].concat());
+        assert!(matches!(result, Err(Error::Malformed(_))), "{header:?}");
+    }
+}
+
+#[test]
 fn an_aborted_message_is_forgotten() {
     let mut bytes = [full([0, 0, 0], 200), vec![1; 128]].concat();
     bytes.extend([2, 0, 0, 0, 0, 0, 4, kind::ABORT, 0, 0, 0, 0, 0, 0, 0, 4]);

@@ -137,6 +137,28 @@ fn what_cannot_be_taken_says_what_to_set() {
     check(false, &[0xaf, 0, 0xb9, 0x90, 0], "unsupported AAC profile: set");
 }
 
+#[test]
+fn noise_never_panics() {
+    let mut bench = Bench::new();
+    bench.video(0, &video_header(AVC)).unwrap();
+    bench.audio(0, SOUND_HEADER).unwrap();
+    let mut state = 5_u32;
+    let mut random = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state >> 8
+    };
+    for _ in 0..20_000 {
+        let mut body: Vec<u8> = (0..random() % 40).map(|_| random() as u8).collect();
+        let (video, head) = (random() % 2 == 0, [0x17, 0x27, 0x90, 0xaf, 0x95][random() as usize % 5]);
+        if let [first, second, ..] = &mut body[..] {
+            (*first, *second) = (head, *second % 3);
+        }
+        let time = random() << 8;
+        let _ = if video { bench.video(time, &body) } else { bench.audio(time, &body) };
+    }
+    assert!(bench.media.dropped() > 100);
+}
+
 #[tokio::test]
 async fn composition_times_lie_on_either_side() {
     let mut bench = Bench::new();

@@ -318,7 +318,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 ("description", Value::string(&address::Invalid::Application.to_string())),
             ]);
             self.reply("_error", command, &[Value::Null, information])?;
-            tracing::info!("turned away: no such application");
+            tracing::info!(peer = %self.peer, reason = "no such application", "publisher turned away");
             return Err(Error::Refused("application"));
         }
         self.connected = Some((app.into(), tc_url.into()));
@@ -344,7 +344,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             Ok(address) => address,
             Err(invalid) => {
                 // The text may repeat a key typed into the wrong field: it goes to the screen, not to the log.
-                tracing::warn!("publisher turned away: unusable address");
+                tracing::warn!(peer = %self.peer, reason = "unusable address", "publisher turned away");
                 return self.turn_away("NetStream.Publish.Denied", &invalid.to_string());
             }
         };

@@ -370,3 +370,37 @@ async fn who_lost_the_live_to_another_connection_is_told() {
     assert_eq!(peer.state(), Some(State::Live), "the new connection's live goes on");
     drop(new);
 }
+
+/// Collects log lines.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_logged_without_the_key() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber =
+        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone()).finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    for name in ["maths?key=hunter2", "hunter2", "Maths/hunter2", "hunter2/hunter2/hunter2"] {
+        let mut peer = Peer::connected().await;
+        assert_eq!(peer.publish(name).await, "NetStream.Publish.Denied");
+        let _ = peer.ended().await;
+    }
+    drop(guard);
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(text.matches("publisher turned away").count(), 4, "{text}");
+    assert!(text.contains("maths") && text.contains("127.0.0.1:9"), "{text}");
+    assert!(!text.contains("hunter2"), "{text}");
+}
