@@ -144,11 +144,14 @@ impl Reader {
             }
         }
         let known = self.streams.get(&id);
-        if format < 3 && known.is_some_and(|stream| stream.message.is_some()) {
-            return Err(Error::Malformed("message header inside a message"));
-        }
         let time = if format == 3 { None } else { Some(rest.get_uint(3) as u32) };
         let head = if format < 2 { Some((rest.get_uint(3) as usize, rest.get_u8())) } else { None };
+        if let Some(Stream { message: Some(_), length, kind, .. }) = known {
+            // Some encoders go on with a type 1 or 2 chunk where type 3 is due; it must fit.
+            if format == 0 || head.is_some_and(|head| head != (*length, *kind)) {
+                return Err(Error::Malformed("message header inside a message"));
+            }
+        }
         let message_stream = if format == 0 { Some(rest.get_u32_le()) } else { None };
         let extended = match (time, known) {
             (Some(EXTENDED), _) => match rest.try_get_u32().ok() {
@@ -181,7 +184,7 @@ impl Reader {
         if let Some(message_stream) = message_stream {
             stream.message_stream = message_stream;
         }
-        let time = time.map(|time| extended.unwrap_or(time));
+        let time = time.filter(|_| stream.message.is_none()).map(|time| extended.unwrap_or(time));
         match (format, time) {
             (0, Some(time)) => {
                 stream.timestamp = time;

@@ -1,1 +1,224 @@
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
+use super::*;
+use crate::{
+    model::{Packet, StreamName, Track},
+    stream::{Consumer, Event, Registry},
+};
+
+const AVC: &str = "0142c028ffe100176742c028da01e0089f97011000003e90000ea600f1832a01000468ce0fc8";
+const AVC_SMALL: &str = "0142c00cffe100166742c00cda0507ec0440000003004000000783c50aa801000468ce0fc8";
+
+fn hex(text: &str) -> Vec<u8> {
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+}
+
+fn video_header(config: &str) -> Vec<u8> {
+    [&[0x17, 0, 0, 0, 0][..], &hex(config)].concat()
+}
+
+const PICTURE: &[u8] = &[0x17, 1, 0, 0, 0, 0, 0, 0, 2, 0x65, 0x88];
+const SOUND_HEADER: &[u8] = &[0xaf, 0, 0x12, 0x10];
+const SOUND: &[u8] = &[0xaf, 1, 0x21, 0x10];
+
+/// Media that comes in, and what readers see of it.
+struct Bench {
+    media: Media,
+    publication: Publication,
+    consumer: Consumer,
+    now: Instant,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let registry = Registry::new(Duration::from_secs(30));
+        let name = StreamName::parse("maths").unwrap();
+        let (peer, now) = (SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), Instant::now());
+        let publication = registry.publish(&name, 1, "rtmp", peer, now).unwrap();
+        let consumer = registry.get(&name).unwrap().producer.consume();
+        Self { media: Media::default(), publication, consumer, now }
+    }
+
+    fn video(&mut self, time: u32, body: &[u8]) -> Result<(), Unusable> {
+        self.media.take(kind::VIDEO, time, Bytes::copy_from_slice(body), &mut self.publication, self.now)
+    }
+
+    fn audio(&mut self, time: u32, body: &[u8]) -> Result<(), Unusable> {
+        self.media.take(kind::AUDIO, time, Bytes::copy_from_slice(body), &mut self.publication, self.now)
+    }
+
+    async fn heard(mut self) -> (Vec<Track>, Vec<Packet>) {
+        drop(self.publication);
+        self.consumer.producer().end();
+        let (mut tracks, mut packets) = (Vec::new(), Vec::new());
+        while let Some(event) = self.consumer.recv().await {
+            match event {
+                Event::Track(track) => tracks.push((*track).clone()),
+                Event::Packet(packet) => packets.push(packet),
+                other => panic!("{other:?}"),
+            }
+        }
+        (tracks, packets)
+    }
+}
+
+#[tokio::test]
+async fn packets_before_their_header_are_dropped_and_counted() {
+    let mut bench = Bench::new();
+    bench.video(0, PICTURE).unwrap();
+    bench.audio(0, SOUND).unwrap();
+    bench.video(0, &[0x17, 1, 0, 0, 0, 0, 0, 0, 9, 0x65]).unwrap();
+    assert_eq!(bench.media.dropped(), 3);
+    bench.video(0, &video_header(AVC)).unwrap();
+    bench.video(40, PICTURE).unwrap();
+    let (tracks, packets) = bench.heard().await;
+    assert_eq!((tracks.len(), packets.len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_header_counts_when_it_changes() {
+    let mut bench = Bench::new();
+    for config in [AVC, AVC, AVC_SMALL] {
+        bench.video(0, &video_header(config)).unwrap();
+    }
+    for header in [SOUND_HEADER, SOUND_HEADER, &[0xaf, 0, 0x11, 0x90]] {
+        bench.audio(0, header).unwrap();
+    }
+    let (tracks, _) = bench.heard().await;
+    let sizes: Vec<_> = tracks.iter().filter_map(|track| track.format.video()).map(|video| video.height).collect();
+    let rates: Vec<_> = tracks.iter().filter_map(|track| track.format.audio()).map(|audio| audio.sample_rate).collect();
+    assert_eq!((sizes, rates), (vec![1080, 240], vec![44_100, 48_000]));
+}
+
+#[tokio::test]
+async fn metadata_hints_at_rates() {
+    let mut bench = Bench::new();
+    bench.media.metadata(&[
+        Value::string("@setDataFrame"),
+        Value::string("onMetaData"),
+        Value::object([
+            ("framerate", Value::string("60")),
+            ("videodatarate", Value::Number(2500.0)),
+            ("audiodatarate", Value::Number(f64::NAN)),
+        ]),
+    ]);
+    bench.video(0, &video_header(AVC)).unwrap();
+    bench.audio(0, SOUND_HEADER).unwrap();
+    let (tracks, _) = bench.heard().await;
+    assert_eq!(tracks[0].format.video().unwrap().frame_rate, Some(60.0));
+    assert_eq!((tracks[0].bitrate, tracks[1].bitrate), (Some(2_500_000), None));
+}
+
+#[test]
+fn absurd_metadata_is_no_hint() {
+    for number in [-1.0, 0.0, f64::NAN, f64::INFINITY, 1e300] {
+        let mut media = Media::default();
+        let members = ["framerate", "videodatarate", "audiodatarate"].map(|name| (name, Value::Number(number)));
+        media.metadata(&[Value::string("onMetaData"), Value::object(members)]);
+        assert!(media.hints.frame_rate.is_none() && media.hints.video_bitrate.is_none(), "{number}");
+    }
+}
+
+#[test]
+fn what_cannot_be_taken_says_what_to_set() {
+    let mut bench = Bench::new();
+    let mut check = |video: bool, body: &[u8], words: &str| {
+        let refused = if video { bench.video(0, body) } else { bench.audio(0, body) };
+        let text = refused.unwrap_err().to_string();
+        assert!(text.contains(words), "{text}");
+    };
+    check(true, &[0x1c, 0, 0, 0, 0, 1], "HEVC (H.265): set the encoder's video codec to H.264");
+    check(true, b"\x90av01xx", "AV1: set");
+    check(true, &[0x17, 0, 0, 0, 0, 1, 2, 3], "broken H.264 configuration: set");
+    check(false, &[0x2f, 0xff], "MP3: set the encoder's audio codec to AAC");
+    check(false, &[0xaf, 0, 0xb9, 0x90, 0], "unsupported AAC profile: set");
+}
+
+#[test]
+fn noise_never_panics() {
+    let mut bench = Bench::new();
+    bench.video(0, &video_header(AVC)).unwrap();
+    bench.audio(0, SOUND_HEADER).unwrap();
+    let mut state = 5_u32;
+    let mut random = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state >> 8
+    };
+    for _ in 0..20_000 {
+        let mut body: Vec<u8> = (0..random() % 40).map(|_| random() as u8).collect();
+        let (video, head) = (random() % 2 == 0, [0x17, 0x27, 0x90, 0xaf, 0x95][random() as usize % 5]);
+        if let [first, second, ..] = &mut body[..] {
+            (*first, *second) = (head, *second % 3);
+        }
+        let time = random() << 8;
+        let _ = if video { bench.video(time, &body) } else { bench.audio(time, &body) };
+    }
+    assert!(bench.media.dropped() > 100);
+}
+
+#[tokio::test]
+async fn composition_times_lie_on_either_side() {
+    let mut bench = Bench::new();
+    bench.video(0, &video_header(AVC)).unwrap();
+    bench.video(1000, &[0x17, 1, 0, 0, 80, 0, 0, 0, 2, 0x65, 0x88]).unwrap();
+    bench.video(1040, &[0x27, 1, 0xff, 0xff, 0xd8, 0, 0, 0, 2, 0x41, 0x88]).unwrap();
+    let (_, packets) = bench.heard().await;
+    let offset = |packet: &Packet| packet.pts.as_nanos() - packet.dts.as_nanos();
+    assert_eq!((offset(&packets[0]), offset(&packets[1])), (80 * MILLI, -40 * MILLI));
+    assert_eq!((packets[0].key, packets[1].key), (true, false));
+}
+
+#[test]
+fn the_clock_runs_on_when_32_bits_wrap() {
+    let mut clock = Clock::default();
+    let times = [u32::MAX - 20, u32::MAX - 30, 10, u32::MAX - 5, 40].map(|time| clock.unwrapped(time) / MILLI);
+    let last = i64::from(u32::MAX);
+    assert_eq!(times, [last - 20, last - 30, last + 11, last - 5, last + 41]);
+}
+
+/// Snaps stamps made by `stamp` from (index, exact time in ms) and returns grid times in ms.
+fn snapped(rate: u32, count: i64, stamp: impl Fn(i64, f64) -> f64) -> Vec<f64> {
+    let mut grid = Grid::new(rate);
+    let unit = 1_024_000.0 / f64::from(rate);
+    (0..count).map(|n| grid.snapped((stamp(n, n as f64 * unit).floor() * 1e6) as i64) as f64 / 1e6).collect()
+}
+
+#[test]
+fn whole_milliseconds_become_exact_again() {
+    for rate in [44_100, 48_000, 22_050, 16_000] {
+        let times = snapped(rate, 100_000, |_, exact| exact + 5_000.0);
+        let unit = 1_024_000.0 / f64::from(rate);
+        for (n, time) in times.iter().enumerate() {
+            assert!((time - 5_000.0 - n as f64 * unit).abs() < 0.001, "{rate}: {n} at {time}");
+        }
+    }
+}
+
+#[test]
+fn jitter_is_smoothed_away() {
+    let times = snapped(48_000, 5_000, |n, exact| exact + 1_000.0 + [0.0, 18.0, -17.0, 9.0, -6.0][n as usize % 5]);
+    for pair in times.windows(2) {
+        assert!((20.0..22.7).contains(&(pair[1] - pair[0])), "{pair:?}");
+    }
+}
+
+#[test]
+fn a_drifting_clock_is_followed_without_steps() {
+    // A sound card 200 ppm slow: over an hour its stamps run 720 ms away from its samples.
+    let times = snapped(48_000, 168_750, |_, exact| exact * 1.0002);
+    for pair in times.windows(2) {
+        assert!((21.2..21.5).contains(&(pair[1] - pair[0])), "{pair:?}");
+    }
+    assert!((times[168_749] - 168_749.0 * 64.0 / 3.0 * 1.0002).abs() < 5.0);
+}
+
+#[test]
+fn lost_units_leave_a_gap() {
+    let large = snapped(48_000, 100, |n, exact| if n >= 50 { exact + 500.0 } else { exact });
+    assert!((large[50] - large[49] - 521.3).abs() < 1.0, "at once if it is large");
+    let small = snapped(48_000, 100, |n, exact| if n >= 50 { exact + 21.4 } else { exact });
+    assert!((small[99] - 99.0 * 64.0 / 3.0 - 21.0).abs() < 1.5, "soon if it is one unit");
+}

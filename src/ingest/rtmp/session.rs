@@ -43,8 +43,10 @@ impl Default for Settings {
 
 /// A connection that has not been let in may send this much.
 const STRANGER_BYTES: u64 = 512 << 10;
-/// What one read takes at most.
-const BUFFER: usize = 64 << 10;
+/// What one read of a stranger takes at most: a flood of connections must not cost memory.
+const SMALL_BUFFER: usize = 4 << 10;
+/// What one read of a publisher takes at most.
+const BUFFER: usize = 32 << 10;
 /// Bytes that either side sends before it wants an acknowledgement (§5.4.4).
 const WINDOW: u32 = 2_500_000;
 /// Chunk size of what the server sends.
@@ -75,7 +77,7 @@ pub async fn run<S: AsyncRead + AsyncWrite + Unpin + Send>(
         door,
         settings,
         place,
-        input: BytesMut::with_capacity(BUFFER),
+        input: BytesMut::new(),
         output: BytesMut::new(),
         reader: Reader::new(Limits::STRANGER),
         writer: Writer::new(),
@@ -176,8 +178,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     async fn fill(&mut self) -> Result<(), Error> {
         if self.publishing.is_some() {
             self.deadline = Instant::now() + self.settings.silence;
+            self.input.reserve(BUFFER);
+        } else {
+            self.input.reserve(SMALL_BUFFER);
         }
-        self.input.reserve(BUFFER / 4);
         let read = tokio::time::timeout_at(self.deadline, self.stream.read_buf(&mut self.input));
         let count = read.await.map_err(|_| self.too_slow())??;
         if count == 0 {
@@ -314,7 +318,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 ("description", Value::string(&address::Invalid::Application.to_string())),
             ]);
             self.reply("_error", command, &[Value::Null, information])?;
-            tracing::info!("turned away: no such application");
+            tracing::info!(peer = %self.peer, reason = "no such application", "publisher turned away");
             return Err(Error::Refused("application"));
         }
         self.connected = Some((app.into(), tc_url.into()));
@@ -340,7 +344,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             Ok(address) => address,
             Err(invalid) => {
                 // The text may repeat a key typed into the wrong field: it goes to the screen, not to the log.
-                tracing::warn!("publisher turned away: unusable address");
+                tracing::warn!(peer = %self.peer, reason = "unusable address", "publisher turned away");
                 return self.turn_away("NetStream.Publish.Denied", &invalid.to_string());
             }
         };
@@ -393,7 +397,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         self.stream.shutdown().await?;
         loop {
             self.input.clear();
-            self.input.reserve(BUFFER / 4);
+            self.input.reserve(SMALL_BUFFER);
             if self.stream.read_buf(&mut self.input).await? == 0 {
                 return Ok(());
             }
