@@ -204,6 +204,11 @@ impl Packager {
         self.lanes.get(&leader).map(|lane| &lane.rendition)
     }
 
+    /// Packets that wait for the timing or for the video they are cut with; at most 4096.
+    pub fn waiting(&self) -> usize {
+        self.start.packets.len() + self.waiting.len()
+    }
+
     fn add(&mut self, track: &Track, out: &mut Vec<Output>) -> Result<(), Unusable> {
         let counters = self.left.remove(&track.rendition).unwrap_or_default();
         match Lane::new(track, counters, out) {
@@ -348,7 +353,8 @@ impl Packager {
         Limits {
             frame: timing.frame,
             part: timing.part_target,
-            segment: self.settings.segment_max + Duration::from_millis(499),
+            // What is left to 0.5 s takes stamps that stand still, a tick a packet.
+            segment: self.settings.segment_max + Duration::from_millis(400),
         }
     }
 }
