@@ -25,6 +25,8 @@ pub(super) struct Cuts {
     list: VecDeque<Cut>,
     /// The next packet of the leading track opens a segment, wherever it lies.
     pending: Option<Pending>,
+    /// The next segment that begins with a key frame begins after a break.
+    break_at_key: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +37,11 @@ struct Pending {
 
 impl Cuts {
     pub fn new() -> Self {
-        Self { list: VecDeque::new(), pending: Some(Pending { fresh: true, discontinuity: false }) }
+        Self {
+            list: VecDeque::new(),
+            pending: Some(Pending { fresh: true, discontinuity: false }),
+            break_at_key: false,
+        }
     }
 
     /// The next segment begins after a break. At the very start there is nothing to break.
@@ -50,6 +56,17 @@ impl Cuts {
         self.pending.get_or_insert(Pending { fresh: false, discontinuity: false });
     }
 
+    /// Every rendition breaks at the next segment that begins with a key frame.
+    pub fn break_at_key(&mut self) {
+        self.break_at_key = true;
+    }
+
+    /// A rendition that stands at `from` has a break ahead of it.
+    pub fn breaks_after(&self, from: Option<u64>) -> bool {
+        self.pending.is_some_and(|pending| pending.discontinuity)
+            || self.list.iter().any(|cut| cut.discontinuity && from.is_some_and(|from| cut.msn > from))
+    }
+
     pub fn is_pending(&self) -> bool {
         self.pending.is_some()
     }
@@ -58,10 +75,13 @@ impl Cuts {
         self.list.back().copied()
     }
 
-    /// Opens a segment at `time`.
-    pub fn open(&mut self, time: MediaTime) {
-        let Pending { fresh, discontinuity } =
+    /// Opens a segment at `time`; `key`: with a key frame of the leading track.
+    pub fn open(&mut self, time: MediaTime, key: bool) {
+        let Pending { fresh, mut discontinuity } =
             self.pending.take().unwrap_or(Pending { fresh: false, discontinuity: false });
+        if key && !self.list.is_empty() {
+            discontinuity |= std::mem::take(&mut self.break_at_key);
+        }
         let msn = self.list.back().map_or(0, |last| last.msn + 1);
         self.list.push_back(Cut { msn, time, fresh, discontinuity });
         if self.list.len() > REMEMBERED {
@@ -101,7 +121,7 @@ mod tests {
         let mut cuts = Cuts::new();
         assert_eq!(cuts.place(None, at(0)), None);
         for seconds in [0, 2, 4] {
-            cuts.open(at(seconds));
+            cuts.open(at(seconds), true);
         }
         let msn = |from, time| cuts.place(from, time).map(|cut| cut.msn);
         assert_eq!(msn(None, at(3)), Some(1));
@@ -114,10 +134,10 @@ mod tests {
     #[test]
     fn a_break_that_was_jumped_over_still_shows() {
         let mut cuts = Cuts::new();
-        cuts.open(at(0));
+        cuts.open(at(0), true);
         cuts.break_here();
-        cuts.open(at(10));
-        cuts.open(at(12));
+        cuts.open(at(10), true);
+        cuts.open(at(12), true);
         assert!(cuts.place(Some(0), at(13)).unwrap().discontinuity);
         assert!(!cuts.place(Some(1), at(13)).unwrap().discontinuity);
     }
@@ -126,7 +146,7 @@ mod tests {
     fn the_list_stays_short() {
         let mut cuts = Cuts::new();
         for seconds in 0..10_000 {
-            cuts.open(at(seconds));
+            cuts.open(at(seconds), true);
         }
         assert_eq!(cuts.list.len(), REMEMBERED);
         assert_eq!(cuts.place(Some(3), at(0)).unwrap().msn, 10_000 - REMEMBERED as u64);

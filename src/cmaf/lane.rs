@@ -39,7 +39,7 @@ pub(super) struct Lane {
     pub rendition: RenditionId,
     format: Arc<TrackFormat>,
     scale: u32,
-    /// A new format, taken up where the next segment begins.
+    /// A new format, taken up at the next break.
     next: Option<Track>,
     counters: Counters,
     /// The segment it stands in.
@@ -62,9 +62,9 @@ pub(super) struct Lane {
     part: Open,
 }
 
-/// What goes on where a rendition leaves and comes back.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Counters {
+/// What counts up through the whole rendition.
+#[derive(Debug, Default)]
+struct Counters {
     number: u64,
     sequence: u32,
     /// The version the next [`Init`] gets.
@@ -81,13 +81,13 @@ struct Open {
 }
 
 impl Lane {
-    pub fn new(track: &Track, counters: Counters, out: &mut Vec<Output>) -> Result<Self, Unusable> {
+    pub fn new(track: &Track, out: &mut Vec<Output>) -> Result<Self, Unusable> {
         let mut lane = Self {
             rendition: track.rendition.clone(),
             format: Arc::new(track.format.clone()),
             scale: init::scale(&track.format),
             next: None,
-            counters,
+            counters: Counters::default(),
             msn: None,
             ended: false,
             latest: MediaTime::ZERO,
@@ -104,12 +104,25 @@ impl Lane {
         Ok(lane)
     }
 
-    pub fn counters(&self) -> Counters {
-        self.counters
-    }
-
     pub fn format(&self) -> &TrackFormat {
         self.next.as_ref().map_or(&self.format, |track| &track.format)
+    }
+
+    /// Its decoder takes this format as well: what it states about itself besides does not count.
+    pub fn decodes(&self, format: &TrackFormat) -> bool {
+        match (self.format(), format) {
+            (TrackFormat::Video(a), TrackFormat::Video(b)) => {
+                (a.codec, &a.config, a.width, a.height) == (b.codec, &b.config, b.width, b.height)
+            }
+            (a, b) => a == b,
+        }
+    }
+
+    /// Takes up what the same format now states about itself.
+    pub fn restate(&mut self, format: &TrackFormat) {
+        if self.next.is_none() && *self.format != *format {
+            self.format = Arc::new(format.clone());
+        }
     }
 
     pub fn is_audio(&self) -> bool {
@@ -121,7 +134,7 @@ impl Lane {
         self.awaits_key
     }
 
-    /// Takes up another format: at once if nothing was packaged yet, else where the next segment begins.
+    /// Takes up another format: at once if nothing was packaged yet, else at the next break.
     pub fn change(&mut self, track: &Track, out: &mut Vec<Output>) -> Result<(), Unusable> {
         // Tried now, so that a configuration nobody can describe is refused before it replaces one.
         init::write(&track.rendition, &track.format, track.bitrate)?;
@@ -135,8 +148,13 @@ impl Lane {
     /// Takes the next packet, which belongs to the segment `cut` opens.
     pub fn push(&mut self, packet: Packet, cut: Cut, limits: &Limits, out: &mut Vec<Output>) {
         let enters = self.msn != Some(cut.msn);
+        if self.next.is_some() && !(enters && cut.discontinuity) {
+            return if enters {
+                self.flush(limits, out)
+            };
+        }
         self.awaits_key |= enters && (cut.fresh || self.next.is_some()) && !self.is_audio();
-        if self.awaits_key && !packet.key || !enters && (self.ended || self.next.is_some()) {
+        if self.awaits_key && !packet.key || !enters && self.ended {
             return;
         }
         self.awaits_key = false;
@@ -162,6 +180,12 @@ impl Lane {
         }
     }
 
+    /// The track goes away, perhaps for a while.
+    pub fn park(&mut self, limits: &Limits, out: &mut Vec<Output>) {
+        self.flush(limits, out);
+        self.awaits_key = !self.is_audio();
+    }
+
     fn enter(&mut self, cut: Cut, packet: &Packet, out: &mut Vec<Output>) {
         let first = self.msn.is_none();
         self.msn = Some(cut.msn);
@@ -170,7 +194,6 @@ impl Lane {
         self.segment = 0;
         self.discontinuity |= cut.discontinuity;
         if self.next.is_some() {
-            self.discontinuity = true;
             self.nominal = 0;
             self.take_format(out);
         }

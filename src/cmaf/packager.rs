@@ -6,7 +6,7 @@ use std::{
 use super::{
     Timing, Unusable,
     cuts::Cuts,
-    lane::{BYTES, Counters, Lane, Limits},
+    lane::{BYTES, Lane, Limits},
     timing,
 };
 use crate::model::{AudioFormat, Init, MediaTime, Packet, Part, RenditionId, Track, TrackFormat, TrackId};
@@ -47,15 +47,13 @@ pub struct Packager {
     settings: Settings,
     lanes: BTreeMap<TrackId, Lane>,
     /// Renditions that left, should they come back.
-    left: BTreeMap<RenditionId, Counters>,
+    left: BTreeMap<RenditionId, Lane>,
     cuts: Cuts,
     start: Start,
     timing: Option<Timing>,
     leader: TrackId,
     /// Audio that the leading video has not reached yet.
     waiting: VecDeque<Packet>,
-    /// The newest audio.
-    heard: MediaTime,
     /// The decoding time the leading video has reached since the last break.
     seen: Option<MediaTime>,
     /// Audio has gone on without the video that should lead.
@@ -66,7 +64,10 @@ pub struct Packager {
 #[derive(Debug, Default)]
 struct Start {
     packets: Vec<Packet>,
+    /// Decoding times of the video, those before its first key frame included: they tell the rate too.
     video: Vec<MediaTime>,
+    /// A picture can be decoded.
+    key: bool,
     audio: Option<MediaTime>,
     /// Newest decoding time of any track.
     newest: MediaTime,
@@ -108,7 +109,6 @@ impl Packager {
             timing: None,
             leader: TrackId::VIDEO,
             waiting: VecDeque::new(),
-            heard: MediaTime::ZERO,
             seen: None,
             alone: false,
         }
@@ -117,31 +117,35 @@ impl Packager {
     /// A track appears or changes its format; announcing the same format again does nothing.
     ///
     /// A new format of the publisher's video or audio breaks the live as [`Packager::discontinuity`]
-    /// does. A rung that changes alone goes on with the next segment.
+    /// does. A rung that changes alone goes on with the next segment that begins with a key frame,
+    /// where every rendition breaks.
     ///
     /// # Errors
     /// [`Unusable`]: its packets are dropped until a usable format is announced.
     pub fn track(&mut self, track: &Track, out: &mut Vec<Output>) -> Result<(), Unusable> {
-        let same = |lane: &Lane| lane.rendition == track.rendition && lane.is_audio() == track.format.audio().is_some();
-        match self.lanes.get(&track.id) {
-            Some(lane) if same(lane) && *lane.format() == track.format => return Ok(()),
-            None => return self.add(track, out),
-            Some(_) => {}
+        if self.lanes.get(&track.id).is_some_and(|lane| lane.rendition != track.rendition) {
+            self.remove(track.id, out);
+        }
+        let Some(lane) = self.lanes.get_mut(&track.id) else { return self.add(track, out) };
+        if lane.decodes(&track.format) {
+            lane.restate(&track.format);
+            return Ok(());
         }
         if track.id <= TrackId::AUDIO {
             self.discontinuity(out);
         }
         self.start.forget(track.id);
+        self.change(track, out)
+    }
+
+    /// A track ends before the live does: its rendition completes its open segment. Announced again,
+    /// it goes on with its part numbers.
+    pub fn remove(&mut self, track: TrackId, out: &mut Vec<Output>) {
         let limits = self.limits();
-        let Some(lane) = self.lanes.get_mut(&track.id) else { return Ok(()) };
-        let changed = if same(lane) { lane.change(track, out) } else { Ok(()) };
-        if changed.is_ok() && same(lane) {
-            return Ok(());
+        if let Some(mut lane) = self.lanes.remove(&track) {
+            lane.park(&limits, out);
+            self.left.insert(lane.rendition.clone(), lane);
         }
-        lane.flush(&limits, out);
-        self.left.insert(lane.rendition.clone(), lane.counters());
-        self.lanes.remove(&track.id);
-        changed.and_then(|()| self.add(track, out))
     }
 
     /// Takes the next packet of a track; those of unannounced tracks and empty ones are dropped.
@@ -152,9 +156,10 @@ impl Packager {
         }
         if self.timing.is_some() {
             // A picture nobody can decode must not open a segment.
-            return if packet.key || !lane.awaits_key() {
-                self.route(packet, out)
-            };
+            if packet.key || !lane.awaits_key() {
+                self.route(packet, out);
+            }
+            return;
         }
         self.start.push(packet);
         if self.start.is_decided() {
@@ -204,25 +209,40 @@ impl Packager {
         self.lanes.get(&leader).map(|lane| &lane.rendition)
     }
 
+    /// Packets that wait for the timing or for the video they are cut with; at most 4096.
+    pub fn waiting(&self) -> usize {
+        self.start.packets.len() + self.waiting.len()
+    }
+
     fn add(&mut self, track: &Track, out: &mut Vec<Output>) -> Result<(), Unusable> {
-        let counters = self.left.remove(&track.rendition).unwrap_or_default();
-        match Lane::new(track, counters, out) {
-            Ok(lane) => {
-                self.lanes.insert(track.id, lane);
-                Ok(())
-            }
-            Err(unusable) => {
-                self.left.insert(track.rendition.clone(), counters);
-                Err(unusable)
-            }
+        let Some(lane) = self.left.remove(&track.rendition) else {
+            self.lanes.insert(track.id, Lane::new(track, out)?);
+            return Ok(());
+        };
+        let goes_on = lane.decodes(&track.format);
+        self.lanes.insert(track.id, lane);
+        if goes_on { Ok(()) } else { self.change(track, out) }
+    }
+
+    fn change(&mut self, track: &Track, out: &mut Vec<Output>) -> Result<(), Unusable> {
+        let Some(lane) = self.lanes.get_mut(&track.id) else { return Ok(()) };
+        if let Err(unusable) = lane.change(track, out) {
+            self.remove(track.id, out);
+            return Err(unusable);
         }
+        if lane.msn.is_some() && !self.cuts.breaks_after(lane.msn) {
+            self.cuts.break_at_key();
+        }
+        Ok(())
     }
 
     /// Decides the timing and packages what has waited for it.
     fn begin(&mut self, out: &mut Vec<Output>) {
         let start = std::mem::take(&mut self.start);
-        self.leader = if start.video.is_empty() { TrackId::AUDIO } else { TrackId::VIDEO };
-        let Some(lane) = self.lanes.get(&self.leader) else { return };
+        self.leader = if start.key { TrackId::VIDEO } else { TrackId::AUDIO };
+        // A video that only lacks its key frame so far sets the pace already.
+        let pace = if start.video.len() > 1 { TrackId::VIDEO } else { self.leader };
+        let Some(lane) = self.lanes.get(&pace) else { return };
         let frame = match lane.format() {
             TrackFormat::Video(video) => {
                 let mut deltas: Vec<_> = start.video.windows(2).map(|pair| pair[1].since(pair[0])).collect();
@@ -233,7 +253,7 @@ impl Packager {
         self.timing = Some(Timing::new(frame, self.settings.part));
         // Sound from before the first picture is left out, however early it arrived.
         if let Some(first) = start.packets.iter().find(|packet| packet.track == self.leader) {
-            self.cuts.open(first.pts);
+            self.cuts.open(first.pts, first.key);
         }
         for packet in start.packets {
             self.route(packet, out);
@@ -243,7 +263,6 @@ impl Packager {
     fn route(&mut self, packet: Packet, out: &mut Vec<Output>) {
         match packet.track {
             TrackId::AUDIO if self.leader == TrackId::VIDEO => {
-                self.heard = self.heard.max(packet.pts);
                 self.waiting.push_back(packet);
             }
             TrackId::VIDEO if self.leader == TrackId::AUDIO => {
@@ -266,7 +285,7 @@ impl Packager {
             return;
         }
         if let Some(time) = self.cut_at(&packet, lane) {
-            self.cuts.open(time);
+            self.cuts.open(time, packet.key && packet.track == self.leader);
         }
         if packet.track == TrackId::VIDEO {
             self.seen = Some(packet.dts);
@@ -281,7 +300,7 @@ impl Packager {
         if self.cuts.is_pending() {
             return Some(packet.pts.max(last.time));
         }
-        let frame = self.limits().frame;
+        let frame = lane.format().audio().map_or(self.limits().frame, frame_of);
         // The frame nearest to a bound counts as at it: stamps are rounded.
         let length = packet.pts.since(last.time) + frame / 2;
         if packet.key && packet.track == self.leader && length >= self.settings.segment {
@@ -304,7 +323,8 @@ impl Packager {
     fn release(&mut self, out: &mut Vec<Output>) {
         while let Some(front) = self.waiting.front() {
             let reached = self.seen.is_some_and(|seen| seen >= front.pts);
-            let overdue = self.heard.since(front.pts) > self.patience() || self.waiting.len() > WAITING;
+            let heard = self.waiting.back().map_or(front.pts, |newest| newest.pts);
+            let overdue = heard.since(front.pts) > self.patience() || self.waiting.len() > WAITING;
             if !reached && !overdue {
                 break;
             }
@@ -348,7 +368,8 @@ impl Packager {
         Limits {
             frame: timing.frame,
             part: timing.part_target,
-            segment: self.settings.segment_max + Duration::from_millis(499),
+            // What is left to 0.5 s takes stamps that stand still, a tick a packet.
+            segment: self.settings.segment_max + Duration::from_millis(400),
         }
     }
 }
@@ -357,8 +378,15 @@ impl Start {
     fn push(&mut self, packet: Packet) {
         self.newest = self.newest.max(packet.dts);
         match packet.track {
-            TrackId::VIDEO if packet.key || !self.video.is_empty() => self.video.push(packet.dts),
-            TrackId::VIDEO => return,
+            TrackId::VIDEO => {
+                self.key |= packet.key;
+                if self.video.len() < WAITING {
+                    self.video.push(packet.dts);
+                }
+                if !self.key {
+                    return;
+                }
+            }
             TrackId::AUDIO => {
                 self.audio.get_or_insert(packet.dts);
             }
@@ -372,7 +400,7 @@ impl Start {
         if self.packets.len() >= WAITING {
             return true;
         }
-        let (Some(first), Some(last)) = (self.video.first(), self.video.last()) else {
+        let (true, Some(first), Some(last)) = (self.key, self.video.first(), self.video.last()) else {
             return self.audio.is_some_and(|first| since(&first) >= PLENTY);
         };
         let span = last.since(*first);
@@ -382,7 +410,7 @@ impl Start {
     fn forget(&mut self, track: TrackId) {
         self.packets.retain(|packet| packet.track != track);
         match track {
-            TrackId::VIDEO => self.video.clear(),
+            TrackId::VIDEO => (self.video, self.key) = (Vec::new(), false),
             TrackId::AUDIO => self.audio = None,
             _ => {}
         }

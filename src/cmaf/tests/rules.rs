@@ -102,7 +102,7 @@ fn wild_stamps_keep_every_bound() {
         }
         let (packager, out) = run(&[source(), audio_track(48_000), rung()], packets);
         check(&packager, &out, LENIENT);
-        assert!(packager.waiting.len() <= 4096 && packager.start.packets.is_empty());
+        assert!(packager.waiting() <= 4096);
     }
 }
 
@@ -144,7 +144,7 @@ fn sound_alone_makes_a_live() {
     let (packager, out) = run(&[audio_track(44_100)], audio(0.0, 10_000.0));
     let renditions = check(&packager, &out, STRICT);
     assert_eq!(packager.reference(), Some(&RenditionId::audio()));
-    assert_eq!(packager.timing().unwrap().part_target, Duration::from_millis(250));
+    assert_eq!(packager.timing().unwrap().part_target, Duration::from_micros(234_375));
     assert_eq!(renditions[&RenditionId::audio()].segments().len(), 5);
     assert!(renditions[&RenditionId::audio()].parts.iter().all(|part| part.independent));
 }
@@ -277,7 +277,7 @@ fn a_new_format_gets_a_new_init_behind_a_break_and_a_repeated_one_does_not() {
 }
 
 #[test]
-fn a_rung_that_changes_alone_goes_on_at_the_next_segment() {
+fn a_rung_that_changes_alone_goes_on_at_the_next_segment_and_all_break_there() {
     let (mut packager, mut out) = (Packager::new(Settings::default()), Vec::new());
     packager.track(&source(), &mut out).unwrap();
     packager.track(&rung(), &mut out).unwrap();
@@ -296,6 +296,53 @@ fn a_rung_that_changes_alone_goes_on_at_the_next_segment() {
     let changed = rung.parts.iter().find(|part| part.init == 1).unwrap();
     assert_eq!((changed.msn, changed.index, changed.discontinuity, changed.independent), (3, 0, true, true));
     check_lock_step(&renditions, 0.0);
+    for (id, rendition) in &renditions {
+        let breaks: Vec<_> = rendition.parts.iter().filter(|part| part.discontinuity).map(|part| part.msn).collect();
+        assert_eq!(breaks, [3], "{id}");
+    }
+}
+
+#[test]
+fn a_frame_rate_stated_late_is_no_new_format() {
+    let (mut packager, mut out) = (Packager::new(Settings::default()), Vec::new());
+    packager.track(&source(), &mut out).unwrap();
+    let mut stated = source();
+    if let TrackFormat::Video(format) = &mut stated.format {
+        format.frame_rate = Some(29.97);
+    }
+    packager.track(&stated, &mut out).unwrap();
+    video(0.0, 1_000.0, 29.97, 60).into_iter().for_each(|packet| packager.push(packet, &mut out));
+    assert_eq!(packager.timing().unwrap().frame, Duration::from_secs(1).div_f64(29.97));
+    packager.track(&source(), &mut out).unwrap();
+    packager.finish(&mut out);
+    check(&packager, &out, STRICT);
+    assert_eq!(out.iter().filter(|output| matches!(output, Output::Init(_))).count(), 1);
+}
+
+#[test]
+fn a_rung_that_leaves_and_returns_goes_on_with_its_numbers() {
+    let (mut packager, mut out) = (Packager::new(Settings::default()), Vec::new());
+    packager.track(&source(), &mut out).unwrap();
+    for from in [0.0, 5_000.0, 10_000.0] {
+        packager.track(&rung(), &mut out).unwrap();
+        with_rung(&video(from, from + 5_000.0, 30.0, 60), 0).into_iter().for_each(|p| packager.push(p, &mut out));
+        packager.remove(TrackId::rung(0), &mut out);
+    }
+    packager.finish(&mut out);
+    let renditions = check(&packager, &out, LENIENT);
+    assert!(renditions[&RenditionId::rung(480)].samples() > 300);
+    check_lock_step(&renditions, 0.0);
+}
+
+#[test]
+fn a_video_joined_before_its_key_frame_already_sets_the_pace() {
+    let frames: Vec<_> = video(0.0, 9_000.0, 24.0, 80).into_iter().skip(20).collect();
+    let all = interleave([frames, audio(833.0, 9_000.0)].concat());
+    let (packager, out) = run(&[source(), audio_track(44_100)], all);
+    assert!((packager.timing().unwrap().frame.as_secs_f64() - 1.0 / 24.0).abs() < 0.0002);
+    let renditions = check(&packager, &out, LENIENT);
+    check_lock_step(&renditions, 0.045);
+    assert!(!renditions[&RenditionId::source()].parts.is_empty());
 }
 
 #[test]
@@ -316,7 +363,8 @@ fn a_configuration_that_does_not_parse_is_refused_and_its_packets_dropped() {
     let renditions = check(&packager, &out, LENIENT);
     let source = &renditions[&RenditionId::source()];
     assert_eq!(source.samples(), 180);
-    assert!(source.parts.iter().any(|part| part.discontinuity && part.init == 1));
+    let breaks: Vec<_> = source.parts.iter().filter(|part| part.discontinuity).map(|part| part.msn).collect();
+    assert_eq!(breaks, [2]);
 }
 
 #[test]
@@ -372,7 +420,7 @@ fn nonsense_is_bounded() {
             .to_vec(),
     ] {
         let (packager, out) = run(&all, packets);
-        assert!(packager.waiting.len() <= 4096 && packager.start.packets.len() <= 4096);
+        assert!(packager.waiting() <= 4096);
         let bytes = out.iter().map(|output| if let Output::Part(part) = output { part.data.len() } else { 0 });
         assert!(bytes.sum::<usize>() < 4 << 20);
     }
