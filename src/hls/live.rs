@@ -23,6 +23,8 @@ pub struct Live {
 #[derive(Debug)]
 struct State {
     window: Option<Window>,
+    /// The live has ended, with a window or without.
+    over: bool,
     /// One for each rendition somebody has waited for; as many as the window has at most.
     changes: HashMap<RenditionId, watch::Sender<()>>,
     /// Every change before the multivariant playlist is there.
@@ -54,12 +56,15 @@ impl Live {
     /// Requests are held for `hold` at most; [`HOLD`] is what rfc8216bis asks for.
     pub fn new(hold: Duration) -> Self {
         let (any, _) = watch::channel(());
-        Self { state: Mutex::new(State { window: None, changes: HashMap::new(), any }), hold }
+        Self { state: Mutex::new(State { window: None, over: false, changes: HashMap::new(), any }), hold }
     }
 
     /// Gives the live its window, as soon as the length of its parts is known.
-    pub fn open(&self, window: Window) {
+    pub fn open(&self, mut window: Window) {
         let mut state = self.lock();
+        if state.over {
+            window.end();
+        }
         state.window = Some(window);
         state.any.send_replace(());
     }
@@ -90,6 +95,7 @@ impl Live {
     /// Ends the live for every request, held or to come.
     pub fn end(&self) {
         let mut state = self.lock();
+        state.over = true;
         if let Some(window) = &mut state.window {
             window.end();
         }
@@ -101,7 +107,7 @@ impl Live {
 
     /// The live is over.
     pub fn ended(&self) -> bool {
-        self.lock().window.as_ref().is_some_and(Window::ended)
+        self.lock().over
     }
 
     /// What a rendition holds; `None` if there is no such rendition, or it has not begun.
@@ -141,7 +147,7 @@ impl Live {
                 if let Some(playlist) = state.window.as_mut().and_then(|window| window.multivariant(now)) {
                     return Ok(playlist);
                 }
-                if state.window.as_ref().is_some_and(Window::ended) {
+                if state.over {
                     return Err(Refused::NotFound);
                 }
                 // Subscribed under the lock, so that no change falls between the answer and the wait.

@@ -11,6 +11,8 @@ use crate::model::{Anchor, Init, MediaTime, Part, RenditionId, TrackFormat};
 /// A rendition that loses more segments than this in one go starts its playlist anew instead of
 /// listing every one of them as a gap.
 const MAX_GAP: u64 = 16;
+/// Nothing packages parts this long; sums of shorter ones cannot overflow.
+const LONGEST_PART: Duration = Duration::from_secs(60);
 /// Initialisation segments kept beyond those in use: a publisher may change its format without end.
 const MAX_INITS: usize = 32;
 
@@ -141,6 +143,11 @@ impl Rendition {
         self.segments.range(self.listed..).any(|segment| segment.complete)
     }
 
+    /// When the newest segment ends.
+    pub fn end_time(&self) -> Option<MediaTime> {
+        self.segments.back().map(|segment| segment.start + segment.duration)
+    }
+
     /// Start and duration of a complete segment.
     pub fn span(&self, msn: u64) -> Option<(MediaTime, Duration)> {
         self.find(msn).filter(|segment| segment.complete && !segment.gap).map(|s| (s.start, s.duration))
@@ -182,18 +189,18 @@ impl Rendition {
         self.slide(frame);
     }
 
-    /// Takes a part; `before` is how many discontinuities the live has had up to the part's segment,
-    /// `discontinuity` whether its segment begins with one. False: it goes back, or has no duration.
-    pub fn part(&mut self, part: Part, before: u64, discontinuity: bool, frame: &Frame) -> bool {
+    /// A part goes forward and its duration can be.
+    pub fn takes(&self, part: &Part) -> bool {
         let last = self.segments.back();
         let goes_back = last.is_some_and(|last| part.msn < last.msn || (part.msn == last.msn && last.complete));
-        if goes_back
-            || part.number < self.next_number
-            || part.number.max(part.msn) == u64::MAX
-            || part.duration.is_zero()
-        {
-            return false;
-        }
+        let possible = !part.duration.is_zero() && part.duration <= LONGEST_PART;
+        possible && !goes_back && part.number >= self.next_number && part.number.max(part.msn) < u64::MAX
+    }
+
+    /// Takes a part that [`Rendition::takes`] has let pass. `before` is how many discontinuities the live has had
+    /// up to the part's segment, `discontinuity` whether its segment begins with one.
+    pub fn part(&mut self, part: Part, before: u64, discontinuity: bool, frame: &Frame) {
+        let last = self.segments.back();
         if last.is_none_or(|last| last.msn != part.msn) {
             self.complete();
             let jump = last_msn(&self.segments).is_some_and(|last| part.msn > last + 1);
@@ -234,7 +241,6 @@ impl Rendition {
             self.complete();
         }
         self.slide(frame);
-        true
     }
 
     /// The open segment, if any, is as long as it gets.

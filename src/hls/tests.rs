@@ -388,6 +388,48 @@ fn a_playlist_is_rendered_once_a_change() {
     assert_eq!(text, first.text());
 }
 
+#[test]
+fn no_sequence_of_parts_and_requests_breaks_the_window() {
+    let mut state = 1_u64;
+    let mut random = |below: u64| {
+        // Numbers that look random and are the same every time (Knuth's MMIX generator).
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    let mut window = Window::new(settings());
+    let ids = [RenditionId::source(), RenditionId::audio(), RenditionId::parse("captions-en").unwrap()];
+    let (mut number, mut taken) = (0, 0);
+    for n in 0..10_000_u64 {
+        let id = &ids[random(3) as usize];
+        let wild = [0, 1, n, number, u64::MAX - 1, u64::MAX];
+        number += random(3);
+        let offered = Part {
+            msn: if n > 9_000 { wild[random(6) as usize] } else { number / 5 + random(2) },
+            number: if n > 9_500 { wild[random(6) as usize] } else { number },
+            start: MediaTime::from_nanos(random(u64::MAX >> 34) as i64 * 1_000_000 - 5),
+            duration: [PART, PART * 3, Duration::ZERO, Duration::MAX][random(40).min(3) as usize],
+            ends_segment: random(4) == 0,
+            discontinuity: random(50) == 0,
+            init: random(3) as u32,
+            ..part(id, number)
+        };
+        let offered = if random(2) == 0 { Part { duration: PART, ..offered } } else { offered };
+        taken += u64::from(window.part(offered));
+        if random(100) == 0 {
+            window.init(video(id, n as u32, 720, None));
+        }
+        let (msn, part) = (wild[random(6) as usize], wild[random(6) as usize]);
+        let directives = Directives { msn: Some(msn), part: (random(2) == 0).then_some(part), skip: random(2) == 0 };
+        let _ = window.playlist(id, directives);
+        let _ = (window.part_bytes(id, part), window.segment(id, msn), window.init_bytes(id, part as u32));
+        if random(10) == 0 {
+            let _ = window.multivariant(Instant::now());
+        }
+    }
+    assert!(taken > 3_000, "{taken}");
+    assert!(window.bytes() < 1 << 20);
+}
+
 #[tokio::test]
 async fn a_held_request_gets_the_part_it_waited_for_and_leaves_nothing_when_cut_off() {
     let live = Arc::new(Live::default());

@@ -136,12 +136,14 @@ impl Window {
         }
     }
 
-    /// Takes a part. False: it was dropped, because it goes back in its rendition or lasts no time.
+    /// Takes a part. False: it was dropped, because it goes back in its rendition, or lasts no time or
+    /// more than a minute.
     pub fn part(&mut self, part: Part) -> bool {
-        if self.ended {
+        let (index, msn) = (self.index(&part.rendition), part.msn);
+        if self.ended || !self.renditions.get(index).is_some_and(|rendition| rendition.takes(&part)) {
+            tracing::debug!(rendition = %part.rendition, msn, part.number, "part dropped");
             return false;
         }
-        let msn = part.msn;
         if part.discontinuity && part.index == 0 {
             self.breaks.insert(msn);
             if self.breaks.len() > MAX_DISCONTINUITIES {
@@ -152,14 +154,12 @@ impl Window {
         // A break belongs to the live: a rendition whose part does not say so has it all the same.
         let discontinuity = self.breaks.contains(&msn);
         let before = self.forgotten_breaks + self.breaks.range(..=msn).count() as u64;
-        self.fill(&part);
+        self.fill(index, &part);
         self.version += 1;
-        let index = self.index(&part.rendition);
-        let taken = self.renditions.get_mut(index).is_some_and(|r| r.part(part, before, discontinuity, &self.frame));
-        if !taken {
-            tracing::debug!(msn, "part dropped: it goes back or lasts no time");
+        if let Some(rendition) = self.renditions.get_mut(index) {
+            rendition.part(part, before, discontinuity, &self.frame);
         }
-        taken
+        true
     }
 
     /// The live is over: playlists end here and everything stays as it is.
@@ -270,14 +270,14 @@ impl Window {
     }
 
     /// Lists segments that the part's rendition has skipped as gaps, with their siblings' times.
-    fn fill(&mut self, part: &Part) {
-        let index = self.index(&part.rendition);
-        let Some(missing) = self.renditions.get(index).and_then(|rendition| rendition.missing(part.msn)) else {
-            return;
-        };
-        for msn in missing {
+    fn fill(&mut self, index: usize, part: &Part) {
+        let Some(rendition) = self.renditions.get(index) else { return };
+        let (Some(missing), Some(end)) = (rendition.missing(part.msn), rendition.end_time()) else { return };
+        let count = u32::try_from(missing.end - missing.start).unwrap_or(u32::MAX).max(1);
+        let step = (part.start.since(end) / count).clamp(Duration::from_millis(1), TARGET_DURATION);
+        for (nth, msn) in (0..).zip(missing) {
             let sibling = self.renditions.iter().find_map(|rendition| rendition.span(msn));
-            let (start, duration) = sibling.unwrap_or((part.start, TARGET_DURATION / 2));
+            let (start, duration) = sibling.unwrap_or((end + step * nth, step));
             if let Some(rendition) = self.renditions.get_mut(index) {
                 rendition.gap(msn, start, duration, &self.frame);
             }
