@@ -36,6 +36,10 @@ const DRAIN: Duration = Duration::from_millis(1_000);
 /// a source that flaps between formats cannot keep the machine busy building.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// What media time zero is inside pipelines: 1000 hours. x264enc moves streams that begin earlier to
+/// there, and GStreamer 1.22 then compares the time of the first key frame asked for in moved time with
+/// the others in unmoved time, and makes none of them.
+const SHIFT: i64 = 1_000 * 3_600 * 1_000_000_000;
 /// A pipeline that ran for so long was sound.
 const SOUND: Duration = Duration::from_secs(10);
 
@@ -139,17 +143,17 @@ where
             break;
         };
         let unit = gate.take(event);
-        let mut current = epoch.lock().unwrap_or_else(PoisonError::into_inner);
-        *current = gate.epoch();
-        drop(current);
-        if let Some(unit) = unit
-            && let Err(refused) = sender.try_send(unit)
-        {
-            gate.refused();
-            if let mpsc::error::TrySendError::Closed(_) = refused {
-                break;
-            }
-            metrics::counter!("amphi_media_dropped_total", "task" => job.name).increment(1);
+        *epoch.lock().unwrap_or_else(PoisonError::into_inner) = gate.epoch();
+        let Some(unit) = unit else { continue };
+        // The thread never waits for a decoder, only for pipelines to start and stop. Meanwhile packets
+        // wait on the bus, which drops and tells how many.
+        let handed_over = tokio::select! {
+            biased;
+            () = cancel.cancelled() => break,
+            sent = sender.send(unit) => sent.is_ok(),
+        };
+        if !handed_over {
+            break;
         }
     }
     if cancel.is_cancelled() {
@@ -316,15 +320,15 @@ fn max_backlog(track: &Track, seconds: f64) -> u64 {
         (_, Some(audio)) => f64::from(audio.sample_rate) / 1024.0,
         _ => 30.0,
     };
-    ((rate * seconds) as u64).clamp(8, 256)
+    ((rate * seconds) as u64).clamp(8, 1_024)
 }
 
 /// False if the pipeline takes nothing any more; its bus says why.
 fn push(source: &AppSrc, packet: Packet, video: bool) -> bool {
     let pts = clock(packet.pts);
     if video && packet.key {
-        // Travels in front of the frame through the decoder to every encoder. Running time is media
-        // time: the source's segment starts at zero.
+        // Travels in front of the frame through the decoder to every encoder. Running time is the
+        // stamp: the source's segment starts at zero.
         let event = gst_video::DownstreamForceKeyUnitEvent::builder()
             .timestamp(pts)
             .stream_time(pts)
@@ -344,13 +348,19 @@ fn push(source: &AppSrc, packet: Packet, video: bool) -> bool {
     source.push_buffer(buffer).is_ok()
 }
 
-fn clock(time: MediaTime) -> gst::ClockTime {
-    gst::ClockTime::from_nseconds(u64::try_from(time.as_nanos()).unwrap_or(0))
+/// Media time as the pipelines here count it, see [`SHIFT`].
+pub(super) fn clock(time: MediaTime) -> gst::ClockTime {
+    gst::ClockTime::from_nseconds(u64::try_from(time.as_nanos().saturating_add(SHIFT)).unwrap_or(0))
 }
 
-/// When a sample is shown, in media time: its running time, which undoes whatever an encoder adds to
-/// stamps (x264enc begins at 1000 hours and says so in its segment).
+/// When a sample that went in by [`clock`] is shown.
 pub(super) fn media_time(sample: &gst::Sample) -> Option<MediaTime> {
+    Some(MediaTime::from_nanos(running_time(sample)?.as_nanos() - SHIFT))
+}
+
+/// When a sample is shown on its pipeline's own clock: its running time, which undoes whatever an
+/// element adds to stamps and says in its segment.
+pub(super) fn running_time(sample: &gst::Sample) -> Option<MediaTime> {
     let pts = sample.buffer()?.pts()?;
     let running = sample.segment()?.downcast_ref::<gst::ClockTime>()?.to_running_time(pts)?;
     Some(MediaTime::from_nanos(i64::try_from(running.nseconds()).ok()?))

@@ -68,7 +68,7 @@ impl Reader {
         while self.ready.is_empty() && !self.over {
             let patience = gst::ClockTime::from_mseconds(100);
             if let Some(sample) = self.sink.try_pull_sample(patience) {
-                if let (Some(at), Some(samples)) = (feed::media_time(&sample), tap::samples(&sample)) {
+                if let (Some(at), Some(samples)) = (feed::running_time(&sample), tap::samples(&sample)) {
                     self.blocks.push(at, &samples, |pcm| self.ready.push_back(pcm));
                 }
             } else if self.sink.is_eos() {
@@ -86,43 +86,25 @@ impl Reader {
 
     /// The error the pipeline has met, in terms of the file.
     fn failure(&self) -> Result<(), Error> {
-        let mut undecoded = Vec::new();
-        while let Some(message) =
-            self.pipeline.bus().pop_filtered(&[gst::MessageType::Error, gst::MessageType::Element])
-        {
-            match message.view() {
-                gst::MessageView::Element(element) => undecoded.extend(element.structure().and_then(missing_decoder)),
-                gst::MessageView::Error(error) => return Err(self.describe(error, &undecoded)),
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn describe(&self, error: &gst::message::Error, undecoded: &[String]) -> Error {
+        let Some(message) = self.pipeline.bus().pop_filtered(&[gst::MessageType::Error]) else { return Ok(()) };
+        let gst::MessageView::Error(error) = message.view() else { return Ok(()) };
         let unsupported = |reason: &str| Error::Unsupported { path: self.path.clone(), reason: reason.to_owned() };
         let kind = error.error();
-        if let Some(audio) = undecoded.iter().find(|format| format.starts_with("audio/")) {
-            return unsupported(&format!("no decoder for {audio} is installed"));
+        let details = error.debug().unwrap_or_default();
+        if let Some(gst::StreamError::TypeNotFound | gst::StreamError::WrongType) = kind.kind() {
+            return Err(unsupported("not a media file GStreamer knows"));
         }
-        // Every other stream goes undecoded on purpose, which GStreamer takes for a missing plugin.
-        if !undecoded.is_empty() {
-            return Error::NoAudio(self.path.clone());
+        if kind.is::<gst::StreamError>() {
+            return Err(unsupported(kind.message()));
         }
-        match kind.kind::<gst::StreamError>() {
-            Some(gst::StreamError::TypeNotFound | gst::StreamError::WrongType) => {
-                unsupported("not a media file GStreamer knows")
-            }
-            Some(_) => unsupported(kind.message()),
-            None => pipeline::describe(error),
+        // Streams that are not sound go undecoded on purpose, which GStreamer takes for missing plugins
+        // and lists: `Missing decoder: H.264 (video/x-h264, …)`.
+        if kind.matches(gst::CoreError::MissingPlugin) {
+            let sound = details.lines().find(|line| line.contains("(audio/"));
+            return Err(sound.map_or_else(|| Error::NoAudio(self.path.clone()), unsupported));
         }
+        Err(pipeline::describe(error))
     }
-}
-
-/// The media type that decodebin found no decoder for.
-fn missing_decoder(structure: &gst::StructureRef) -> Option<String> {
-    let caps = structure.get::<gst::Caps>("detail").ok().filter(|_| structure.name() == "missing-plugin")?;
-    Some(caps.structure(0)?.name().to_string())
 }
 
 impl Iterator for Reader {

@@ -218,7 +218,7 @@ impl Writer {
 /// the key frame.
 fn keep_order(raw: &gst::Element, first: MediaTime) -> Result<(), Error> {
     let pad = raw.static_pad("sink").ok_or_else(|| Error::Pipeline("raw has no sink pad".into()))?;
-    let floor = AtomicU64::new(u64::try_from(first.as_nanos()).unwrap_or(0));
+    let floor = AtomicU64::new(feed::clock(first).nseconds());
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| match info.buffer().and_then(|buffer| buffer.pts()) {
         Some(pts) if pts.nseconds() >= floor.load(Ordering::Relaxed) => {
             floor.store(pts.nseconds() + 1, Ordering::Relaxed);

@@ -36,7 +36,7 @@ pub async fn run(
     templates: Arc<Templates>,
     cancel: CancellationToken,
 ) -> Result<Stats, Error> {
-    let job = Job { name: "tap", track: TrackId::AUDIO, keeps_tail: true, backlog: 2.0 };
+    let job = Job { name: "tap", track: TrackId::AUDIO, keeps_tail: true, backlog: 10.0 };
     let build = move |track: &Track, _: &Packet, outlet: Outlet| build(&sender, &templates, track, outlet);
     feed::run(consumer, job, build, cancel).await
 }

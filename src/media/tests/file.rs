@@ -62,7 +62,8 @@ fn files_without_sound_say_what_is_wrong() {
     assert!(matches!(error(&folder.path().join("none.wav")), Error::Open { .. }));
     assert!(matches!(error(folder.path()), Error::Open { .. }));
     let silent = "-v error -f lavfi -i testsrc2=size=320x180:rate=30:duration=1 -c:v libx264 -f matroska pipe:1";
-    assert!(matches!(error(&write("silent.mkv", &run("ffmpeg", silent, b""))), Error::NoAudio(_)));
+    let silent = error(&write("silent.mkv", &run("ffmpeg", silent, b"")));
+    assert!(matches!(silent, Error::NoAudio(_)), "{silent}");
     assert!(matches!(error(&write("notes.txt", b"no media at all, only words")), Error::Unsupported { .. }));
     assert!(matches!(error(&write("empty.wav", b"")), Error::Unsupported { .. }));
     let cut = &std::fs::read(media("jfk.flac")).unwrap()[..10];

@@ -44,6 +44,15 @@ impl Ladder {
         }
     }
 
+    /// Publishes pictures faster than real time and slower than any machine encodes these sizes.
+    async fn publish_slowly(&mut self, flv: &Flv) {
+        let mut pace = tokio::time::interval(Duration::from_millis(20));
+        for packet in &flv.packets {
+            pace.tick().await;
+            self.producer.write(packet.clone());
+        }
+    }
+
     async fn stop(self) -> (Viewer, Stats) {
         self.cancel.cancel();
         let stats = tokio::time::timeout(PATIENCE, self.task).await.unwrap().unwrap().unwrap();
@@ -127,17 +136,13 @@ async fn a_new_size_in_mid_stream_changes_the_rungs() {
     let large = pictures("640x360", "30", 15, "-bf 0").later(Duration::from_secs(2));
     let mut ladder = Ladder::start(&[240, 120], templates());
     ladder.producer.announce(small.video(320, 180, Some(30.0)));
-    for packet in &small.packets {
-        ladder.producer.write(packet.clone());
-    }
-    // The size suits the smaller rung alone, and all of it comes out before the change.
-    ladder.viewer.until("the smaller rung", |viewer| viewer.seen(1) >= 30).await;
+    ladder.publish_slowly(&small).await;
+    // The size suits the smaller rung alone.
+    ladder.viewer.until("the smaller rung", |viewer| viewer.seen(1) >= 50).await;
     assert_eq!(ladder.viewer.seen(0), 0);
     ladder.producer.announce(large.video(640, 360, Some(30.0)));
-    for packet in &large.packets {
-        ladder.producer.write(packet.clone());
-    }
-    ladder.viewer.until("both rungs", |viewer| viewer.seen(0) >= 10).await;
+    ladder.publish_slowly(&large).await;
+    ladder.viewer.until("both rungs", |viewer| viewer.seen(0) >= 20).await;
     let (viewer, _) = ladder.stop().await;
     let first = viewer.rung(0).next().unwrap();
     assert!(first.key && large.times().1.contains(&first.pts));
@@ -153,14 +158,12 @@ async fn nothing_stale_follows_a_discontinuity() {
     ladder.producer.announce(before.video(640, 360, Some(30.0)));
     ladder.publish(&before).await;
     ladder.producer.discontinuity();
-    // What the ladder wrote before it learnt of the break is all there may be.
-    for packet in &after.packets {
-        ladder.producer.write(packet.clone());
-    }
-    ladder.viewer.until("the new part", |viewer| viewer.seen(0) >= viewer.discontinuities.len() * 80).await;
+    ladder.publish_slowly(&after).await;
+    let start = after.times().0[0];
+    let new = |viewer: &Viewer| viewer.rung(1).filter(|packet| packet.pts >= start).count();
+    ladder.viewer.until("the new part", |viewer| new(viewer) >= 20).await;
     let (viewer, stats) = ladder.stop().await;
     assert_eq!(stats.pipelines, 2);
-    let start = after.times().0[0];
     for index in 0..2 {
         let first = viewer.rung(index).find(|packet| packet.pts >= start).unwrap();
         assert!(first.key);
@@ -251,19 +254,23 @@ async fn drain(viewer: &mut Viewer) {
 async fn no_thread_outlives_its_ladder() {
     let flv = pictures("640x360", "30", 15, "-bf 0");
     let templates = templates();
-    for _ in 0..3 {
+    let mut left = Vec::new();
+    for _ in 0..6 {
         let mut ladder = Ladder::start(&[240, 120], templates.clone());
         ladder.producer.announce(flv.video(640, 360, Some(30.0)));
         ladder.publish(&flv).await;
-        assert!(threads().iter().any(|name| name.starts_with("amphi-ladder")));
+        assert!(threads().iter().any(|name| name == "amphi-ladder"));
         ladder.stop().await;
-        // The thread ends right behind its last message; GStreamer's own are pooled by GLib.
+        // The thread ends right behind its last message.
         let deadline = std::time::Instant::now() + PATIENCE;
-        while threads().iter().any(|name| name.starts_with("amphi-ladder") || name.contains(":src") || name == "src") {
+        while threads().iter().any(|name| name == "amphi-ladder") {
             assert!(std::time::Instant::now() < deadline, "{:?}", threads());
             tokio::task::yield_now().await;
         }
+        left.push(threads().len());
     }
+    // GLib keeps a few idle threads for the next pipeline, the same ones every time.
+    assert!(left[5] <= left[0] + 2, "{left:?} {:?}", threads());
 }
 
 fn threads() -> Vec<String> {
