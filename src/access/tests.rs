@@ -122,7 +122,12 @@ async fn the_door_lets_a_key_in_and_tells_the_others_why_not() {
     let dir = tempfile::tempdir().unwrap();
     let keys = keys(dir.path()).await;
     let (maths, key) = keys.create_channel(new("maths")).await.unwrap();
-    let registry = Registry::new(Duration::from_secs(30));
+    let (registry, mut started) = Registry::new(Duration::from_secs(30));
+    tokio::spawn(async move {
+        while let Some(live) = started.recv().await {
+            live.open();
+        }
+    });
     let door = Door::new(keys, registry.clone());
     let knock = |channel: Option<&str>, key: &str| {
         door.admit(Knock { protocol: "rtmp", peer: PEER, channel: channel.map(name), key: key.into() })
@@ -142,7 +147,7 @@ async fn the_door_lets_a_key_in_and_tells_the_others_why_not() {
 #[tokio::test]
 async fn a_crowd_of_wrong_keys_is_answered_without_waiting_behind_each_other() {
     let dir = tempfile::tempdir().unwrap();
-    let door = std::sync::Arc::new(Door::new(keys(dir.path()).await, Registry::new(Duration::ZERO)));
+    let door = std::sync::Arc::new(Door::new(keys(dir.path()).await, Registry::new(Duration::ZERO).0));
     let mut crowd = tokio::task::JoinSet::new();
     for port in 1..=600 {
         let (door, peer) = (door.clone(), SocketAddr::from(([10, 0, 0, 1], port)));

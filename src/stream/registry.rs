@@ -191,7 +191,10 @@ impl Registry {
                 stats: Stats { protocol, peer, bytes: 0, video_frames: 0, reconnects: 0 },
             }),
         });
-        self.inner.started.try_send(live.clone()).map_err(|_| Busy)?;
+        // Nobody there to present it is the server's affair; a crowd at the door is not.
+        if let Err(mpsc::error::TrySendError::Full(_)) = self.inner.started.try_send(live.clone()) {
+            return Err(Busy);
+        }
         lives.insert(name.clone(), live.clone());
         Ok(Publication { live, generation: 0, timeline: Timeline::new(MediaTime::ZERO), returning: false })
     }

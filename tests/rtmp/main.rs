@@ -23,7 +23,7 @@ use amphi::{
     model::{AudioFormat, Packet, StreamName, Track, TrackId},
     stream::{Consumer, Event, Live, Publication, Registry, State},
 };
-use tokio::{process::Command, sync::broadcast, task::JoinHandle};
+use tokio::{process::Command, sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 /// Opens channel `maths` to the key `s3cret`.
@@ -48,7 +48,7 @@ impl Door for TestDoor {
 
 struct Fixture {
     registry: Registry,
-    started: broadcast::Receiver<Arc<Live>>,
+    started: mpsc::Receiver<Arc<Live>>,
     address: SocketAddr,
     cancel: CancellationToken,
     server: JoinHandle<()>,
@@ -60,8 +60,7 @@ impl Fixture {
     }
 
     async fn with(settings: Settings) -> Self {
-        let registry = Registry::new(Duration::from_secs(30));
-        let started = registry.started();
+        let (registry, started) = Registry::new(Duration::from_secs(30));
         let door = Arc::new(TestDoor(registry.clone()));
         let server = Server::bind("127.0.0.1:0", door, settings).await.unwrap();
         let address = server.local_addr().unwrap();

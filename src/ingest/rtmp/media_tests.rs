@@ -34,7 +34,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let registry = Registry::new(Duration::from_secs(30));
+        let (registry, _) = Registry::new(Duration::from_secs(30));
         let name = StreamName::parse("maths").unwrap();
         let (peer, now) = (SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), Instant::now());
         let publication = registry.publish(&name, 1, "rtmp", peer, now).unwrap();

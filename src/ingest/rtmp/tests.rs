@@ -76,7 +76,7 @@ impl Peer {
 
     fn with(settings: Settings) -> Self {
         let (pipe, theirs) = tokio::io::duplex(32 << 10);
-        let registry = Registry::new(Duration::from_secs(30));
+        let (registry, _) = Registry::new(Duration::from_secs(30));
         let door = Arc::new(TestDoor { registry, knocks: Mutex::default() });
         let (cancel, places) = (CancellationToken::new(), Arc::new(Semaphore::new(1)));
         let place = places.clone().try_acquire_owned().unwrap();
