@@ -324,7 +324,7 @@ fn max_backlog(track: &Track, seconds: f64) -> u64 {
 }
 
 /// False if the pipeline takes nothing any more; its bus says why.
-fn push(source: &AppSrc, packet: Packet, video: bool) -> bool {
+pub(super) fn push(source: &AppSrc, packet: Packet, video: bool) -> bool {
     let pts = clock(packet.pts);
     if video && packet.key {
         // Travels in front of the frame through the decoder to every encoder. Running time is the

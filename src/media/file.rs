@@ -72,6 +72,8 @@ impl Reader {
                     self.blocks.push(at, &samples, |pcm| self.ready.push_back(pcm));
                 }
             } else if self.sink.is_eos() {
+                // A demuxer that gives up in the middle also ends the stream.
+                self.failure()?;
                 self.over = true;
                 self.ready.extend(self.blocks.finish());
             } else {

@@ -124,7 +124,7 @@ fn build(
     outlet: &Outlet,
 ) -> Result<Option<Pipeline>, Error> {
     let Some(source) = track.format.video() else { return Ok(None) };
-    if u64::from(source.width) * u64::from(source.height) > MAX_PIXELS {
+    if !is_decodable(source) {
         warn!(width = source.width, height = source.height, "source is too large for a ladder");
         return Ok(None);
     }
@@ -227,6 +227,11 @@ fn keep_order(raw: &gst::Element, first: MediaTime) -> Result<(), Error> {
         _ => gst::PadProbeReturn::Drop,
     });
     Ok(())
+}
+
+/// Small enough that decoding it cannot take the machine's memory.
+pub(super) fn is_decodable(source: &VideoFormat) -> bool {
+    u64::from(source.width) * u64::from(source.height) <= MAX_PIXELS
 }
 
 pub(super) fn caps(source: &VideoFormat) -> gst::Caps {

@@ -3,7 +3,8 @@
 //! What runs is written down as text in `pipelines/`, embedded in the binary; a file of the same name
 //! in a configured folder takes the place of ours. [`Templates::load`] checks all of it when the server
 //! starts. [`ladder::run`] turns a live's pictures into smaller ones on the same bus, [`tap::run`] its
-//! sound into samples for speech recognition, [`file::pcm`] a file's.
+//! sound into samples for speech recognition, [`file::pcm`] a file's, and
+//! [`poster::jpeg`] a key frame into a still picture.
 
 mod blocks;
 mod encoder;
@@ -12,6 +13,7 @@ pub mod file;
 mod gate;
 pub mod ladder;
 mod pipeline;
+pub mod poster;
 
 pub mod tap;
 mod template;

@@ -4,6 +4,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use gst::prelude::*;
 use gstreamer as gst;
 
 use super::{Encoder, Error, Pipeline};
@@ -146,13 +147,14 @@ impl Templates {
     fn verify(&self) -> Result<(), Error> {
         let mut missing = Vec::new();
         // The encoder is checked inside a rung: caps that do not fit each other show only there.
-        for (template, text) in [
-            (self.encoder.template(), self.ladder(&[(854, 480, 1_200_000), (426, 240, 400_000)])),
-            ("tap.gst", self.tap()),
-            ("file.gst", self.file()),
-            ("poster.gst", self.poster(640, 360)),
+        let ladder = self.ladder(&[(854, 480, 1_200_000), (426, 240, 400_000)]);
+        for (template, text, names) in [
+            ("ladder.gst", ladder, &["src", "raw", "rung0", "rung1"][..]),
+            ("tap.gst", self.tap(), &["src", "sink"]),
+            ("file.gst", self.file(), &["src", "sink"]),
+            ("poster.gst", self.poster(640, 360), &["src", "sink"]),
         ] {
-            verify(template, &text, &mut missing)?;
+            verify(template, &text, names, &mut missing)?;
         }
         if missing.is_empty() { Ok(()) } else { Err(Error::Missing(missing)) }
     }
@@ -179,10 +181,10 @@ fn without_comments(text: &str) -> String {
     text.lines().map(str::trim).filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join(" ")
 }
 
-fn verify(template: &'static str, text: &str, missing: &mut Vec<Missing>) -> Result<(), Error> {
+fn verify(template: &'static str, text: &str, names: &[&str], missing: &mut Vec<Missing>) -> Result<(), Error> {
+    let refuse = |reason: String| Err(Error::Template { template: template.into(), reason });
     if let Some(name) = placeholder(text) {
-        let reason = format!("unknown placeholder {{{name}}}");
-        return Err(Error::Template { template: template.into(), reason });
+        return refuse(format!("unknown placeholder {{{name}}}"));
     }
     let mut context = gst::ParseContext::new();
     let parsed = gst::parse::launch_full(text, Some(&mut context), gst::ParseFlags::FATAL_ERRORS);
@@ -198,11 +200,17 @@ fn verify(template: &'static str, text: &str, missing: &mut Vec<Missing>) -> Res
         }
         return Ok(());
     }
-    let element =
-        parsed.map_err(|error| Error::Template { template: template.into(), reason: error.message().to_owned() })?;
-    Pipeline::adopt(element)
-        .map(drop)
-        .map_err(|error| Error::Template { template: template.into(), reason: error.to_string() })
+    let pipeline = match parsed {
+        Ok(element) => Pipeline::adopt(element),
+        Err(error) => return refuse(error.message().to_owned()),
+    };
+    match pipeline {
+        Ok(pipeline) => match names.iter().find(|name| pipeline.inner().by_name(name).is_none()) {
+            Some(name) => refuse(format!("no element has name={name}")),
+            None => Ok(()),
+        },
+        Err(error) => refuse(error.to_string()),
+    }
 }
 
 /// A placeholder left in a text: lower-case letters in braces. (Lists in caps, `{ I420, NV12 }`, are not.)
@@ -278,6 +286,7 @@ mod tests {
     #[test]
     fn a_template_of_the_operator_wins() {
         let folder = folder("rung.gst", "raw. ! fakesink name=rung{index}");
+        fs::write(folder.path().join("notes.txt"), "not ours").unwrap();
         let templates = Templates::load(Some(folder.path())).unwrap();
         assert!(templates.ladder(&[(854, 480, 1)]).contains("fakesink name=rung0"));
     }
@@ -286,6 +295,7 @@ mod tests {
     fn templates_that_are_none_are_refused_by_name() {
         for (text, part) in [
             ("appsrc name=src !! appsink", "tap.gst"),
+            ("appsrc name=mine ! appsink name=sink", "name=src"),
             ("appsrc name=src ! audioresample speed={speed} ! appsink name=sink", "{speed}"),
             ("appsrc name=src ! audioresample nonsense=1 ! appsink name=sink", "nonsense"),
             ("", "tap.gst"),

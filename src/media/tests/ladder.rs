@@ -173,6 +173,75 @@ async fn nothing_stale_follows_a_discontinuity() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn behind_a_loss_rungs_go_on_at_the_next_key_frame() {
+    let mut flv = pictures("640x360", "30", 15, "-bf 0");
+    let lost = flv.packets.drain(20..25).next().unwrap();
+    let behind = flv.packets.split_off(20);
+    let mut ladder = Ladder::start(&[240], templates());
+    ladder.producer.announce(flv.video(640, 360, Some(30.0)));
+    ladder.publish(&flv).await;
+    ladder.viewer.until("everything before", |viewer| viewer.seen(0) == 20).await;
+    // Five lost packets are five missing ones to a decoder; this ladder hears of them through its own lag.
+    flood(&ladder.producer);
+    flv.packets = behind;
+    ladder.viewer.lossy = true;
+    ladder.publish_slowly(&flv).await;
+    ladder.viewer.until("something behind", |viewer| viewer.seen(0) >= 30).await;
+    let (viewer, stats) = ladder.stop().await;
+    let next = viewer.rung(0).find(|packet| packet.pts > lost.pts).unwrap();
+    assert!(next.key && flv.packets.iter().any(|packet| packet.key && packet.pts == next.pts));
+    assert_eq!(stats.pipelines, 1, "the decoder is not thrown away");
+    assert_eq!(stats.dropped, 5, "25 to 29");
+}
+
+/// Fills the bus at once, so that every reader on it loses events.
+fn flood(producer: &Producer) {
+    let time = crate::model::MediaTime::ZERO;
+    for _ in 0..10_000 {
+        let track = TrackId(200);
+        producer.write(crate::model::Packet { track, pts: time, dts: time, key: true, data: bytes::Bytes::new() });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ladder_whose_future_is_dropped_stops() {
+    let flv = pictures("640x360", "30", 15, "-bf 0");
+    let mut ladder = Ladder::start(&[240], templates());
+    ladder.producer.announce(flv.video(640, 360, Some(30.0)));
+    ladder.publish(&flv).await;
+    ladder.task.abort();
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while threads().iter().any(|name| name == "amphi-ladder") {
+        assert!(std::time::Instant::now() < deadline, "{:?}", threads());
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_no_h264_fails_quietly_and_the_source_goes_on() {
+    let flv = pictures("640x360", "30", 5, "-bf 0");
+    let ladder = Ladder::start(&[240], templates());
+    let mut source = ladder.producer.consume();
+    let mut track = flv.video(640, 360, Some(30.0));
+    if let crate::model::TrackFormat::Video(video) = &mut track.format {
+        video.config = bytes::Bytes::from_static(&[1, 100, 0, 31, 255, 225, 0, 2, 0x67, 0xff, 1, 0, 1, 0x68]);
+    }
+    ladder.producer.announce(track);
+    for packet in &flv.packets {
+        let data = bytes::Bytes::from(vec![0, 0, 0, 0, 0, 0, 0, 0xff, 9, 9, 9, packet.data[4]]);
+        ladder.producer.write(crate::model::Packet { data, ..packet.clone() });
+    }
+    ladder.producer.end();
+    let mut seen = 0;
+    while let Some(event) = source.recv().await {
+        seen += usize::from(matches!(event, crate::stream::Event::Packet(_)));
+    }
+    assert_eq!(seen, flv.packets.len());
+    let stats = tokio::time::timeout(PATIENCE, ladder.task).await.unwrap().unwrap().unwrap();
+    assert_eq!(stats.output, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_source_without_rungs_below_it_is_left_alone() {
     let flv = pictures("320x180", "30", 15, "-bf 0");
     let ladder = Ladder::start(&[480, 240], templates());

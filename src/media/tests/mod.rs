@@ -2,5 +2,6 @@
 
 mod file;
 mod ladder;
+mod poster;
 mod support;
 mod tap;
