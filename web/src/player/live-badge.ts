@@ -1,0 +1,34 @@
+import { t } from '../i18n';
+import { el } from '../ui/dom';
+import { decimal } from '../ui/format';
+
+/** Seconds behind the edge from which the badge offers to catch up. */
+const BEHIND = 6;
+
+/** "Live" in the control bar with the distance from the edge; leads back to it. */
+export class LiveBadge {
+  private readonly button = el('button', { type: 'button', class: 'live-badge' },
+    el('span', { class: 'live-dot', 'aria-hidden': 'true' }), el('span', {}, t('state.live')));
+  private readonly latency = el('span', { class: 'live-latency', 'data-latency': '' });
+  /** For the control bar. */
+  readonly element = el('div', { class: 'vjs-control live-control' }, this.button, this.latency);
+
+  constructor(goLive: () => void) {
+    this.button.addEventListener('click', goLive);
+    this.draw(null, false);
+  }
+
+  /** `latency` in seconds, null if unknown. */
+  draw(latency: number | null, paused: boolean): void {
+    const behind = paused || (latency ?? 0) > BEHIND;
+    this.element.hidden = latency === null;
+    this.button.classList.toggle('is-behind', behind);
+    const label = behind ? t('watch.goLive') : t('state.live');
+    if (this.button.title !== label) {
+      this.button.title = label;
+      this.button.setAttribute('aria-label', label);
+    }
+    const text = latency === null ? '' : t('watch.latency', { seconds: decimal(latency) });
+    if (this.latency.textContent !== text) this.latency.textContent = text;
+  }
+}
