@@ -24,6 +24,7 @@ export class Overlay {
     if (shown !== null) {
       this.element.lang = shown.cue.lang;
       this.element.dir = directionOf(shown.cue.lang);
+      this.element.toggleAttribute('data-growing', shown.cue.pieces.length > 1 || !shown.cue.final);
     }
     const drawn: (Node | string)[] = [];
     lines.forEach((line, index) => {

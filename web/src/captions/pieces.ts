@@ -1,4 +1,9 @@
 import type { WireWord } from './wire';
+import { LINE, LINES } from './wrap';
+
+/** Characters the screen holds, less what wrapping may waste. */
+const SCREEN = LINE * LINES;
+const MARGIN = 12;
 
 /** A stretch of a cue's text that appears at one moment. */
 export interface Piece {
@@ -25,21 +30,35 @@ export interface Timed {
  *
  * The text rules (it carries punctuation and casing), the words only give times. Where they do not
  * match, a text of as many tokens takes the words' times in order; otherwise, and for a cue without
- * words, the whole text appears at the cue's start.
+ * words, the text appears at the cue's start, and what does not fit on the screen rolls in evenly
+ * until its end.
  */
 export function pieces(cue: Timed): Piece[] {
   const words = cue.words ?? [];
-  const cuts = words.length > 0 ? (locate(cue.text, words) ?? tokens(cue.text, words.length)) : null;
-  const whole = [{ text: cue.text.trim(), from: 0 }];
-  let end = 0;
-  return (cuts ?? whole).map((cut, index) => {
-    end = cut.from + cut.text.length;
-    return {
-      text: cut.text,
-      start: cuts === null ? cue.start : (words[index]?.start ?? cue.start),
-      stable: cue.final || scalars(cue.text.slice(0, end).trimEnd()) <= cue.stable_len,
-    };
-  });
+  const cuts = words.length > 0 ? (locate(cue.text, words) ?? matching(cue.text, words.length)) : null;
+  return (cuts ?? screenfuls(cue.text)).map((cut, index) => ({
+    text: cut.text,
+    start: cuts === null ? rollIn(cue, cut.from) : (words[index]?.start ?? cue.start),
+    stable: cue.final || scalars(cue.text.slice(0, cut.from + cut.text.length).trimEnd()) <= cue.stable_len,
+  }));
+}
+
+/** The text's tokens if there are `count` of them. */
+function matching(text: string, count: number): Cut[] | null {
+  const cuts = tokens(text);
+  return cuts.length === count ? cuts : null;
+}
+
+/** A text that fits as one piece, a longer one as one piece a word. */
+function screenfuls(text: string): Cut[] {
+  return text.length > SCREEN ? tokens(text) : [{ text: text.trim(), from: 0 }];
+}
+
+/** When a word appears that begins at `from` and has no time of its own. */
+function rollIn(cue: Timed, from: number): number {
+  if (from < SCREEN - MARGIN) return cue.start;
+  const beyond = (from - SCREEN + MARGIN) / (cue.text.length - SCREEN + MARGIN);
+  return cue.start + (cue.end - cue.start) * (0.3 + 0.6 * beyond);
 }
 
 interface Cut {
@@ -71,10 +90,9 @@ function spaceBefore(text: string, at: number): number {
   return /\s/.test(text.charAt(at - 1)) ? at - 1 : at;
 }
 
-/** Cuts at spaces; null unless that gives `count` tokens. */
-function tokens(text: string, count: number): Cut[] | null {
-  const cuts = [...text.matchAll(/\s?\S+/gu)].map((match) => ({ text: match[0], from: match.index }));
-  return cuts.length === count ? cuts : null;
+/** Cuts at spaces. */
+function tokens(text: string): Cut[] {
+  return [...text.matchAll(/\s?\S+/gu)].map((match) => ({ text: match[0], from: match.index }));
 }
 
 function scalars(text: string): number {

@@ -19,10 +19,8 @@ export const en = {
   'home.recordings.empty.title': 'No recording yet',
   'home.recordings.empty.text': 'When a live ends, its recording appears here with its captions.',
   'home.watch': 'Watch',
-  'home.open': 'Open',
   'home.captions': 'Captions: {languages}',
   'home.started': 'Started {when}',
-  'home.recorded': '{when}',
 
   'state.live': 'Live',
   'state.idle': 'Not live',
@@ -47,7 +45,6 @@ export const en = {
   'watch.ended.title': 'The live has ended',
   'watch.ended.text': 'Its recording will be among the lectures. Should the live begin again, it starts here by itself.',
   'watch.ended.recording': 'Open the recording',
-  'watch.vodEnded': 'Replay',
   'watch.processing.title': 'The recording is being prepared',
   'watch.processing.text': 'This page opens it as soon as it is ready.',
   'watch.error.missing.title': 'There is no lecture room “{name}”',

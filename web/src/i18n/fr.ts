@@ -21,10 +21,8 @@ export const fr: Messages = {
   'home.recordings.empty.title': 'Aucun enregistrement pour l’instant',
   'home.recordings.empty.text': 'À la fin d’un direct, son enregistrement apparaît ici avec ses sous-titres.',
   'home.watch': 'Regarder',
-  'home.open': 'Ouvrir',
   'home.captions': 'Sous-titres : {languages}',
   'home.started': 'Commencé {when}',
-  'home.recorded': '{when}',
 
   'state.live': 'En direct',
   'state.idle': 'Hors antenne',
@@ -49,7 +47,6 @@ export const fr: Messages = {
   'watch.ended.title': 'Le direct est terminé',
   'watch.ended.text': 'Son enregistrement rejoindra la liste des cours. Si le direct reprend, il démarrera ici de lui-même.',
   'watch.ended.recording': 'Ouvrir l’enregistrement',
-  'watch.vodEnded': 'Revoir',
   'watch.processing.title': 'L’enregistrement est en préparation',
   'watch.processing.text': 'Cette page l’ouvrira dès qu’il sera prêt.',
   'watch.error.missing.title': 'Il n’y a pas de salle « {name} »',

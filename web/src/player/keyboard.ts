@@ -3,10 +3,10 @@ import { el } from '../ui/dom';
 
 /** What the keys do; absent ones do nothing. */
 export interface Shortcuts {
-  play(): void;
-  mute(): void;
-  fullscreen(): void;
-  captions(): void;
+  play: () => void;
+  mute: () => void;
+  fullscreen: () => void;
+  captions: () => void;
   /** By so many seconds; null on a live. */
   seek: ((by: number) => void) | null;
   /** Null in a recording. */

@@ -1,17 +1,15 @@
 import { t } from '../i18n';
 import { el } from '../ui/dom';
-import { decimal } from '../ui/format';
 
 /** Seconds behind the edge from which the badge offers to catch up. */
 const BEHIND = 6;
 
-/** "Live" in the control bar with the distance from the edge; leads back to it. */
+/** "Live" in the control bar, dimmed when the viewer has fallen behind; leads back to the edge. */
 export class LiveBadge {
   private readonly button = el('button', { type: 'button', class: 'live-badge' },
     el('span', { class: 'live-dot', 'aria-hidden': 'true' }), el('span', {}, t('state.live')));
-  private readonly latency = el('span', { class: 'live-latency', 'data-latency': '' });
   /** For the control bar. */
-  readonly element = el('div', { class: 'vjs-control live-control' }, this.button, this.latency);
+  readonly element = el('div', { class: 'vjs-control live-control' }, this.button);
 
   constructor(goLive: () => void) {
     this.button.addEventListener('click', goLive);
@@ -28,7 +26,5 @@ export class LiveBadge {
       this.button.title = label;
       this.button.setAttribute('aria-label', label);
     }
-    const text = latency === null ? '' : t('watch.latency', { seconds: decimal(latency) });
-    if (this.latency.textContent !== text) this.latency.textContent = text;
   }
 }

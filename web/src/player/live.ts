@@ -23,6 +23,10 @@ import { Watchdog } from './watchdog';
 const POLL = 3000;
 /** Milliseconds between looks at the viewers while it plays. */
 const VIEWERS = 15_000;
+/** Seconds behind the edge from which a picture that fell back by itself jumps. */
+const BEHIND = 7;
+/** Milliseconds between two such jumps. */
+const JUMP = 4000;
 /** Milliseconds between drawings of captions and latency. */
 const TICK = 80;
 
@@ -43,6 +47,9 @@ export class LivePage {
   /** The playlist of the live that just ended may still be served: wait until it is gone or the API says live. */
   private over = false;
   private checking = false;
+  /** The viewer paused: he stays where he is until he asks for the live edge. */
+  private pausedByViewer = false;
+  private jumped = 0;
 
   constructor(
     private readonly name: string,
@@ -100,10 +107,10 @@ export class LivePage {
   private async look(): Promise<void> {
     if (this.checking || this.engine !== null) return;
     this.checking = true;
-    const { probe: found, viewers } = await probe(this.name);
+    const { probe: found, sure, viewers } = await probe(this.name);
     this.checking = false;
     this.about.viewers(viewers);
-    if (found === 'live' && !this.over) {
+    if (found === 'live' && (sure || !this.over)) {
       this.start();
       return;
     }
@@ -129,6 +136,7 @@ export class LivePage {
       return;
     }
     this.watchdog.reset();
+    this.pausedByViewer = false;
     this.captions.play(this.engine);
     void playSomehow(this.screen.player).then((silent) => {
       if (silent) this.unmute.show();
@@ -155,6 +163,19 @@ export class LivePage {
     this.over = true;
     this.veil.cover('ended', t('watch.ended.title'), t('watch.ended.text'), this.home());
     this.again(POLL);
+    void this.offerRecording();
+  }
+
+  /** Leads to the newest recording of this channel: that of the live just seen. */
+  private async offerRecording(): Promise<void> {
+    try {
+      const recording = (await api.recordings()).find(({ channel }) => channel === this.name);
+      if (recording === undefined || this.veil.state !== 'ended') return;
+      this.veil.cover('ended', t('watch.ended.title'), t('watch.ended.text'),
+        el('a', { class: 'btn btn-primary', href: `/v/${encodeURIComponent(recording.id)}` }, t('watch.ended.recording')));
+    } catch {
+      // The list of lectures leads there too.
+    }
   }
 
   private stop(): void {
@@ -164,13 +185,17 @@ export class LivePage {
     this.desk.draw(null);
     this.quality.refresh();
     this.badge.draw(null, false);
+    this.about.latency(null);
   }
 
   private tick(): void {
     if (this.engine === null) return;
     const { video } = this.screen;
     this.captions.draw();
-    this.badge.draw(this.engine.latency(), video.paused);
+    const latency = this.engine.latency();
+    this.keepUp(latency);
+    this.badge.draw(latency, video.paused);
+    this.about.latency(latency);
     switch (this.watchdog.look(video, performance.now())) {
       case 'moving':
         if (this.veil.state !== 'live') this.veil.lift('live');
@@ -195,15 +220,25 @@ export class LivePage {
     else this.veil.cover('waiting', t('watch.waiting.title'), t('watch.waiting.text'));
   }
 
+  /** Jumps to the edge where hls.js does not: it speeds up only within a target duration of its target. */
+  private keepUp(latency: number | null): void {
+    const { video } = this.screen;
+    if (video.paused && !video.ended && video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA) this.pausedByViewer = true;
+    const now = performance.now();
+    if (this.pausedByViewer || latency === null || latency < BEHIND || now - this.jumped < JUMP) return;
+    this.jumped = now;
+    this.engine?.goLive();
+  }
+
   private goLive(): void {
+    this.pausedByViewer = false;
     this.engine?.goLive();
     void playSomehow(this.screen.player);
   }
 
   /** A page that comes back from the background does not stay behind. */
   private catchUp(): void {
-    const latency = this.engine?.latency() ?? 0;
-    if (document.visibilityState === 'visible' && latency > 6 && !this.screen.video.paused) this.engine?.goLive();
+    if (document.visibilityState === 'visible' && !this.pausedByViewer && (this.engine?.latency() ?? 0) > BEHIND) this.engine?.goLive();
   }
 
   private async countViewers(): Promise<void> {
