@@ -1,0 +1,154 @@
+import type { Engine } from '../player/engine';
+import { t } from '../i18n';
+import type { CaptionDesk } from './desk';
+import { CaptionSocket } from './socket';
+import { CueTimeline, type Shown } from './timeline';
+import type { Transcript } from './transcript';
+import type { CaptionEvent, CueEvent } from './wire';
+
+/** Milliseconds by which the anchors of two cues of one live may differ: they are rounded. */
+const SAME_LIVE = 2000;
+/** Failed connections in a row after which the captions of the playlist take over. */
+const PATIENCE = 3;
+
+/** The captions of a live: from the websocket, in step with the picture; from the playlist if that fails. */
+export class LiveCaptions {
+  /** The cues known. */
+  readonly timeline = new CueTimeline();
+  private socket: CaptionSocket | null = null;
+  private lang: string | null = null;
+  private engine: Engine | null = null;
+  /** Milliseconds since 1970 of the timeline's zero. */
+  private anchor: number | null = null;
+  /** What the playlist's own track shows, while that is the source. */
+  private fallback: Shown | null = null;
+  private failing = false;
+  private fallbackId = 0;
+
+  /** `state` hears what the server says of the channel. */
+  constructor(
+    private readonly channel: string,
+    private readonly desk: CaptionDesk,
+    private readonly transcript: Transcript,
+    private readonly state: (state: string) => void,
+  ) {}
+
+  /** Where the captions come from. */
+  get source(): 'websocket' | 'track' {
+    return this.failing ? 'track' : 'websocket';
+  }
+
+  /** The engine that plays now, null while none does. */
+  play(engine: Engine | null): void {
+    this.engine = engine;
+    this.fall();
+  }
+
+  /** Takes another track; null for none. */
+  follow(lang: string | null): void {
+    if (lang === this.lang) return;
+    this.lang = lang;
+    this.socket?.close();
+    this.socket = null;
+    this.restart();
+    this.failing = false;
+    this.fall();
+    if (lang === null) return;
+    this.socket = new CaptionSocket(this.channel, lang, {
+      event: (event) => { this.event(event); },
+      connection: (open, failures) => {
+        this.transcript.remark(open ? this.origin() : t('transcript.reconnecting'));
+        this.failing = failures >= PATIENCE;
+        this.fall();
+      },
+    });
+  }
+
+  /** Draws what the picture has reached. */
+  draw(): void {
+    if (this.failing) {
+      this.desk.draw(this.fallback);
+      return;
+    }
+    const now = this.now();
+    if (now === null) return;
+    this.desk.draw(this.timeline.at(now));
+    this.transcript.draw(now);
+  }
+
+  /** The picture's place on the timeline in seconds; null before it plays. */
+  now(): number | null {
+    const wall = this.engine?.programTime() ?? null;
+    if (wall !== null && this.anchor !== null) return (wall - this.anchor) / 1000;
+    // A player that keeps its clock to itself: words are shown as they come.
+    if (this.engine !== null && this.engine.hls === null) return this.timeline.all.at(-1)?.end ?? null;
+    return null;
+  }
+
+  private event(event: CaptionEvent): void {
+    if (this.failing) {
+      this.failing = false;
+      this.fall();
+    }
+    switch (event.type) {
+      case 'cue':
+        this.cue(event);
+        break;
+      case 'status':
+        this.state(event.state);
+        break;
+      case 'end':
+        this.state('ended');
+        this.socket?.forget();
+        break;
+    }
+  }
+
+  private cue(event: CueEvent): void {
+    const wall = Date.parse(event.start_pdt ?? '');
+    if (!Number.isNaN(wall)) {
+      const anchor = wall - event.start * 1000;
+      if (this.anchor !== null && Math.abs(anchor - this.anchor) > SAME_LIVE) this.restart();
+      this.anchor ??= anchor;
+    }
+    const cue = this.timeline.apply(event, this.now());
+    if (cue === null) return;
+    this.transcript.take(cue);
+    this.transcript.remark(this.origin());
+  }
+
+  private origin(): string {
+    const source = this.timeline.all.at(-1)?.source;
+    if (source === undefined || source === 'human') return '';
+    return t(source === 'mt' ? 'transcript.translated' : 'transcript.machine');
+  }
+
+  private restart(): void {
+    this.timeline.clear();
+    this.anchor = null;
+    this.fallback = null;
+    this.transcript.clear(t('transcript.empty.live'));
+    this.desk.draw(null);
+  }
+
+  /** Loads the playlist's track only while the websocket fails. */
+  private fall(): void {
+    this.fallback = null;
+    const lang = this.failing ? this.lang : null;
+    this.engine?.track(lang, (cues) => {
+      const [cue] = cues;
+      if (cue === undefined || lang === null) {
+        this.fallback = null;
+        return;
+      }
+      const text = cues.map((active) => active.getCueAsHTML().textContent).join(' ');
+      const pieces = [{ text, start: cue.startTime, stable: true }];
+      this.fallbackId += 1;
+      this.fallback = {
+        cue: { id: this.fallbackId, rev: 0, lang, start: cue.startTime, end: cue.endTime, final: true, source: 'asr',
+          pieces, appeared: cue.startTime },
+        pieces,
+      };
+    });
+  }
+}

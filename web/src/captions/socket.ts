@@ -1,0 +1,69 @@
+import { Backoff } from '../backoff';
+import { type CaptionEvent, parseEvent } from './wire';
+
+/** What a caption socket tells its owner. */
+export interface SocketListener {
+  /** An event came. */
+  event(event: CaptionEvent): void;
+  /** The connection stands or is lost; `failures` counts attempts in a row that gave nothing. */
+  connection(open: boolean, failures: number): void;
+}
+
+/** The websocket of one caption track, connected again by itself, resuming after the last cue. */
+export class CaptionSocket {
+  private socket: WebSocket | null = null;
+  private timer: number | undefined;
+  private lastId: number | null = null;
+  private failures = 0;
+  private closed = false;
+  private readonly backoff = new Backoff(500, 10_000);
+
+  constructor(
+    private readonly channel: string,
+    private readonly lang: string,
+    private readonly listener: SocketListener,
+  ) {
+    this.connect();
+  }
+
+  /** Starts from the beginning at the next connection: another live has begun. */
+  forget(): void {
+    this.lastId = null;
+  }
+
+  /** Closes for good. */
+  close(): void {
+    this.closed = true;
+    clearTimeout(this.timer);
+    this.socket?.close();
+  }
+
+  private connect(): void {
+    const url = new URL(`/api/v1/channels/${encodeURIComponent(this.channel)}/captions/ws`, location.href);
+    url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
+    url.searchParams.set('lang', this.lang);
+    if (this.lastId !== null) url.searchParams.set('since', String(this.lastId));
+    const socket = new WebSocket(url);
+    this.socket = socket;
+    socket.addEventListener('open', () => {
+      if (!this.closed) this.listener.connection(true, 0);
+    });
+    socket.addEventListener('message', (message: MessageEvent<unknown>) => {
+      const event = parseEvent(message.data);
+      if (this.closed || event === null) return;
+      // Only a message proves that the track is served: a proxy may accept and drop.
+      this.failures = 0;
+      this.backoff.reset();
+      if (event.type === 'cue') this.lastId = Math.max(this.lastId ?? 0, event.id);
+      this.listener.event(event);
+    });
+    socket.addEventListener('close', () => {
+      if (this.closed) return;
+      this.failures += 1;
+      this.listener.connection(false, this.failures);
+      this.timer = window.setTimeout(() => {
+        this.connect();
+      }, this.backoff.next());
+    });
+  }
+}

@@ -1,0 +1,191 @@
+import { directionOf, t } from '../i18n';
+import { load, save } from '../settings';
+import { el, icon } from '../ui/dom';
+import { clock } from '../ui/format';
+import { reachedBy, type TimelineCue } from './timeline';
+
+/** Paragraphs kept on a live page. */
+const CAPACITY = 2000;
+/** Pixels from the end within which the panel counts as following. */
+const NEAR = 48;
+
+interface Row {
+  element: HTMLElement;
+  text: HTMLElement;
+  cue: TimelineCue;
+}
+
+/** The transcript beside the picture: words appear as they are spoken, and lead to their place in a recording. */
+export class Transcript {
+  private readonly log = el('div', { class: 'transcript-log', 'data-transcript': '', role: 'log', tabindex: 0 });
+  private readonly note = el('p', { class: 'transcript-note' });
+  private readonly latest: HTMLButtonElement;
+  private readonly tools = el('div', { class: 'transcript-tools' });
+  private readonly rows = new Map<number, Row>();
+  /** Cues that have words the picture has not reached, or a revision not yet drawn. */
+  private readonly open = new Map<number, TimelineCue>();
+  private following = true;
+  private current: HTMLElement | null = null;
+
+  /** `seek` leads a recording to a second; null on a live. */
+  constructor(
+    panel: HTMLElement,
+    private readonly seek: ((seconds: number) => void) | null,
+  ) {
+    this.latest = el('button', { type: 'button', class: 'btn btn-sm btn-primary transcript-latest', hidden: true },
+      icon('down'), t('transcript.latest'));
+    this.latest.addEventListener('click', () => {
+      this.follow(true);
+    });
+    const announce = el('input', { type: 'checkbox', class: 'form-check-input', id: 'announce' });
+    announce.checked = load('announce') === 'yes';
+    const apply = (): void => {
+      this.log.setAttribute('aria-live', announce.checked ? 'polite' : 'off');
+    };
+    announce.addEventListener('change', () => {
+      save('announce', announce.checked ? 'yes' : 'no');
+      apply();
+    });
+    apply();
+    this.log.setAttribute('aria-labelledby', 'transcript-heading');
+    this.say(t('transcript.empty.live'));
+    for (const kind of ['wheel', 'touchmove', 'keydown'] as const) {
+      this.log.addEventListener(kind, () => requestAnimationFrame(() => { this.scrolled(); }), { passive: true });
+    }
+    this.log.addEventListener('scroll', () => { if (this.atEnd()) this.follow(true, false); }, { passive: true });
+    panel.replaceChildren(
+      el('div', { class: 'transcript-head' },
+        el('h2', { id: 'transcript-heading' }, t('transcript.title')), this.tools),
+      el('div', { class: 'transcript-body' }, this.log, this.latest),
+      el('div', { class: 'transcript-foot' }, this.note,
+        seek === null ? el('label', { class: 'form-check visually-hidden-focusable' }, announce, ' ', t('transcript.announce')) : null),
+    );
+  }
+
+  /** What stands beside the heading. */
+  set aside(node: Node | null) {
+    this.tools.replaceChildren(...(node === null ? [] : [node]));
+  }
+
+  /** Takes a cue or its revision; it is drawn when the picture reaches it. */
+  take(cue: TimelineCue): void {
+    this.open.set(cue.id, cue);
+  }
+
+  /** A remark under the words; empty takes it away. */
+  remark(text: string): void {
+    if (this.note.textContent !== text) this.note.textContent = text;
+  }
+
+  /** Forgets all words and shows a message in their place. */
+  clear(message: string): void {
+    this.rows.clear();
+    this.open.clear();
+    this.current = null;
+    this.say(message);
+    this.follow(true);
+  }
+
+  /** Draws what the picture has reached at `now` (seconds). */
+  draw(now: number): void {
+    let grown = false;
+    for (const [id, cue] of this.open) {
+      if (cue.start > now && this.seek === null) continue;
+      const reached = this.seek === null ? reachedBy(cue, now) : cue.pieces;
+      if (reached.length === 0) continue;
+      this.row(cue).text.replaceChildren(
+        ...reached.map((piece) => (piece.stable ? piece.text : el('span', { class: 'unstable' }, piece.text))));
+      if (reached.length === cue.pieces.length) this.open.delete(id);
+      grown = true;
+    }
+    if (this.seek === null) {
+      if (grown && this.following) this.log.scrollTop = this.log.scrollHeight;
+    } else {
+      this.mark(now);
+    }
+  }
+
+  private say(message: string): void {
+    this.log.replaceChildren(...(message === '' ? [] : [el('p', { class: 'transcript-empty' }, message)]));
+  }
+
+  private row(cue: TimelineCue): Row {
+    const known = this.rows.get(cue.id);
+    if (known !== undefined) {
+      known.cue = cue;
+      return known;
+    }
+    const text = el('span', { lang: cue.lang, dir: directionOf(cue.lang) });
+    const element = el('p', { class: 'transcript-cue', 'data-id': cue.id }, this.time(cue), ' ', text);
+    if (this.rows.size === 0) this.log.replaceChildren();
+    // Cues come in order but for late ones: find the place from the end.
+    let after = this.log.lastElementChild;
+    while (after instanceof HTMLElement && Number(after.dataset.id) > cue.id) after = after.previousElementSibling;
+    if (after === null) this.log.prepend(element);
+    else after.after(element);
+    const row = { element, text, cue };
+    this.rows.set(cue.id, row);
+    if (this.seek === null && this.rows.size > CAPACITY) this.forgetOldest();
+    return row;
+  }
+
+  private time(cue: TimelineCue): HTMLElement {
+    const label = clock(cue.start);
+    if (this.seek === null) return el('span', { class: 'transcript-time' }, label);
+    const button = el('button', { type: 'button', class: 'transcript-time', 'aria-label': t('transcript.seek', { time: label }) }, label);
+    const go = (): void => {
+      this.seek?.(cue.start);
+      this.follow(true, false);
+    };
+    button.addEventListener('click', go);
+    queueMicrotask(() => {
+      const text = this.rows.get(cue.id)?.text;
+      text?.addEventListener('click', go);
+      text?.classList.add('seekable');
+    });
+    return button;
+  }
+
+  private forgetOldest(): void {
+    const first = this.rows.entries().next();
+    if (first.done === true) return;
+    first.value[1].element.remove();
+    this.rows.delete(first.value[0]);
+  }
+
+  /** Marks the cue being spoken in a recording and keeps it in view. */
+  private mark(now: number): void {
+    let found: HTMLElement | null = null;
+    for (const { element, cue } of this.rows.values()) {
+      if (cue.start <= now) found = element;
+      else break;
+    }
+    if (found === this.current) return;
+    this.current?.removeAttribute('aria-current');
+    found?.setAttribute('aria-current', 'true');
+    this.current = found;
+    if (this.following) this.reveal();
+  }
+
+  private reveal(): void {
+    if (this.seek === null) {
+      this.log.scrollTop = this.log.scrollHeight;
+    } else if (this.current !== null) {
+      this.log.scrollTop = this.current.offsetTop - this.log.clientHeight / 3;
+    }
+  }
+
+  private scrolled(): void {
+    if (this.seek !== null || !this.atEnd()) this.follow(false);
+  }
+
+  private atEnd(): boolean {
+    return this.seek === null && this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight < NEAR;
+  }
+
+  private follow(on: boolean, move = true): void {
+    this.following = on;
+    this.latest.hidden = on;
+    if (on && move) this.reveal();
+  }
+}

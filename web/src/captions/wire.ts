@@ -1,0 +1,67 @@
+/** A word of a cue, in seconds on the stream's timeline. */
+export interface WireWord {
+  text: string;
+  start: number;
+  end: number;
+  confidence?: number;
+}
+
+/** A cue as the websocket sends it. A higher `rev` of the same `id` replaces a lower one. */
+export interface CueEvent {
+  type: 'cue';
+  lang: string;
+  id: number;
+  rev: number;
+  final: boolean;
+  /** Seconds on the stream's timeline. */
+  start: number;
+  end: number;
+  /** The wall clock at `start`, RFC 3339. */
+  start_pdt?: string;
+  text: string;
+  /** Leading characters (Unicode scalar values) that will not change. */
+  stable_len: number;
+  words?: WireWord[];
+  source?: 'asr' | 'mt' | 'human';
+}
+
+/** What the captioning of the channel is doing. */
+export interface StatusEvent {
+  type: 'status';
+  state: string;
+  lang?: string;
+}
+
+/** The live is over. */
+export interface EndEvent {
+  type: 'end';
+}
+
+/** Any message of the caption websocket. */
+export type CaptionEvent = CueEvent | StatusEvent | EndEvent;
+
+/** The event in a message; null for one that is none or of a kind this page does not know. */
+export function parseEvent(message: unknown): CaptionEvent | null {
+  if (typeof message !== 'string') return null;
+  let value: unknown;
+  try {
+    value = JSON.parse(message);
+  } catch {
+    return null;
+  }
+  if (typeof value !== 'object' || value === null || !('type' in value)) return null;
+  if (value.type === 'end') return { type: 'end' };
+  if (value.type === 'status') return value as StatusEvent;
+  return value.type === 'cue' && isCue(value) ? value : null;
+}
+
+function isCue(value: object): value is CueEvent {
+  const cue = value as Partial<CueEvent>;
+  return (
+    typeof cue.id === 'number' &&
+    typeof cue.rev === 'number' &&
+    typeof cue.start === 'number' &&
+    typeof cue.end === 'number' &&
+    typeof cue.text === 'string'
+  );
+}

@@ -1,0 +1,39 @@
+import { plural, t } from '../i18n';
+import { el, icon } from '../ui/dom';
+import { decimal } from '../ui/format';
+
+/** The lines under the picture. */
+export class About {
+  private readonly title: HTMLElement;
+  private readonly count = el('span', { class: 'about-viewers', hidden: true });
+  private readonly live = el('span', { class: 'about-live', hidden: true }, t('state.live'));
+  private readonly delay = el('span', { 'data-latency': '', hidden: true });
+  private readonly facts = el('p', { class: 'about-facts text-body-secondary' });
+
+  constructor(container: HTMLElement, title: string) {
+    this.title = el('h1', { class: 'about-title' });
+    container.append(this.title, this.facts);
+    this.describe(title);
+  }
+
+  /** The title, and facts that stand under it. */
+  describe(title: string, ...facts: string[]): void {
+    this.title.textContent = title;
+    document.title = `${title} · Amphi`;
+    this.facts.replaceChildren(...facts.map((fact) => el('span', {}, fact)), this.live, this.delay, this.count);
+  }
+
+  /** Seconds behind the live edge; null while nothing is live. */
+  latency(seconds: number | null): void {
+    this.live.hidden = seconds === null;
+    this.delay.hidden = seconds === null;
+    const text = seconds === null ? '' : t('watch.latency', { seconds: decimal(seconds) });
+    if (this.delay.textContent !== text) this.delay.textContent = text;
+  }
+
+  /** How many watch; null if the server does not say. */
+  viewers(count: number | null): void {
+    this.count.hidden = count === null;
+    if (count !== null) this.count.replaceChildren(icon('viewers'), plural('viewers', count));
+  }
+}

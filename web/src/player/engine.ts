@@ -1,0 +1,48 @@
+import type Hls from 'hls.js';
+
+/** A picture quality to choose. */
+export interface Quality {
+  /** Lines. */
+  height: number;
+  /** The best one is what the publisher sends. */
+  source: boolean;
+}
+
+/** Why an engine gave up. */
+export type Failure = 'gone' | 'denied' | 'media';
+
+/** What an engine tells its owner. */
+export interface EngineListener {
+  /** It gave up; destroy it and make another. */
+  failed(why: Failure): void;
+  /** The qualities or the one playing changed. */
+  qualities(): void;
+  /** The playlist says that nothing more will come. */
+  complete(): void;
+}
+
+/** A text track's active cues, for drawing. */
+export type TrackListener = (cues: VTTCue[]) => void;
+
+/** What feeds the `<video>`: hls.js, or the browser's own player where hls.js cannot run. */
+export interface Engine {
+  /** hls.js, if that is what plays. */
+  readonly hls: Hls | null;
+  /** Milliseconds since 1970 of the picture on show (program date-time); null before it plays. */
+  programTime(): number | null;
+  /** Seconds behind the live edge; null if unknown. */
+  latency(): number | null;
+  /** Jumps to the live edge. */
+  goLive(): void;
+  /** Tries to get a stalled picture going again. */
+  nudge(): void;
+  /** Best first; empty if there is no choice. */
+  readonly qualities: readonly Quality[];
+  /** Lines of what plays now, null if unknown. */
+  readonly height: number | null;
+  /** Lines to stay at, null for automatic. */
+  choose(height: number | null): void;
+  /** Loads the text track of a language without showing it, and hands over its active cues; null stops. */
+  track(lang: string | null, listener: TrackListener): void;
+  destroy(): void;
+}

@@ -1,0 +1,161 @@
+import Hls, { type ErrorData, type HlsConfig } from 'hls.js';
+
+import type { Engine, EngineListener, Quality, TrackListener } from './engine';
+import { TrackFollower } from './text-track';
+
+/** Media errors to mend in place within ten seconds before giving up. */
+const MENDS = 2;
+
+/** A playlist that is asked for again and again before it counts as gone: a publisher may be away for 30 s. */
+const PATIENT = { maxNumRetry: 6, retryDelayMs: 500, maxRetryDelayMs: 4000, backoff: 'exponential' as const };
+
+const CONFIG: Partial<HlsConfig> = {
+  lowLatencyMode: true,
+  // A little faster until back at the target: 5 % is hardly heard.
+  maxLiveSyncPlaybackRate: 1.05,
+  // Each stall adds a full second to the target by default, for ever.
+  liveSyncOnStallIncrease: 0.15,
+  liveDurationInfinity: true,
+  backBufferLength: 60,
+  capLevelToPlayerSize: true,
+  abrEwmaDefaultEstimate: 4_000_000,
+  // Captions come from the websocket; a subtitle playlist would take two of HTTP/1.1's six connections.
+  subtitleDisplay: false,
+  playlistLoadPolicy: {
+    default: {
+      maxTimeToFirstByteMs: 15_000,
+      maxLoadTimeMs: 20_000,
+      timeoutRetry: { ...PATIENT, retryDelayMs: 0 },
+      errorRetry: PATIENT,
+    },
+  },
+  manifestLoadPolicy: {
+    default: {
+      maxTimeToFirstByteMs: 10_000,
+      maxLoadTimeMs: 20_000,
+      timeoutRetry: { ...PATIENT, maxNumRetry: 2 },
+      errorRetry: { ...PATIENT, maxNumRetry: 1 },
+    },
+  },
+} as Partial<HlsConfig>;
+
+/** Whether hls.js can play here. */
+export function hlsSupported(): boolean {
+  return Hls.isSupported();
+}
+
+/** hls.js feeding a `<video>`. */
+export class HlsEngine implements Engine {
+  readonly hls: Hls;
+  private readonly follower: TrackFollower;
+  private wanted: number | null;
+  private mended: number[] = [];
+  private complete = false;
+  private track_: string | null = null;
+
+  /** Starts at once; `quality` is the height to stay at, null for automatic. */
+  constructor(
+    private readonly video: HTMLVideoElement,
+    url: string,
+    quality: number | null,
+    private readonly listener: EngineListener,
+  ) {
+    this.wanted = quality;
+    this.follower = new TrackFollower(video);
+    const hls = new Hls(CONFIG);
+    this.hls = hls;
+    hls.on(Hls.Events.MANIFEST_PARSED, () => {
+      this.choose(this.wanted);
+      listener.qualities();
+    });
+    hls.on(Hls.Events.LEVEL_SWITCHED, () => {
+      listener.qualities();
+    });
+    hls.on(Hls.Events.LEVEL_UPDATED, (_, { details }) => {
+      if (details.live || this.complete) return;
+      this.complete = true;
+      listener.complete();
+    });
+    hls.on(Hls.Events.SUBTITLE_TRACKS_UPDATED, () => {
+      this.selectTrack();
+    });
+    // hls.js picks a default track by itself, later than it lists them.
+    hls.on(Hls.Events.SUBTITLE_TRACK_SWITCH, () => {
+      this.selectTrack();
+    });
+    hls.on(Hls.Events.ERROR, (_, data) => {
+      if (data.fatal) this.fatal(data);
+    });
+    hls.attachMedia(video);
+    hls.loadSource(url);
+  }
+
+  programTime(): number | null {
+    return this.hls.playingDate?.getTime() ?? null;
+  }
+
+  latency(): number | null {
+    return this.hls.liveSyncPosition === null ? null : this.hls.latency;
+  }
+
+  goLive(): void {
+    const edge = this.hls.liveSyncPosition;
+    if (edge !== null) this.video.currentTime = edge;
+  }
+
+  nudge(): void {
+    const edge = this.hls.liveSyncPosition;
+    if (edge !== null && edge > this.video.currentTime + 0.5) this.video.currentTime = edge;
+    this.hls.startLoad();
+  }
+
+  get qualities(): readonly Quality[] {
+    const heights = [...new Set(this.hls.levels.map((level) => level.height))].filter((height) => height > 0);
+    return heights.sort((a, b) => b - a).map((height, index) => ({ height, source: index === 0 }));
+  }
+
+  get height(): number | null {
+    return this.hls.levels[this.hls.currentLevel]?.height ?? null;
+  }
+
+  choose(height: number | null): void {
+    this.wanted = height;
+    const level = height === null ? -1 : this.hls.levels.findIndex((candidate) => candidate.height === height);
+    // Before the first picture the next level is the first one as well.
+    if (this.hls.autoLevelEnabled && level === -1) return;
+    this.hls.nextLevel = level;
+  }
+
+  track(lang: string | null, listener: TrackListener): void {
+    this.track_ = lang;
+    this.selectTrack();
+    this.follower.follow(lang, listener);
+  }
+
+  destroy(): void {
+    this.follower.destroy();
+    this.hls.destroy();
+  }
+
+  private selectTrack(): void {
+    const index = this.track_ === null ? -1 : this.hls.subtitleTracks.findIndex((track) => track.lang === this.track_);
+    this.hls.subtitleDisplay = false;
+    if (this.hls.subtitleTrack !== index) this.hls.subtitleTrack = index;
+  }
+
+  private fatal(data: ErrorData): void {
+    if (data.type === Hls.ErrorTypes.NETWORK_ERROR) {
+      const status = data.response?.code ?? 0;
+      this.listener.failed(status === 401 || status === 403 ? 'denied' : 'gone');
+      return;
+    }
+    const now = performance.now();
+    this.mended = this.mended.filter((then) => now - then < 10_000);
+    if (data.type === Hls.ErrorTypes.MEDIA_ERROR && this.mended.length < MENDS) {
+      this.mended.push(now);
+      this.hls.recoverMediaError();
+      return;
+    }
+    this.listener.failed('media');
+  }
+}

@@ -1,0 +1,284 @@
+import * as api from '../api/client';
+import type { Channel } from '../api/types';
+import { Backoff } from '../backoff';
+import { CaptionDesk } from '../captions/desk';
+import { LiveCaptions } from '../captions/live';
+import { Transcript } from '../captions/transcript';
+import { t } from '../i18n';
+import { el } from '../ui/dom';
+import { About } from './about';
+import { helpButton, qualityMenu, rememberedQuality, UnmuteButton } from './controls';
+import type { Engine, Failure } from './engine';
+import { HlsEngine, hlsSupported } from './hls-engine';
+import { listen } from './keyboard';
+import { LiveBadge } from './live-badge';
+import type { Menu } from './menu';
+import { NativeEngine, nativeSupported } from './native-engine';
+import { createScreen, playSomehow, type Screen } from './player';
+import { probe } from './probe';
+import { Veil } from './veil';
+import { Watchdog } from './watchdog';
+
+/** Milliseconds between looks while there is nothing to play. */
+const POLL = 3000;
+/** Milliseconds between looks at the viewers while it plays. */
+const VIEWERS = 15_000;
+/** Seconds behind the edge from which a picture that fell back by itself jumps. */
+const BEHIND = 7;
+/** Milliseconds between two such jumps. */
+const JUMP = 4000;
+/** Milliseconds between drawings of captions and latency. */
+const TICK = 80;
+
+/** The watch page of a channel: waits for the live, plays it, survives cuts, notices the end. */
+export class LivePage {
+  private readonly screen: Screen;
+  private readonly veil: Veil;
+  private readonly desk: CaptionDesk;
+  private readonly captions: LiveCaptions;
+  private readonly badge = new LiveBadge(() => { this.goLive(); });
+  private readonly quality: Menu;
+  private readonly unmute: UnmuteButton;
+  private readonly about: About;
+  private readonly watchdog = new Watchdog();
+  private readonly backoff = new Backoff(500, 8000);
+  private engine: Engine | null = null;
+  private timer: number | undefined;
+  /** The playlist of the live that just ended may still be served: wait until it is gone or the API says live. */
+  private over = false;
+  private checking = false;
+  /** The viewer paused: he stays where he is until he asks for the live edge. */
+  private pausedByViewer = false;
+  private jumped = 0;
+
+  constructor(
+    private readonly name: string,
+    container: HTMLElement,
+    panel: HTMLElement,
+    about: HTMLElement,
+  ) {
+    this.screen = createScreen(container, true);
+    const host = this.screen.player.el();
+    this.veil = new Veil(container, host);
+    this.about = new About(about, name);
+    const transcript = new Transcript(panel, null);
+    this.desk = new CaptionDesk(host, (language) => { this.captions.follow(language); });
+    this.captions = new LiveCaptions(name, this.desk, transcript, (state) => {
+      if (state === 'live' && this.engine === null) this.again(0);
+    });
+    this.quality = qualityMenu(host, () => this.engine);
+    this.unmute = new UnmuteButton(host, this.screen.player);
+    for (const control of [this.badge.element, this.desk.menu.element, this.quality.element, helpButton()]) {
+      this.screen.addControl(control);
+    }
+    this.keys();
+    this.expose();
+    this.screen.video.addEventListener('ended', () => { this.ended(); });
+    document.addEventListener('visibilitychange', () => { this.catchUp(); });
+    window.setInterval(() => { this.tick(); }, TICK);
+    window.setInterval(() => { void this.countViewers(); }, VIEWERS);
+    this.waiting();
+    void this.describe();
+    this.again(0);
+  }
+
+  /** Title and caption languages, asked until they are known. */
+  private async describe(): Promise<void> {
+    try {
+      this.show(await api.channel(this.name));
+    } catch (error) {
+      if (error instanceof api.ApiError && error.status === 404) return;
+      window.setTimeout(() => { void this.describe(); }, POLL);
+    }
+  }
+
+  private show(channel: Channel): void {
+    this.about.describe(channel.title ?? channel.name);
+    if (channel.poster) this.screen.player.poster(channel.poster);
+    this.desk.languages = [channel.language, ...(channel.translate ?? [])];
+  }
+
+  private again(wait: number): void {
+    clearTimeout(this.timer);
+    this.timer = window.setTimeout(() => { void this.look(); }, wait);
+  }
+
+  /** Looks whether there is a live, and starts it. */
+  private async look(): Promise<void> {
+    if (this.checking || this.engine !== null) return;
+    this.checking = true;
+    const { probe: found, sure, viewers } = await probe(this.name);
+    this.checking = false;
+    this.about.viewers(viewers);
+    if (found === 'live' && (sure || !this.over)) {
+      this.start();
+      return;
+    }
+    if (found === 'idle' || found === 'missing') this.over = false;
+    if (found === 'denied') this.veil.cover('error', t('watch.error.denied.title'), t('watch.error.denied.text'));
+    else if (found === 'missing') {
+      this.veil.cover('error', t('watch.error.missing.title', { name: this.name }), t('watch.error.missing.text'), this.home());
+    } else if (this.veil.state !== 'ended') this.waiting(found === 'unknown');
+    this.again(POLL);
+  }
+
+  private start(): void {
+    const url = `/live/${encodeURIComponent(this.name)}/index.m3u8`;
+    const listener = {
+      failed: (why: Failure): void => { this.failed(why); },
+      qualities: (): void => { this.qualities(); },
+      complete: (): void => { this.watchdog.complete(); },
+    };
+    if (hlsSupported()) this.engine = new HlsEngine(this.screen.video, url, rememberedQuality(), listener);
+    else if (nativeSupported()) this.engine = new NativeEngine(this.screen.video, url, listener);
+    else {
+      this.veil.cover('error', t('watch.error.browser.title'), t('watch.error.browser.text'));
+      return;
+    }
+    this.watchdog.reset();
+    this.pausedByViewer = false;
+    this.captions.play(this.engine);
+    void playSomehow(this.screen.player).then((silent) => {
+      if (silent) this.unmute.show();
+    });
+  }
+
+  /** Called for every level and track: the playlist's languages stand in where the API gave none. */
+  private qualities(): void {
+    this.quality.refresh();
+    if (this.desk.languages.length > 0) return;
+    const tracks = this.engine?.hls?.subtitleTracks ?? [];
+    this.desk.languages = tracks.flatMap((track) => (track.lang === undefined ? [] : [track.lang]));
+  }
+
+  private failed(why: Failure): void {
+    this.stop();
+    if (why === 'denied') this.veil.cover('error', t('watch.error.denied.title'), t('watch.error.denied.text'));
+    else this.waiting(true);
+    this.again(this.backoff.next());
+  }
+
+  private ended(): void {
+    this.stop();
+    this.over = true;
+    this.veil.cover('ended', t('watch.ended.title'), t('watch.ended.text'), this.home());
+    this.again(POLL);
+    void this.offerRecording();
+  }
+
+  /** Leads to the newest recording of this channel: that of the live just seen. */
+  private async offerRecording(): Promise<void> {
+    try {
+      const recording = (await api.recordings()).find(({ channel }) => channel === this.name);
+      if (recording === undefined || this.veil.state !== 'ended') return;
+      this.veil.cover('ended', t('watch.ended.title'), t('watch.ended.text'),
+        el('a', { class: 'btn btn-primary', href: `/v/${encodeURIComponent(recording.id)}` }, t('watch.ended.recording')));
+    } catch {
+      // The list of lectures leads there too.
+    }
+  }
+
+  private stop(): void {
+    this.engine?.destroy();
+    this.engine = null;
+    this.captions.play(null);
+    this.desk.draw(null);
+    this.quality.refresh();
+    this.badge.draw(null, false);
+    this.about.latency(null);
+  }
+
+  private tick(): void {
+    if (this.engine === null) return;
+    const { video } = this.screen;
+    this.captions.draw();
+    const latency = this.engine.latency();
+    this.keepUp(latency);
+    this.badge.draw(latency, video.paused);
+    this.about.latency(latency);
+    switch (this.watchdog.look(video, performance.now())) {
+      case 'moving':
+        if (this.veil.state !== 'live') this.veil.lift('live');
+        this.backoff.reset();
+        break;
+      case 'stuck':
+        this.engine.nudge();
+        break;
+      case 'dead':
+        this.failed('gone');
+        break;
+      case 'over':
+        this.ended();
+        break;
+      case 'still':
+        break;
+    }
+  }
+
+  private waiting(connecting = false): void {
+    if (connecting) this.veil.cover('waiting', t('watch.connecting.title'), t('watch.connecting.text'));
+    else this.veil.cover('waiting', t('watch.waiting.title'), t('watch.waiting.text'));
+  }
+
+  /** Jumps to the edge where hls.js does not: it speeds up only within a target duration of its target. */
+  private keepUp(latency: number | null): void {
+    const { video } = this.screen;
+    if (video.paused && !video.ended && video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA) this.pausedByViewer = true;
+    const now = performance.now();
+    if (this.pausedByViewer || latency === null || latency < BEHIND || now - this.jumped < JUMP) return;
+    this.jumped = now;
+    this.engine?.goLive();
+  }
+
+  private goLive(): void {
+    this.pausedByViewer = false;
+    this.engine?.goLive();
+    void playSomehow(this.screen.player);
+  }
+
+  /** A page that comes back from the background does not stay behind. */
+  private catchUp(): void {
+    if (document.visibilityState === 'visible' && !this.pausedByViewer && (this.engine?.latency() ?? 0) > BEHIND) this.engine?.goLive();
+  }
+
+  private async countViewers(): Promise<void> {
+    if (this.engine === null || document.visibilityState === 'hidden') return;
+    try {
+      this.about.viewers((await api.channelStatus(this.name)).viewers ?? null);
+    } catch {
+      // The count is an ornament.
+    }
+  }
+
+  private home(): HTMLElement {
+    return el('a', { class: 'btn btn-primary', href: '/' }, t('header.home'));
+  }
+
+  private keys(): void {
+    const { player } = this.screen;
+    listen({
+      play: () => { if (player.paused()) void playSomehow(player); else player.pause(); },
+      mute: () => { player.muted(!player.muted()); },
+      fullscreen: () => { if (player.isFullscreen()) player.exitFullscreen(); else player.requestFullscreen(); },
+      captions: () => { this.desk.toggle(); },
+      seek: null,
+      live: () => { this.goLive(); },
+    });
+  }
+
+  private expose(): void {
+    const { desk, captions } = this;
+    const current = (): Engine | null => this.engine;
+    window.amphi = {
+      get hls() { return current()?.hls ?? null; },
+      player: this.screen.player,
+      captions: {
+        get language() { return desk.chosen; },
+        get languages() { return desk.languages; },
+        get source() { return captions.source; },
+        timeline: captions.timeline,
+        get now() { return captions.now(); },
+      },
+    };
+  }
+}

@@ -1,0 +1,47 @@
+/** What a look at the picture says. */
+export type Look = 'moving' | 'still' | 'stuck' | 'dead' | 'over';
+
+/** Milliseconds without movement until the picture is nudged, again and again. */
+const STUCK = 6000;
+/** Milliseconds without movement until everything is made anew. */
+const DEAD = 45_000;
+/** Milliseconds without movement after which a complete playlist has been played. */
+const OVER = 3000;
+
+/** Watches whether a picture that should move does. Pure: time is an argument, in milliseconds. */
+export class Watchdog {
+  private last: number | null = null;
+  private since: number | null = null;
+  private nudged = 0;
+  private isComplete = false;
+
+  /** A new engine starts. */
+  reset(): void {
+    this.last = null;
+    this.since = null;
+    this.nudged = 0;
+    this.isComplete = false;
+  }
+
+  /** Nothing more will come: the picture may stop. */
+  complete(): void {
+    this.isComplete = true;
+  }
+
+  /** Looks at the picture. */
+  look(video: { currentTime: number; paused: boolean }, now: number): Look {
+    const moved = this.last !== null && video.currentTime !== this.last;
+    this.last = video.currentTime;
+    if (moved || video.paused || this.since === null) {
+      this.since = now;
+      this.nudged = 0;
+      return moved ? 'moving' : 'still';
+    }
+    const stopped = now - this.since;
+    if (this.isComplete) return stopped >= OVER ? 'over' : 'still';
+    if (stopped >= DEAD) return 'dead';
+    if (stopped < STUCK * (this.nudged + 1)) return 'still';
+    this.nudged += 1;
+    return 'stuck';
+  }
+}

@@ -1,0 +1,84 @@
+import { describe, expect, it } from 'vitest';
+
+import { Backoff } from '../src/backoff';
+import { OFF, preferred } from '../src/captions/choice';
+import { parseEvent } from '../src/captions/wire';
+import { routeOf } from '../src/pages/route';
+import { Watchdog } from '../src/player/watchdog';
+
+describe('addresses', () => {
+  it.each([
+    ['/watch/physics', { kind: 'live', id: 'physics', embed: false }],
+    ['/watch/a%20b/', { kind: 'live', id: 'a b', embed: false }],
+    ['/v/0192', { kind: 'vod', id: '0192', embed: false }],
+    ['/embed/physics', { kind: 'live', id: 'physics', embed: true }],
+    ['/embed/v/0192', { kind: 'vod', id: '0192', embed: true }],
+    ['/', null],
+    ['/watch/%E0%A4%A', null],
+    ['/watch/a/b', null],
+  ])('%s', (path, route) => {
+    expect(routeOf(path)).toEqual(route);
+  });
+});
+
+describe('the first caption language', () => {
+  const languages = ['en', 'fr', 'pt-BR'];
+  it('is the remembered one, then one of the browser’s, then the spoken one', () => {
+    expect(preferred(languages, 'pt-BR', ['fr'])).toBe('pt-BR');
+    expect(preferred(languages, 'ko', ['pt'])).toBe('pt-BR');
+    expect(preferred(languages, null, ['fr-CA', 'en'])).toBe('fr');
+    expect(preferred(languages, null, ['ko'])).toBe('en');
+    expect(preferred(languages, OFF, ['en'])).toBe(OFF);
+    expect(preferred([], null, ['en'])).toBe(OFF);
+  });
+});
+
+describe('messages of the websocket', () => {
+  it('are known kinds or nothing', () => {
+    expect(parseEvent('{"type":"end"}')).toEqual({ type: 'end' });
+    expect(parseEvent('{"type":"status","state":"live"}')).toMatchObject({ state: 'live' });
+    expect(parseEvent('{"type":"cue","id":1,"rev":0,"start":1,"end":2,"text":"-->"}')).toMatchObject({ text: '-->' });
+    for (const bad of ['', '[]', 'null', '{"type":"cue","id":"1"}', '{"type":"toString"}', new ArrayBuffer(1)]) {
+      expect(parseEvent(bad)).toBeNull();
+    }
+  });
+});
+
+describe('back-off', () => {
+  it('doubles to its limit, shortened by up to a half, and starts anew', () => {
+    const slow = new Backoff(500, 4000, () => 1);
+    expect([slow.next(), slow.next(), slow.next(), slow.next(), slow.next()]).toEqual([500, 1000, 2000, 4000, 4000]);
+    slow.reset();
+    expect(slow.next()).toBe(500);
+    expect(new Backoff(500, 4000, () => 0).next()).toBe(250);
+  });
+});
+
+describe('the watchdog', () => {
+  const video = { currentTime: 1, paused: false };
+  it('nudges a stuck picture, then gives up', () => {
+    const dog = new Watchdog();
+    dog.look(video, 0);
+    expect(dog.look({ ...video, currentTime: 2 }, 100)).toBe('moving');
+    const stuck = { ...video, currentTime: 2 };
+    expect(dog.look(stuck, 5000)).toBe('still');
+    expect(dog.look(stuck, 6200)).toBe('stuck');
+    expect(dog.look(stuck, 6300)).toBe('still');
+    expect(dog.look(stuck, 12_200)).toBe('stuck');
+    expect(dog.look(stuck, 50_000)).toBe('dead');
+  });
+
+  it('leaves a paused picture alone', () => {
+    const dog = new Watchdog();
+    const paused = { currentTime: 1, paused: true };
+    for (let now = 0; now < 100_000; now += 1000) expect(dog.look(paused, now)).toBe('still');
+  });
+
+  it('knows the end of a complete playlist', () => {
+    const dog = new Watchdog();
+    dog.look(video, 0);
+    dog.complete();
+    expect(dog.look(video, 2000)).toBe('still');
+    expect(dog.look(video, 3100)).toBe('over');
+  });
+});
