@@ -313,3 +313,76 @@ async fn held_requests_that_are_cut_off_leave_nothing() {
     last.read_exact(&mut answer).await.unwrap();
     assert_eq!(answer, b"HTTP/1.1 200 OK");
 }
+
+/// Fragmented MP4 from ffmpeg, cut into `ftyp`+`moov` and fragments.
+fn fragments(options: &str) -> (Bytes, Vec<Bytes>) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("out.mp4");
+    let mut command = std::process::Command::new("ffmpeg");
+    command.args(["-hide_banner", "-loglevel", "error", "-f", "lavfi"]).args(options.split_whitespace());
+    command.args(["-movflags", "empty_moov+default_base_moof"]).arg(&file);
+    assert!(command.status().unwrap().success());
+    let data = Bytes::from(std::fs::read(file).unwrap());
+    let (mut at, mut init, mut fragments) = (0, 0, Vec::new());
+    while at < data.len() {
+        let size = u32::from_be_bytes(data[at..at + 4].try_into().unwrap()) as usize;
+        match &data[at + 4..at + 8] {
+            b"ftyp" | b"moov" => init = at + size,
+            b"moof" => fragments.push(at..at + size),
+            b"mdat" => fragments.last_mut().unwrap().end = at + size,
+            _ => {}
+        }
+        at += size;
+    }
+    (data.slice(..init), fragments.into_iter().map(|range| data.slice(range)).collect())
+}
+
+/// Feeds real fragments, `count` of them a segment of 1.92 s, and ends the live.
+fn feed(live: &Live, init: &Init, fragments: &[Bytes], count: u64) {
+    live.init(init.clone());
+    let duration = Duration::from_millis(1_920) / count as u32;
+    for (number, data) in (0..).zip(fragments) {
+        assert!(live.part(Part {
+            msn: number / count,
+            index: (number % count) as u32,
+            start: MediaTime::ZERO + duration * number as u32,
+            duration,
+            independent: init.format.audio().is_some() || number.is_multiple_of(count),
+            ends_segment: number % count == count - 1,
+            data: data.clone(),
+            ..part(&init.rendition, number)
+        }));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ffmpeg_reads_every_frame_of_a_live_that_has_ended() {
+    let (video, pictures) = fragments(
+        "-i testsrc=size=320x180:rate=25 -t 7.68 -c:v libx264 -preset ultrafast -g 48 -bf 0 -pix_fmt yuv420p \
+         -frag_duration 239000",
+    );
+    let (audio, sounds) = fragments("-i sine=frequency=440:sample_rate=48000 -t 8 -c:a aac -frag_duration 213000");
+    let sounds = &sounds[..36];
+    assert_eq!(pictures.len(), 32);
+    let (address, live, _) = serve(0, |app| app).await;
+    let codec = video.windows(4).position(|name| name == b"avcC").unwrap() + 4;
+    let source = init(&RenditionId::source(), 0);
+    let format = VideoFormat { config: video.slice(codec..codec + 8), ..source.format.video().unwrap().clone() };
+    let format = Arc::new(TrackFormat::Video(format));
+    feed(&live, &Init { data: video, format, ..source }, &pictures, 8);
+    feed(&live, &Init { data: audio, ..init(&RenditionId::audio(), 0) }, sounds, 9);
+    live.end();
+    let mut probe = tokio::process::Command::new("ffprobe");
+    probe.args([
+        "-v",
+        "warning",
+        "-count_frames",
+        "-show_entries",
+        "stream=codec_name,nb_read_frames",
+        "-of",
+        "csv=p=0",
+    ]);
+    let output = probe.arg(format!("http://{address}/hls/maths.m3u8")).output().await.unwrap();
+    let (seen, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(seen.contains("h264,192\n") && seen.contains("aac,360\n"), "{seen} {said}");
+}
