@@ -1,5 +1,7 @@
 //! Logs go to standard error; standard output belongs to results.
 
+use std::io::{self, IsTerminal};
+
 use anyhow::{Context, Result};
 use tracing_subscriber::EnvFilter;
 
@@ -11,7 +13,8 @@ use super::config::{Log, LogFormat};
 /// The filter cannot be parsed.
 pub(super) fn start(log: &Log) -> Result<()> {
     let filter = EnvFilter::try_new(&log.filter).context("log.filter is wrong")?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let ansi = io::stderr().is_terminal();
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(ansi);
     match log.format {
         LogFormat::Text => subscriber.init(),
         LogFormat::Json => subscriber.json().init(),
