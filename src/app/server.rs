@@ -182,6 +182,7 @@ impl Server {
                 _ = pulse.tick() => {
                     registry.expire(Instant::now());
                     announce_states(&rooms.board, &mut states);
+                    metrics::gauge!("amphi_lives").set(registry.lives().len() as f64);
                     let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
                 }
             }

@@ -1,0 +1,90 @@
+//! The commands scripts rely on.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::{
+    captions::word_error_rate,
+    support::{Server, media},
+};
+
+fn amphi(args: &[&str], environment: &[(&str, &str)]) -> (bool, String, String) {
+    let data = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_amphi"))
+        .args(args)
+        .env("AMPHI_DATA_DIR", data.path())
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.success(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn channels_are_managed_while_the_server_runs() {
+    let server = Server::start(&[("AMPHI_CAPTIONS__ENABLED", "false")]);
+    let key = server.channel("maths", &["--language", "en", "--translate", "pt,fr"]);
+    let shown: Value = serde_json::from_str(&server.amphi(&["channel", "show", "maths", "--json"])).unwrap();
+    assert_eq!(shown["stream_key"], key.as_str());
+    assert_eq!(shown["translate"], serde_json::json!(["pt", "fr"]));
+    let rotated: Value = serde_json::from_str(&server.amphi(&["channel", "rotate-key", "maths", "--json"])).unwrap();
+    assert_ne!(rotated["stream_key"], key.as_str());
+    assert_eq!(server.json("/api/v1/channels")["items"][0]["name"], "maths");
+    server.amphi(&["channel", "remove", "maths"]);
+    assert_eq!(server.json("/api/v1/channels")["items"], serde_json::json!([]));
+}
+
+#[test]
+fn a_speech_is_transcribed_in_every_format() {
+    let file = media("jfk.flac");
+    let file = file.to_str().unwrap();
+    let truth = "And so, my fellow Americans, ask not what your country can do for you, \
+                 ask what you can do for your country.";
+    let (good, text, said) = amphi(&["transcribe", file, "--format", "txt"], &[]);
+    assert!(good, "{said}");
+    assert!(word_error_rate(truth, &text) <= 0.1, "{text}");
+    let (_, vtt, _) = amphi(&["transcribe", file], &[]);
+    assert!(vtt.starts_with("WEBVTT") && vtt.contains("-->"), "{vtt}");
+    let (_, srt, _) = amphi(&["transcribe", file, "--format", "srt"], &[]);
+    assert!(srt.starts_with("1\n00:00:0"), "{srt}");
+    let (_, json, _) = amphi(&["transcribe", file, "--format", "json"], &[]);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    let words = json["words"].as_array().unwrap();
+    assert!(words.len() >= 20, "{json}");
+    assert!(words.is_sorted_by(|a, b| a["start"].as_f64() <= b["start"].as_f64()), "{json}");
+}
+
+#[test]
+fn a_caption_file_is_translated() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("en.vtt");
+    std::fs::write(&file, "WEBVTT\n\n00:00:01.000 --> 00:00:04.000\nGood morning, and welcome to this lecture on waves.\n")
+        .unwrap();
+    let (good, vtt, said) = amphi(&["translate", file.to_str().unwrap(), "--from", "en", "--to", "pt"], &[]);
+    assert!(good, "{said}");
+    assert!(vtt.contains("00:00:01.000 --> 00:00:04.000") && vtt.to_lowercase().contains("bom dia"), "{vtt}");
+}
+
+#[test]
+fn mistakes_are_answered_with_what_to_do() {
+    for (args, environment, says) in [
+        (&["transcribe", "/nowhere.mp3"][..], &[][..], "/nowhere.mp3"),
+        (&["transcribe", "/nowhere.mp3", "--language", "zu"], &[], "no speech model for zu"),
+        (&["models", "fetch", "nothing"], &[], "whisper-tiny.en"),
+        (&["serve"], &[("AMPHI_HTTP__LISTEN", "nowhere")], "nowhere"),
+        (&["serve", "--config", "/nowhere.toml"], &[], "/nowhere.toml"),
+        (&["check"], &[("AMPHI_MODELS_DIR", "/nowhere")], "amphi models fetch"),
+    ] {
+        let (good, out, err) = amphi(args, environment);
+        assert!(!good, "{args:?} went well");
+        assert!(out.contains(says) || err.contains(says), "{args:?}: {out}{err}");
+    }
+}
+
+#[test]
+fn check_finds_this_machine_complete() {
+    let (good, out, err) =
+        amphi(&["check"], &[("AMPHI_HTTP__LISTEN", "127.0.0.1:0"), ("AMPHI_RTMP__LISTEN", "127.0.0.1:0")]);
+    assert!(good, "{out}{err}");
+}

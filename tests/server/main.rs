@@ -1,0 +1,17 @@
+//! The whole server as its own process, with the real programs that publish, watch and break it.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+#[path = "../support/browser.rs"]
+mod browser;
+#[path = "../support/captions.rs"]
+mod captions;
+#[path = "../support/strict.rs"]
+mod strict;
+
+mod command_line;
+mod faults;
+mod main_job;
+mod operations;
+mod refusals;

@@ -1,0 +1,68 @@
+//! What an operator relies on.
+
+use crate::support::{SOON, Server, media, wait};
+
+#[test]
+fn sigterm_finishes_the_recording_first() {
+    let mut server = Server::start(&[("AMPHI_CAPTIONS__ENABLED", "false"), ("AMPHI_LADDER__ENABLED", "false")]);
+    let key = server.channel("waves", &[]);
+    let _publisher = server.publish(&media("lecture-en.opus"), &format!("{}/waves?key={key}", server.rtmp), &[]);
+    server.playlist("waves");
+    wait("three seconds of video", SOON, || {
+        (server.json("/api/v1/channels/waves/status")["video_frames"].as_u64()? > 90).then_some(())
+    });
+    assert_eq!(server.terminate(), Some(0));
+    let after = Server::start_in(&server.data, &[]);
+    let list = after.json("/api/v1/recordings");
+    assert_eq!(list["items"][0]["state"], "ready", "{list}");
+    assert!(list["items"][0]["duration"].as_f64().unwrap() > 2.0, "{list}");
+}
+
+#[test]
+fn changes_need_the_admin_token() {
+    let server = Server::start(&[("AMPHI_CAPTIONS__ENABLED", "false")]);
+    let url = format!("{}/api/v1/channels", server.http);
+    let token = std::fs::read_to_string(server.data.join("admin.token")).unwrap();
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let post = |token: Option<&str>, body: &str| {
+        let mut request = agent.post(&url);
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {}", token.trim()));
+        }
+        let mut response = request.send(body).unwrap();
+        (response.status().as_u16(), response.body_mut().read_to_string().unwrap())
+    };
+    let body = r#"{"name":"maths","language":"fr","translate":["en"]}"#;
+    assert_eq!(post(None, body).0, 401);
+    assert_eq!(post(Some("amphi_no"), body).0, 401);
+    let (status, made) = post(Some(&token), body);
+    assert_eq!(status, 201, "{made}");
+    let made: serde_json::Value = serde_json::from_str(&made).unwrap();
+    assert!(made["stream_key"].as_str().unwrap().len() >= 20);
+    assert_eq!(post(Some(&token), body).0, 409);
+    assert_eq!(post(Some(&token), r#"{"name":"../x"}"#).0, 400);
+    let shown = server.json("/api/v1/channels/maths");
+    assert_eq!(shown["language"], "fr");
+    assert!(shown.get("stream_key").is_none(), "only its owner sees the key");
+    assert_eq!(server.status("/api/v1/channels/maths/key").unwrap(), 401);
+}
+
+#[test]
+fn health_readiness_metrics_and_the_api_document_are_there() {
+    let server = Server::start(&[("AMPHI_CAPTIONS__ENABLED", "false"), ("AMPHI_LADDER__ENABLED", "false")]);
+    assert_eq!(server.status("/healthz").unwrap(), 200);
+    let document = server.json("/api/v1/openapi.json");
+    for path in ["/channels", "/channels/{name}/status", "/recordings", "/models", "/events"] {
+        assert!(document["paths"][path].is_object(), "{path} is not described");
+    }
+    let key = server.channel("waves", &[]);
+    let _publisher = server.publish(&media("lecture-en.opus"), &format!("{}/waves?key={key}", server.rtmp), &[]);
+    server.playlist("waves");
+    let (_, metrics) = server.get("/metrics").unwrap();
+    assert!(metrics.contains("amphi_lives 1"), "{metrics}");
+    assert!(!metrics.contains(&key));
+    for page in ["/", "/watch/waves", "/embed/waves", "/v/00000000000000000000"] {
+        let (status, html) = server.get(page).unwrap();
+        assert!(status == 200 && html.contains("<html"), "{page}: {status}");
+    }
+}
