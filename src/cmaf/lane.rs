@@ -149,9 +149,10 @@ impl Lane {
     pub fn push(&mut self, packet: Packet, cut: Cut, limits: &Limits, out: &mut Vec<Output>) {
         let enters = self.msn != Some(cut.msn);
         if self.next.is_some() && !(enters && cut.discontinuity) {
-            return if enters {
-                self.flush(limits, out)
-            };
+            if enters {
+                self.flush(limits, out);
+            }
+            return;
         }
         self.awaits_key |= enters && (cut.fresh || self.next.is_some()) && !self.is_audio();
         if self.awaits_key && !packet.key || !enters && self.ended {

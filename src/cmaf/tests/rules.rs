@@ -427,6 +427,17 @@ fn nonsense_is_bounded() {
 }
 
 #[test]
+fn impossible_sample_rates_do_no_harm() {
+    for rate in [0, 1, 7, u32::MAX] {
+        let mut all = audio(0.0, 3_000.0);
+        all.push(packet(TrackId::AUDIO, 9e15, true));
+        all.push(packet(TrackId::AUDIO, 9.1e15, true));
+        let (_, out) = run(&[audio_track(rate)], all);
+        assert!(out.len() > 1, "{rate}");
+    }
+}
+
+#[test]
 fn an_end_without_a_beginning_is_quiet() {
     let (packager, out) = run(&[], []);
     assert!(out.is_empty() && packager.timing().is_none() && packager.reference().is_none());
