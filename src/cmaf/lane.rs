@@ -228,7 +228,8 @@ impl Lane {
     fn append(&mut self, packet: Packet, next: Option<MediaTime>, ends: bool, limits: &Limits, out: &mut Vec<Output>) {
         let stamp = packet.dts.to_ticks(self.scale);
         let early = self.ticks(EARLY).min(self.nominal / 4);
-        let tolerated = if self.is_audio() { 2 * self.ticks(SEAM) } else { early };
+        // Twice what this lane itself may be off by: anything more is a hole in the stamps.
+        let tolerated = 2 * if self.is_audio() { self.ticks(SEAM) } else { early };
         if stamp.saturating_sub(self.decode) > tolerated {
             self.close(false, out);
             self.decode = stamp;

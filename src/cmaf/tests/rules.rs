@@ -66,7 +66,7 @@ fn jittering_frames_neither_overshoot_nor_starve_their_parts_and_lose_no_time() 
         let gop = 20 + random.next(200) as u32;
         let mut frames = video(0.0, 20_000.0, rate, gop);
         for frame in &mut frames[1..] {
-            frame.dts += Duration::from_micros(random.next(4_000));
+            frame.dts += Duration::from_micros(random.next(11_000));
             frame.pts = frame.dts;
         }
         let all = interleave([frames.clone(), audio(0.0, 20_000.0)].concat());
