@@ -24,8 +24,13 @@ pub(super) const VIDEO_SCALE: u32 = 90_000;
 pub(super) fn scale(format: &TrackFormat) -> u32 {
     match format {
         TrackFormat::Video(_) => VIDEO_SCALE,
-        TrackFormat::Audio(audio) => audio.sample_rate.max(1),
+        TrackFormat::Audio(audio) => scale_of(audio),
     }
+}
+
+/// Ticks a second of an audio track; no codec goes beyond, and bounded ticks cannot overflow.
+pub(super) fn scale_of(audio: &AudioFormat) -> u32 {
+    audio.sample_rate.clamp(1, 1_000_000)
 }
 
 /// `ftyp` and `moov` of a rendition (ISO 23000-19 §7.3.1): one track, no samples, no edit list.

@@ -149,9 +149,10 @@ impl Lane {
     pub fn push(&mut self, packet: Packet, cut: Cut, limits: &Limits, out: &mut Vec<Output>) {
         let enters = self.msn != Some(cut.msn);
         if self.next.is_some() && !(enters && cut.discontinuity) {
-            return if enters {
-                self.flush(limits, out)
-            };
+            if enters {
+                self.flush(limits, out);
+            }
+            return;
         }
         self.awaits_key |= enters && (cut.fresh || self.next.is_some()) && !self.is_audio();
         if self.awaits_key && !packet.key || !enters && self.ended {
@@ -227,7 +228,8 @@ impl Lane {
     fn append(&mut self, packet: Packet, next: Option<MediaTime>, ends: bool, limits: &Limits, out: &mut Vec<Output>) {
         let stamp = packet.dts.to_ticks(self.scale);
         let early = self.ticks(EARLY).min(self.nominal / 4);
-        let tolerated = if self.is_audio() { 2 * self.ticks(SEAM) } else { early };
+        // Twice what this lane itself may be off by: anything more is a hole in the stamps.
+        let tolerated = 2 * if self.is_audio() { self.ticks(SEAM) } else { early };
         if stamp.saturating_sub(self.decode) > tolerated {
             self.close(false, out);
             self.decode = stamp;

@@ -41,7 +41,8 @@ pub enum Output {
 /// however late they come.
 ///
 /// Every segment's last part says `ends_segment`, if its rendition has any part of that segment; a
-/// rendition whose packets stall leaves out the segments that pass meanwhile.
+/// rendition whose packets stall leaves out the segments that pass meanwhile. A frame that stands
+/// longer than PART-TARGET is given that duration, and the rest until the next one is a hole.
 #[derive(Debug)]
 pub struct Packager {
     settings: Settings,
@@ -422,7 +423,7 @@ impl Start {
 }
 
 fn frame_of(audio: &AudioFormat) -> Duration {
-    Duration::from_secs(1) * AudioFormat::FRAME / audio.sample_rate.max(1)
+    Duration::from_secs(u64::from(AudioFormat::FRAME)) / super::init::scale_of(audio)
 }
 
 fn frame_of_format(format: &TrackFormat) -> Duration {

@@ -33,7 +33,7 @@ impl Timing {
 }
 
 /// The frame duration behind jittering, rounded or holey decoding times: what the stream states if
-/// the stamps agree with it, else the mean of the deltas near their median. `deltas` is sorted.
+/// the stamps agree with it, else the mean of the deltas near their median. It sorts `deltas`.
 pub(super) fn estimate(deltas: &mut [Duration], stated: Option<f64>) -> Duration {
     let stated = stated.filter(|rate| *rate > 0.0 && *rate <= 240.0).map(|rate| LONGEST.div_f64(rate.max(0.01)));
     deltas.sort_unstable();

@@ -66,7 +66,7 @@ fn jittering_frames_neither_overshoot_nor_starve_their_parts_and_lose_no_time() 
         let gop = 20 + random.next(200) as u32;
         let mut frames = video(0.0, 20_000.0, rate, gop);
         for frame in &mut frames[1..] {
-            frame.dts += Duration::from_micros(random.next(4_000));
+            frame.dts += Duration::from_micros(random.next(11_000));
             frame.pts = frame.dts;
         }
         let all = interleave([frames.clone(), audio(0.0, 20_000.0)].concat());
@@ -423,6 +423,17 @@ fn nonsense_is_bounded() {
         assert!(packager.waiting() <= 4096);
         let bytes = out.iter().map(|output| if let Output::Part(part) = output { part.data.len() } else { 0 });
         assert!(bytes.sum::<usize>() < 4 << 20);
+    }
+}
+
+#[test]
+fn impossible_sample_rates_do_no_harm() {
+    for rate in [0, 1, 7, u32::MAX] {
+        let mut all = audio(0.0, 3_000.0);
+        all.push(packet(TrackId::AUDIO, 9e15, true));
+        all.push(packet(TrackId::AUDIO, 9.1e15, true));
+        let (_, out) = run(&[audio_track(rate)], all);
+        assert!(out.len() > 1, "{rate}");
     }
 }
 
