@@ -145,7 +145,9 @@ where
             guard.0.store(false, Ordering::Relaxed);
             break;
         };
+        let dropped = gate.dropped();
         let unit = gate.take(event);
+        metrics::counter!("amphi_media_dropped_total", "task" => job.name).increment(gate.dropped() - dropped);
         *epoch.lock().unwrap_or_else(PoisonError::into_inner) = gate.epoch();
         let Some(unit) = unit else { continue };
         // The thread never waits for a decoder, only for pipelines to start and stop. Meanwhile packets
