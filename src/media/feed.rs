@@ -141,10 +141,7 @@ where
             () = cancel.cancelled() => break,
             event = consumer.recv() => event,
         };
-        let Some(event) = event else {
-            guard.0.store(false, Ordering::Relaxed);
-            break;
-        };
+        let Some(event) = event else { break };
         let dropped = gate.dropped();
         let unit = gate.take(event);
         metrics::counter!("amphi_media_dropped_total", "task" => job.name).increment(gate.dropped() - dropped);
