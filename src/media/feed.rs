@@ -32,10 +32,12 @@ const MAX_BACKLOG_BYTES: u64 = 16 << 20;
 const HUNG: Duration = Duration::from_secs(5);
 /// How long the last frames may take to come out when a format changes or the live ends.
 const DRAIN: Duration = Duration::from_millis(1_000);
-/// Between a failure and the next attempt, doubling; also the least time between two pipelines, so that
-/// a source that flaps between formats cannot keep the machine busy building.
+/// Between a failure and the next attempt, doubling. Also what a source that flaps waits for a pipeline,
+/// so that it cannot keep the machine busy building them.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Pipelines in a row that may live shorter than [`FIRST_PAUSE`] because the source changed.
+const SHORT_LIVED: u32 = 2;
 /// What media time zero is inside pipelines: 1000 hours. x264enc moves streams that begin earlier to
 /// there, and GStreamer 1.22 then compares the time of the first key frame asked for in moved time with
 /// the others in unmoved time, and makes none of them.
@@ -119,6 +121,7 @@ where
         awaiting_key: false,
         pause: FIRST_PAUSE,
         not_before: None,
+        short_lived: 0,
         stats: Stats::default(),
     };
     let span = tracing::Span::current();
@@ -138,11 +141,10 @@ where
             () = cancel.cancelled() => break,
             event = consumer.recv() => event,
         };
-        let Some(event) = event else {
-            guard.0.store(false, Ordering::Relaxed);
-            break;
-        };
+        let Some(event) = event else { break };
+        let dropped = gate.dropped();
         let unit = gate.take(event);
+        metrics::counter!("amphi_media_dropped_total", "task" => job.name).increment(gate.dropped() - dropped);
         *epoch.lock().unwrap_or_else(PoisonError::into_inner) = gate.epoch();
         let Some(unit) = unit else { continue };
         // The thread never waits for a decoder, only for pipelines to start and stop. Meanwhile packets
@@ -183,6 +185,7 @@ struct Worker<F> {
     awaiting_key: bool,
     pause: Duration,
     not_before: Option<Instant>,
+    short_lived: u32,
     stats: Stats,
 }
 
@@ -253,11 +256,21 @@ where
         if let Some(error) = running.pipeline.as_ref().and_then(Pipeline::error) {
             self.fail(&error, now);
         } else if running.epoch != unit.epoch {
+            self.slow_down(now);
             self.stop(self.job.keeps_tail);
         } else if running.track.format != unit.track.format {
             debug!(task = self.job.name, "source format changed");
-            self.not_before = running.pipeline.as_ref().map(|_| running.since + FIRST_PAUSE);
+            self.slow_down(now);
             self.stop(true);
+        }
+    }
+
+    /// A source that changes again and again waits before it gets another pipeline.
+    fn slow_down(&mut self, now: Instant) {
+        let Some(Running { pipeline: Some(_), since, .. }) = &self.running else { return };
+        self.short_lived = if now.duration_since(*since) < FIRST_PAUSE { self.short_lived + 1 } else { 0 };
+        if self.short_lived > SHORT_LIVED {
+            self.not_before = Some(now + FIRST_PAUSE);
         }
     }
 

@@ -96,15 +96,17 @@ impl Templates {
         Ok(self)
     }
 
-    /// The text of the pipeline that makes `rungs` of `(width, height, bits a second)`.
+    /// The text of the pipeline that makes `rungs` of `(width, height, bits a second)`, largest first.
     pub(super) fn ladder(&self, rungs: &[(u32, u32, u32)]) -> String {
         let mut text = self.text("ladder.gst", &[]);
         for (index, (width, height, bitrate)) in rungs.iter().enumerate() {
+            let from = index.checked_sub(1).map_or_else(|| "raw".to_owned(), |larger| format!("raw{larger}"));
             let encoder = self.text(self.encoder.template(), &[("bitrate", &(bitrate / 1000).max(1).to_string())]);
             let rung = self.text(
                 "rung.gst",
                 &[
                     ("index", &index.to_string()),
+                    ("from", &from),
                     ("width", &width.to_string()),
                     ("height", &height.to_string()),
                     ("format", self.encoder.raw_format()),

@@ -142,3 +142,18 @@ async fn a_recognizer_that_does_not_keep_up_loses_blocks_and_nothing_else() {
     assert_eq!(blocks.len(), 5);
     assert_eq!((stats.output, stats.failures), (5, 0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_breaks_with_every_packet_does_not_get_a_pipeline_each_time() {
+    let source = bursts(48_000);
+    let (_, stats) = listen(256, |producer| {
+        producer.announce(source.audio(48_000, 1));
+        for packet in &source.packets {
+            producer.write(packet.clone());
+            producer.discontinuity();
+        }
+    })
+    .await;
+    assert!((3..30).contains(&stats.pipelines), "{stats:?}");
+    assert!(stats.dropped > 100, "{stats:?}");
+}
