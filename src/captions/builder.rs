@@ -116,6 +116,10 @@ impl Builder {
     pub fn apply(&mut self, hypothesis: &Hypothesis, now: MediaTime) -> Vec<Cue> {
         let mut changed = Vec::new();
         let words = &hypothesis.words;
+        if self.taken > 0 && words.first().is_some_and(|first| first.start >= self.heard) {
+            // An engine that crashed never ended the utterance that this one would continue.
+            self.end(now, &mut changed);
+        }
         let stable = if hypothesis.last { words.len() } else { hypothesis.stable.min(words.len()) };
         while self.taken < stable {
             let followers = &words[self.taken + 1..];
@@ -135,15 +139,7 @@ impl Builder {
             }
         }
         if hypothesis.last {
-            if let (Dress::Sentence, Some(word)) = (self.dress, self.open.last_mut())
-                && word.text.ends_with(char::is_alphanumeric)
-            {
-                word.text.push_str(text::full_stop(&self.lang));
-            }
-            self.close(now, &mut changed);
-            self.retract(&mut changed);
-            self.taken = 0;
-            self.begun = false;
+            self.end(now, &mut changed);
         } else {
             self.preview(words.get(self.taken..).unwrap_or_default(), &mut changed);
         }
@@ -204,6 +200,19 @@ impl Builder {
     fn joined(&self, words: &[Word]) -> String {
         let texts: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
         texts.join(text::joiner(&self.lang))
+    }
+
+    /// Ends the utterance.
+    fn end(&mut self, now: MediaTime, changed: &mut Vec<Cue>) {
+        if let (Dress::Sentence, Some(word)) = (self.dress, self.open.last_mut())
+            && word.text.ends_with(char::is_alphanumeric)
+        {
+            word.text.push_str(text::full_stop(&self.lang));
+        }
+        self.close(now, changed);
+        self.retract(changed);
+        self.taken = 0;
+        self.begun = false;
     }
 
     /// Closes the open cue; it may stay on the screen until `room` if its text needs the time.

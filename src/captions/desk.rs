@@ -6,12 +6,7 @@ use std::{
 
 use tokio::sync::broadcast;
 
-use super::{
-    Builder, Dress, Event, Ids, Lane, Phase, Subscription,
-    event::Status,
-    subscription::Log,
-    text, vtt,
-};
+use super::{Builder, Dress, Event, Ids, Lane, Phase, Subscription, event::Status, subscription::Log, text, vtt};
 use crate::model::{Anchor, Cue, Hypothesis, LanguageTag, MediaTime, Part, Source};
 
 /// The captions of one live: its tracks, their readers, their WebVTT lanes. Shared.

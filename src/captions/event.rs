@@ -124,7 +124,7 @@ impl Event {
     }
 
     /// It may be left out for a subscriber that already has a later revision waiting.
-    pub(super) fn is_partial(&self) -> bool {
+    pub(in crate::captions) fn is_partial(&self) -> bool {
         matches!(self.kind, Kind::Cue { is_final: false })
     }
 }

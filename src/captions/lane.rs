@@ -226,7 +226,8 @@ impl Lane {
             _ => 42,
         };
         let reading = Duration::from_secs(text::chars(&phrase.text) as u64) / speed;
-        let spoken = if self.phrases.is_empty() { phrase.end.since(phrase.start).min(2 * SPAN) } else { Duration::ZERO };
+        let spoken =
+            if self.phrases.is_empty() { phrase.end.since(phrase.start).min(2 * SPAN) } else { Duration::ZERO };
         reading.max(spoken).max(SHORTEST)
     }
 }

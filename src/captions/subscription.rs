@@ -84,7 +84,12 @@ impl Log {
     }
 
     /// The next event for a reader at `next`; counts what it skips.
-    fn read(&self, next: &mut u64, lang: Option<&LanguageTag>, dropped: &mut u64) -> Result<Option<Arc<Event>>, TooSlow> {
+    fn read(
+        &self,
+        next: &mut u64,
+        lang: Option<&LanguageTag>,
+        dropped: &mut u64,
+    ) -> Result<Option<Arc<Event>>, TooSlow> {
         if *next < self.first {
             return Err(TooSlow);
         }

@@ -132,8 +132,7 @@ pub fn lines(text: &str) -> String {
 fn balanced(text: &str) -> Option<usize> {
     let total = chars(text);
     let mut best: Option<(usize, usize)> = None;
-    let mut before = 0;
-    for (at, c) in text.char_indices() {
+    for (before, (at, c)) in text.char_indices().enumerate() {
         if c == ' ' && before <= LINE && total - before - 1 <= LINE {
             let clause = if ends_clause(&text[..at]) { 0 } else { 6 };
             let cost = (2 * before + 1).abs_diff(total) + clause;
@@ -141,7 +140,6 @@ fn balanced(text: &str) -> Option<usize> {
                 best = Some((cost, at));
             }
         }
-        before += 1;
     }
     best.map(|(_, at)| at)
 }

@@ -225,7 +225,7 @@ pub(super) fn divide(text: &str, weights: &[usize]) -> Vec<String> {
     let mut out = vec![String::new(); weights.len()];
     let (mut piece, mut until, mut position) = (0, weights.first().copied().unwrap_or(0), 0);
     for word in text.split_whitespace() {
-        let middle = position + (text::chars(word) + 1) / 2;
+        let middle = position + text::chars(word).div_ceil(2);
         while piece + 1 < weights.len() && middle * total >= until * length {
             piece += 1;
             until += weights[piece];

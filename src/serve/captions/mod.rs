@@ -301,7 +301,9 @@ impl Feed {
                 FeedState::New | FeedState::Waiting => {
                     self.changes.mark_unchanged();
                     if let Some((desk, now)) = self.captions.desks.desk(&self.wanted.name) {
-                        let subscription = desk.subscribe(self.wanted.lang.clone(), self.wanted.since, now);
+                        // An id seen before the wait belongs to an earlier live.
+                        let since = self.wanted.since.filter(|_| matches!(self.state, FeedState::New));
+                        let subscription = desk.subscribe(self.wanted.lang.clone(), since, now);
                         self.state = FeedState::Live(subscription);
                         continue;
                     }
@@ -317,3 +319,6 @@ impl Feed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

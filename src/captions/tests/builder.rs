@@ -1,0 +1,130 @@
+use std::collections::BTreeMap;
+
+use super::{at, lang, script::talk, word};
+use crate::{
+    captions::{Builder, Dress, Ids, text},
+    model::{Cue, Hypothesis, Word},
+};
+
+fn builder(tag: &str, dress: Dress) -> Builder {
+    Builder::new(lang(tag), dress, Ids::new())
+}
+
+fn hypothesis(words: &[Word], stable: usize, last: bool) -> Hypothesis {
+    Hypothesis { words: words.to_vec(), stable, last }
+}
+
+fn shown(cues: &[Cue]) -> Vec<String> {
+    let mark = |cue: &Cue| if cue.is_final { "!" } else { "" };
+    cues.iter().map(|cue| format!("{}.{}{} {}|{}", cue.id, cue.rev, mark(cue), cue.text, cue.stable_len)).collect()
+}
+
+fn sentence(text: &str, start: i64, pace: i64) -> Vec<Word> {
+    let timed = |(nth, text): (usize, &str)| word(text, start + nth as i64 * pace, start + (nth as i64 + 1) * pace);
+    text.split(' ').enumerate().map(timed).collect()
+}
+
+#[test]
+fn a_cue_grows_and_is_resent_only_when_it_changes() {
+    let mut builder = builder("en", Dress::AsGiven);
+    let words = sentence("The eigenvalues of a", 1_000, 300);
+    assert_eq!(shown(&builder.apply(&hypothesis(&words[..2], 1, false), at(2_000))), ["1.1 The eigenvalues|3"]);
+    assert!(builder.apply(&hypothesis(&words[..2], 1, false), at(2_100)).is_empty());
+    assert_eq!(shown(&builder.apply(&hypothesis(&words, 3, false), at(2_300))), ["1.2 The eigenvalues of a|18"]);
+    assert_eq!(shown(&builder.apply(&hypothesis(&words, 4, true), at(2_500))), ["1.3! The eigenvalues of a|20"]);
+}
+
+#[test]
+fn bare_words_get_a_capital_and_a_full_stop_behind_the_stable_ones() {
+    let mut builder = builder("fr", Dress::Sentence);
+    let words = sentence("écoute la mer", 0, 400);
+    assert_eq!(shown(&builder.apply(&hypothesis(&words, 3, false), at(1_300))), ["1.1 Écoute la mer|13"]);
+    let last = builder.apply(&hypothesis(&words, 3, true), at(2_000));
+    assert_eq!(shown(&last), ["1.2! Écoute la mer.|14"]);
+    assert_eq!(last[0].words[2].text, "mer.");
+    let mut korean = self::builder("ko", Dress::Sentence);
+    assert_eq!(korean.apply(&hypothesis(&sentence("안녕 하세요", 0, 500), 2, true), at(0))[0].text, "안녕 하세요.");
+}
+
+#[test]
+fn cues_end_with_sentences_and_pauses_but_not_at_abbreviations() {
+    let mut builder = builder("en", Dress::AsGiven);
+    let mut words = sentence("Ask Dr. No about it. He knows the", 0, 300);
+    words.push(word("answer", 4_000, 4_400));
+    let cues = builder.apply(&hypothesis(&words, words.len(), true), at(5_000));
+    let texts: Vec<&str> = cues.iter().map(|cue| cue.text.as_str()).collect();
+    assert_eq!(texts, ["Ask Dr. No about it.", "He knows the", "answer"]);
+    assert!(cues.iter().all(|cue| cue.is_final));
+}
+
+#[test]
+fn a_short_cue_stays_as_long_as_there_is_room() {
+    let mut builder = builder("en", Dress::AsGiven);
+    let cues = builder.apply(&hypothesis(&[word("Yes", 0, 200)], 1, true), at(2_000));
+    assert_eq!(cues[0].end, at(1_000));
+    let cues = builder.apply(&hypothesis(&[word("No", 3_000, 3_200)], 1, true), at(3_400));
+    assert_eq!(cues[0].end, at(3_400), "speech may have begun again by now");
+}
+
+#[test]
+fn a_guess_that_is_taken_back_leaves_an_empty_cue_whose_id_goes_on() {
+    let mut builder = builder("en", Dress::AsGiven);
+    let guess = [word("Hm", 0, 300)];
+    assert_eq!(shown(&builder.apply(&hypothesis(&guess, 0, false), at(400))), ["1.1 Hm|0"]);
+    assert_eq!(shown(&builder.apply(&hypothesis(&[], 0, true), at(900))), ["1.2 |0"]);
+    assert_eq!(shown(&builder.apply(&hypothesis(&guess, 1, true), at(1_900))), ["1.3! Hm|2"]);
+}
+
+#[test]
+fn an_engine_that_breaks_its_word_changes_nothing_that_was_stable() {
+    let mut builder = builder("en", Dress::AsGiven);
+    let words = sentence("one two three", 0, 300);
+    builder.apply(&hypothesis(&words, 2, false), at(1_000));
+    let cues = builder.apply(&hypothesis(&sentence("uno dos", 0, 300), 9, false), at(1_100));
+    assert_eq!(shown(&cues), ["1.2 one two|7"]);
+    let cues = builder.apply(&hypothesis(&sentence("x", 0, 300), 1, true), at(1_200));
+    assert_eq!(shown(&cues), ["1.3! one two|7"]);
+}
+
+#[test]
+fn an_utterance_its_engine_never_ended_swallows_none_of_the_next() {
+    let mut builder = builder("en", Dress::AsGiven);
+    builder.apply(&hypothesis(&sentence("cut off in the", 0, 300), 4, false), at(1_500));
+    let cues = builder.apply(&hypothesis(&sentence("middle of it", 2_000, 300), 1, false), at(3_000));
+    assert_eq!(shown(&cues), ["1.2! cut off in the|14", "2.1 middle of it|6"]);
+}
+
+#[test]
+fn whatever_is_said_stable_text_stays_and_every_word_comes_once() {
+    for seed in 0..60 {
+        let script = talk(seed, 25);
+        let mut builder = builder("en", Dress::AsGiven);
+        let mut latest: BTreeMap<u64, Cue> = BTreeMap::new();
+        let mut erased = 0;
+        for (now, hypothesis) in &script.heard {
+            for cue in builder.apply(hypothesis, *now) {
+                assert!(cue.start < cue.end, "{cue:?}");
+                assert!(text::chars(&cue.text) <= text::CUE && text::fits(&cue.text, &cue.lang), "{cue:?}");
+                assert!(cue.stable_len <= text::chars(&cue.text));
+                if let Some(old) = latest.get(&cue.id) {
+                    assert_eq!(cue.rev, old.rev + 1);
+                    assert!(!old.is_final, "{old:?} then {cue:?}");
+                    let stable: String = old.text.chars().take(old.stable_len).collect();
+                    assert!(cue.text.starts_with(&stable) && cue.stable_len >= old.stable_len, "{old:?} then {cue:?}");
+                    erased += usize::from(!cue.text.starts_with(&old.text));
+                } else {
+                    let before = latest.last_key_value();
+                    assert!(before.is_none_or(|(id, cue)| *id + 1 == cue.id + 1 && cue.is_final), "{before:?}");
+                    assert!(before.is_none_or(|(id, _)| *id < cue.id));
+                }
+                latest.insert(cue.id, cue);
+            }
+        }
+        let finals: Vec<&Cue> = latest.values().filter(|cue| cue.is_final).collect();
+        let said: String = script.words.iter().map(|word| word.text.as_str()).collect();
+        let written: String = finals.iter().flat_map(|cue| cue.text.split(' ')).collect();
+        assert_eq!(written, said, "seed {seed}");
+        assert!(finals.windows(2).all(|pair| pair[0].end <= pair[1].start), "seed {seed}");
+        assert!(erased > 0, "the script is meant to flicker");
+    }
+}

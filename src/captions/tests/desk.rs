@@ -1,0 +1,208 @@
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use serde_json::{Value, json};
+
+use super::{at, cue, lang, script::reference, word};
+use crate::{
+    captions::{CorrectError, Desk, Dress, Event, Phase, Subscription, TooSlow, TrackSpec},
+    model::{Anchor, Cue, Hypothesis, MediaTime, Source},
+};
+
+fn desk(languages: &[&str]) -> Arc<Desk> {
+    let anchor = Anchor::new(SystemTime::UNIX_EPOCH + Duration::from_millis(1_000_000_000_500));
+    let spec = |tag: &&str| TrackSpec {
+        lang: lang(tag),
+        engine: "vosk".into(),
+        model: "vosk-ko".into(),
+        dress: Dress::AsGiven,
+    };
+    Desk::new(anchor, languages.iter().map(spec), Duration::ZERO)
+}
+
+fn value(event: &Event) -> Value {
+    serde_json::from_slice(&event.json).unwrap()
+}
+
+fn drain(subscription: &mut Subscription) -> Vec<Value> {
+    std::iter::from_fn(|| subscription.try_recv().unwrap()).map(|event| value(&event)).collect()
+}
+
+fn ids(values: &[Value]) -> Vec<(u64, u64)> {
+    let number = |value: &Value, key: &str| value[key].as_u64().unwrap();
+    values.iter().filter(|v| v["type"] == "cue").map(|v| (number(v, "id"), number(v, "rev"))).collect()
+}
+
+fn say(desk: &Arc<Desk>, text: &str, start: i64, stable: bool, last: bool) -> Vec<Cue> {
+    let words = vec![word(text, start, start + 500)];
+    let stable = usize::from(stable);
+    desk.apply_hypothesis(&lang("en"), &Hypothesis { words, stable, last }, at(start + 1_140))
+}
+
+#[test]
+fn a_cue_is_sent_as_documented() {
+    let desk = desk(&["en"]);
+    let mut subscription = desk.subscribe(None, None, MediaTime::ZERO);
+    drain(&mut subscription);
+    say(&desk, "Eigen<b>", 12_480, true, false);
+    let sent = drain(&mut subscription);
+    assert_eq!(
+        sent,
+        [json!({
+            "type": "cue", "lang": "en", "id": 1, "rev": 1, "final": false, "start": 12.48, "end": 12.98,
+            "start_pdt": "2001-09-09T01:46:52.980Z", "text": "Eigen<b>", "stable_len": 8,
+            "words": [{"text": "Eigen<b>", "start": 12.48, "end": 12.98, "confidence": 0.9}], "source": "asr"
+        })]
+    );
+    desk.report(at(15_000));
+    desk.end(at(15_000));
+    assert_eq!(
+        drain(&mut subscription),
+        [
+            json!({
+                "type": "status", "state": "live", "lang": "en", "engine": "vosk", "model": "vosk-ko",
+                "lag_p50_ms": 640, "lag_p95_ms": 640, "dropped": 0
+            }),
+            json!({"type": "end"})
+        ]
+    );
+    assert_eq!(value(&Event::idle())["state"], "idle");
+}
+
+#[test]
+fn a_new_subscriber_gets_the_last_30_s_and_one_that_returns_what_it_missed() {
+    let desk = desk(&["en"]);
+    for nth in 0..20 {
+        say(&desk, "word", nth * 5_000, true, true);
+    }
+    let fresh = ids(&drain(&mut desk.subscribe(None, None, at(100_000))));
+    assert_eq!(fresh.first(), Some(&(15, 1)));
+    let back = ids(&drain(&mut desk.subscribe(Some(lang("en")), Some(8), at(100_000))));
+    assert_eq!((back.first(), back.len()), (Some(&(8, 1)), 13));
+    desk.correct(&lang("en"), 2, "late correction", at(100_000)).unwrap();
+    let back = ids(&drain(&mut desk.subscribe(None, Some(20), at(100_000))));
+    assert_eq!(back, [(2, 2), (20, 1)]);
+    assert!(drain(&mut desk.subscribe(Some(lang("fr")), None, at(100_000))).is_empty());
+}
+
+#[test]
+fn whoever_comes_behind_the_end_is_told_so() {
+    let desk = desk(&["en"]);
+    desk.end(at(1_000));
+    let mut subscription = desk.subscribe(None, None, at(2_000));
+    assert_eq!(drain(&mut subscription).last(), Some(&json!({"type": "end"})));
+    assert!(subscription.try_recv().unwrap().is_none());
+}
+
+#[test]
+fn a_slow_subscriber_loses_revisions_first_and_is_told_how_many() {
+    let desk = desk(&["en"]);
+    let mut slow = desk.subscribe(None, None, MediaTime::ZERO);
+    drain(&mut slow);
+    for nth in 0..20 {
+        for guess in 0..10 {
+            say(&desk, &format!("guess{guess}"), nth * 1_000, false, false);
+        }
+        say(&desk, "word", nth * 1_000, true, true);
+    }
+    desk.report(at(21_000));
+    let sent = drain(&mut slow);
+    let finals: Vec<u64> = sent.iter().filter(|v| v["final"] == true).map(|v| v["id"].as_u64().unwrap()).collect();
+    assert_eq!(finals, (1..=20).collect::<Vec<_>>());
+    assert!(sent.len() < 70, "{}", sent.len());
+    let dropped = sent.last().unwrap()["dropped"].as_u64().unwrap();
+    assert_eq!(dropped, 20 * 11 + 1 - sent.len() as u64);
+    assert_eq!(dropped, slow.dropped());
+    let revs = ids(&sent);
+    assert!(revs.windows(2).all(|pair| pair[0] < pair[1]), "{revs:?}");
+}
+
+#[test]
+fn thirty_seconds_of_backlog_are_too_many() {
+    let desk = desk(&["en"]);
+    let mut slow = desk.subscribe(None, None, MediaTime::ZERO);
+    drain(&mut slow);
+    for nth in 0..40 {
+        say(&desk, "word", nth * 1_000, true, true);
+    }
+    assert_eq!(slow.try_recv().unwrap_err(), TooSlow);
+}
+
+#[test]
+fn corrections_reach_readers_and_the_track_but_no_published_part() {
+    let desk = desk(&["en"]);
+    let mut observer = desk.cues();
+    let mut subscription = desk.subscribe(None, None, MediaTime::ZERO);
+    say(&desk, "wrong", 0, true, false);
+    assert_eq!(desk.correct(&lang("en"), 1, "right", at(900)), Err(CorrectError::Open(1)));
+    say(&desk, "wrong", 0, true, true);
+    let references = reference(2_000);
+    let before: Vec<_> = references[..4].iter().flat_map(|reference| desk.parts(reference)).collect();
+    assert!(String::from_utf8_lossy(&before[0].data).contains("wrong"));
+    let corrected = desk.correct(&lang("en"), 1, " right -->\n<b> ", at(2_000)).unwrap();
+    assert_eq!((corrected.rev, corrected.source, corrected.text.as_str()), (3, Source::Human, "right --> <b>"));
+    for reference in &references[4..] {
+        assert!(!String::from_utf8_lossy(&desk.parts(reference)[0].data).contains("right"));
+    }
+    assert_eq!(drain(&mut subscription).last().unwrap()["source"], "human");
+    assert!(desk.document(&lang("en")).unwrap().contains("right --&gt; &lt;b&gt;"));
+    assert_eq!((observer.try_recv().unwrap().rev, observer.try_recv().unwrap().rev), (2, 3));
+    assert!(matches!(desk.correct(&lang("en"), 9, "x", at(0)), Err(CorrectError::Unknown { .. })));
+    assert!(matches!(desk.correct(&lang("fr"), 1, "x", at(0)), Err(CorrectError::Unknown { .. })));
+    assert_eq!(desk.correct(&lang("en"), 1, "\n ", at(0)), Err(CorrectError::Empty));
+}
+
+#[test]
+fn every_track_has_parts_from_the_first_one_on() {
+    let desk = desk(&["en", "pt"]);
+    let parts = desk.parts(&reference(250)[0]);
+    let renditions: Vec<&str> = parts.iter().map(|part| part.rendition.as_str()).collect();
+    assert_eq!(renditions, ["captions-en", "captions-pt"]);
+}
+
+#[test]
+fn a_phase_is_reported_once_when_it_changes() {
+    let desk = desk(&["en"]);
+    let mut subscription = desk.subscribe(None, None, MediaTime::ZERO);
+    drain(&mut subscription);
+    desk.set_phase(Phase::Reconnecting, at(1));
+    desk.set_phase(Phase::Reconnecting, at(2));
+    let sent = drain(&mut subscription);
+    assert_eq!((sent.len(), &sent[0]["state"]), (1, &json!("reconnecting")));
+}
+
+#[tokio::test]
+async fn a_thousand_subscribers_hear_everything() {
+    let desk = desk(&["en"]);
+    let readers: Vec<_> = (0..1_000)
+        .map(|_| {
+            let mut subscription = desk.subscribe(None, None, MediaTime::ZERO);
+            tokio::spawn(async move {
+                let mut finals = 0;
+                while let Some(event) = subscription.recv().await.unwrap() {
+                    finals += usize::from(event.id.is_some() && !event.is_partial());
+                }
+                finals
+            })
+        })
+        .collect();
+    for nth in 0..100 {
+        say(&desk, "partial", nth * 200, false, false);
+        say(&desk, "word", nth * 200, true, true);
+        tokio::task::yield_now().await;
+    }
+    desk.end(at(20_000));
+    for reader in readers {
+        assert_eq!(reader.await.unwrap(), 100);
+    }
+}
+
+#[test]
+fn what_is_kept_is_bounded() {
+    let desk = desk(&["en"]);
+    let cues = (1..=60_500).map(|id| cue(id, id as i64 * 1_000, id as i64 * 1_000 + 900, "x"));
+    desk.apply_cues(cues, at(0));
+    assert_eq!(desk.track(&lang("en")).unwrap().len(), 60_000);
+}
