@@ -154,12 +154,13 @@ pub(super) fn read_lines<T: DeserializeOwned>(path: &Path, mut take: impl FnMut(
     }
 }
 
-/// Shortens a file that is longer.
+/// Shortens a file that is longer. Not synced: playlists name no byte behind the cut, and recovery
+/// would only cut again.
 pub(super) fn cut(path: &Path, length: u64) -> Result<()> {
     if fs::metadata(path).map_err(at("look at", path))?.len() > length {
         tracing::warn!(path = %path.display(), length, "cutting off a torn end");
         let file = OpenOptions::new().write(true).open(path).map_err(at("open", path))?;
-        file.set_len(length).and_then(|()| file.sync_all()).map_err(at("cut", path))?;
+        file.set_len(length).map_err(at("cut", path))?;
     }
     Ok(())
 }

@@ -175,7 +175,8 @@ impl Recorder {
         incomplete.extend(shared.failure());
         let dropped = shared.dropped.load(Ordering::Relaxed);
         if dropped > 0 {
-            incomplete.push(format!("{dropped} parts could not be written"));
+            let parts = if dropped == 1 { "part" } else { "parts" };
+            incomplete.push(format!("{dropped} {parts} could not be written"));
         }
         settle(&store, &id, folder, incomplete).await
     }
