@@ -27,6 +27,7 @@ pub(super) struct Finished {
 /// [`Error::Empty`], [`Error::Damaged`] or [`Error::File`]; nothing that can be played is lost by any.
 pub(super) fn finish(folder: &Folder) -> Result<Finished> {
     let meta = folder.read_meta()?;
+    folder.make_room();
     let mut tracks = Vec::new();
     for rendition in folder.renditions()? {
         tracks.push(journal::repair(folder, &rendition)?);
