@@ -27,6 +27,7 @@ pub(super) struct Finished {
 /// [`Error::Empty`], [`Error::Damaged`] or [`Error::File`]; nothing that can be played is lost by any.
 pub(super) fn finish(folder: &Folder) -> Result<Finished> {
     let meta = folder.read_meta()?;
+    folder.make_room();
     let mut tracks = Vec::new();
     for rendition in folder.renditions()? {
         tracks.push(journal::repair(folder, &rendition)?);
@@ -63,7 +64,8 @@ fn write_captions(folder: &Folder, meta: &Meta, timeline: &Timeline) -> Result<V
 fn lacks(timeline: &Timeline) -> Option<String> {
     let mut lacks = Vec::new();
     if timeline.missing > 0 {
-        lacks.push(format!("{} segments are missing", timeline.missing));
+        let segments = if timeline.missing == 1 { "segment is" } else { "segments are" };
+        lacks.push(format!("{} {segments} missing", timeline.missing));
     }
     if !timeline.left_out.is_empty() {
         let names: Vec<_> = timeline.left_out.iter().map(ToString::to_string).collect();

@@ -154,12 +154,13 @@ pub(super) fn read_lines<T: DeserializeOwned>(path: &Path, mut take: impl FnMut(
     }
 }
 
-/// Shortens a file that is longer.
+/// Shortens a file that is longer. Not synced: playlists name no byte behind the cut, and recovery
+/// would only cut again.
 pub(super) fn cut(path: &Path, length: u64) -> Result<()> {
     if fs::metadata(path).map_err(at("look at", path))?.len() > length {
         tracing::warn!(path = %path.display(), length, "cutting off a torn end");
         let file = OpenOptions::new().write(true).open(path).map_err(at("open", path))?;
-        file.set_len(length).and_then(|()| file.sync_all()).map_err(at("cut", path))?;
+        file.set_len(length).map_err(at("cut", path))?;
     }
     Ok(())
 }
@@ -182,9 +183,12 @@ fn open_init(folder: &Folder, rendition: &RenditionId, init: &InitEntry) -> io::
 }
 
 /// Whether a part may come after another: garbage that parses must not send time or numbers back.
+/// Reordered frames may, by a little: a part of one P frame is shown after the B frames of the next.
 fn follows(last: Option<&PartEntry>, part: &PartEntry) -> bool {
     const DAY: u64 = 24 * 3_600 * 1_000_000_000;
-    part.duration > 0 && part.duration < DAY && last.is_none_or(|last| part.msn >= last.msn && part.start >= last.start)
+    const REORDERING: i64 = 10 * 1_000_000_000;
+    let after = |last: &PartEntry| part.msn >= last.msn && part.start >= last.start.saturating_sub(REORDERING);
+    (1..DAY).contains(&part.duration) && part.msn < u64::MAX && last.is_none_or(after)
 }
 
 fn is_whole(file: &File, length: u64, part: &PartEntry) -> io::Result<bool> {

@@ -68,6 +68,16 @@ impl Folder {
         self.path.join(format!("captions-{language}.jsonl"))
     }
 
+    /// Room kept for finishing; see [`Folder::make_room`].
+    pub(super) fn ballast(&self) -> PathBuf {
+        self.path.join("ballast")
+    }
+
+    /// Gives back the room that was kept, if it still is.
+    pub(super) fn make_room(&self) {
+        let _ = fs::remove_file(self.ballast());
+    }
+
     pub(super) fn multivariant(&self) -> PathBuf {
         self.path.join("index.m3u8")
     }

@@ -8,6 +8,7 @@
 //!   <rendition>/index.jsonl   journal: one line an init or a part, written after its bytes
 //!   <rendition>/media-N.mp4   init version N and, appended, every part that needs it
 //!   captions-<lang>.jsonl     cues as they become final; a later line with the same id wins
+//!   ballast                   8 MiB of room for finishing on a full disk; goes when the live ends
 //!   index.m3u8 …              made when the live is over, and made again by recovery
 //! ```
 //!

@@ -168,14 +168,15 @@ impl Recorder {
     pub async fn finish(self) -> Result<Option<Recording>> {
         let Self { id, store, shared, jobs, folder, written } = self;
         drop(jobs);
-        store.recordings().set_state(&id, RecordingState::Processing, None).await?;
         // An error means that the thread panicked; what it wrote is finished all the same.
         let _ = written.await;
+        store.recordings().set_state(&id, RecordingState::Processing, None).await?;
         let mut incomplete = Vec::new();
         incomplete.extend(shared.failure());
         let dropped = shared.dropped.load(Ordering::Relaxed);
         if dropped > 0 {
-            incomplete.push(format!("{dropped} parts could not be written"));
+            let parts = if dropped == 1 { "part" } else { "parts" };
+            incomplete.push(format!("{dropped} {parts} could not be written"));
         }
         settle(&store, &id, folder, incomplete).await
     }
@@ -271,6 +272,7 @@ impl Worker {
         if !failed && let Err(error) = self.writer.sync() {
             self.fail(&error);
         }
+        self.writer.folder().make_room();
     }
 
     /// Whether a job was done, and its weight.
@@ -294,6 +296,7 @@ impl Worker {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "the disk is full".to_owned(),
             _ => format!("the disk failed ({error})"),
         };
+        self.writer.folder().make_room();
         tracing::error!(recording = %self.id, %error, "recording stopped: what was written is kept");
         *self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
     }

@@ -24,7 +24,7 @@ pub struct Recovered {
 /// Finishes every recording that a dead server left behind, from what is on disk. Call it when the
 /// server starts, before the first publisher is let in: it would finish a running one as well.
 ///
-/// Failed recordings are tried again, since the operator may have made room or put files back, and
+/// Failed recordings, and ready ones that lost their playlist, are tried again, since the operator may have made room or put files back, and
 /// folders without a row come back into the list. Calling it again changes nothing.
 ///
 /// # Errors
@@ -39,8 +39,12 @@ pub async fn recover(store: &Store) -> Result<Recovered> {
     for id in folders.iter().filter(|id| !known.contains(id)) {
         adopt(store, id).await?;
     }
-    for row in store.recordings().list().await?.into_iter().filter(|row| row.state != RecordingState::Ready) {
-        let outcome = recover_one(store, &row, folders.contains(&row.id)).await;
+    for row in store.recordings().list().await? {
+        let folder = Folder::new(&store.recordings_dir(), &row.id);
+        if row.state == RecordingState::Ready && folder.multivariant().is_file() {
+            continue;
+        }
+        let outcome = recover_one(store, &row, folders.contains(&row.id).then_some(folder)).await;
         match outcome {
             Ok(Some(_)) => recovered.ready.push(row.id),
             Ok(None) => recovered.removed.push(row.id),
@@ -54,13 +58,13 @@ pub async fn recover(store: &Store) -> Result<Recovered> {
     Ok(recovered)
 }
 
-async fn recover_one(store: &Store, row: &Recording, exists: bool) -> Result<Option<Recording>> {
-    if !exists {
+async fn recover_one(store: &Store, row: &Recording, folder: Option<Folder>) -> Result<Option<Recording>> {
+    let Some(folder) = folder else {
         let error = Error::Damaged("its files are gone".into());
         store.recordings().set_state(&row.id, RecordingState::Failed, Some(&error.to_string())).await?;
         return Err(error);
-    }
-    settle(store, &row.id, Folder::new(&store.recordings_dir(), &row.id), Vec::new()).await
+    };
+    settle(store, &row.id, folder, Vec::new()).await
 }
 
 /// Puts a folder that no row knows back into the list.

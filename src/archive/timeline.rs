@@ -1,6 +1,9 @@
 //! Segments of renditions → the one timeline they share as VOD. Pure.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::journal::{PartEntry, Track};
 use crate::model::{MediaTime, RenditionId};
@@ -25,8 +28,8 @@ pub(super) struct Timeline {
     pub(super) renditions: Vec<(Track, Vec<Segment>)>,
     /// Where each segment begins in playing time, and the end.
     positions: Vec<Duration>,
-    /// Segments missing between the first and the last.
-    pub(super) missing: u64,
+    /// Segments between the first and the last that are left out.
+    pub(super) missing: usize,
     /// Renditions that cover too little and are left out.
     pub(super) left_out: Vec<RenditionId>,
 }
@@ -45,7 +48,7 @@ impl Timeline {
     ///
     /// It begins where every rendition has media and a decoder can start. A segment that one
     /// rendition lacks is left out of all, behind a discontinuity. A rendition that would cost
-    /// more than a tenth of a better one (a rung whose encoder died), or sound and picture of
+    /// more than a tenth of the others (a rung whose encoder died), or sound and picture of
     /// which one covers less than half of the other, is left out instead. The last segment
     /// may be torn and ends where the first rendition ends.
     pub(super) fn new(tracks: Vec<Track>) -> Option<Self> {
@@ -58,10 +61,14 @@ impl Timeline {
         let longest = all.iter().map(|(_, runs)| runs.len()).max()?;
         for (track, runs) in all {
             let essential = rank(&track) < 2;
-            let enough = if essential { runs.len() * 2 >= longest } else { runs.len() * 10 >= longest * 9 };
+            // A rung's encoder may be late for the first segment.
+            let spare = if essential { longest / 2 } else { (longest / 10).max(1) };
+            let enough = runs.len() + spare >= longest;
             if enough { kept.push((track, runs)) } else { left_out.push(track.rendition) }
         }
         let last = kept.iter().filter_map(|(_, runs)| runs.keys().next_back()).max().copied()?;
+        // Numbers that nobody has are no loss: the live had a break there.
+        let heard: BTreeSet<u64> = kept.iter().flat_map(|(track, _)| track.parts.iter().map(|part| part.msn)).collect();
         let mut cuts = Vec::new();
         let mut expected = None;
         let mut missing = 0;
@@ -73,7 +80,7 @@ impl Timeline {
             if !joins && !startable {
                 continue;
             }
-            missing += expected.map_or(0, |expected| msn - expected);
+            missing += expected.map_or(0, |expected| heard.range(expected..msn).count());
             expected = Some(msn + 1);
             cuts.push((msn, ranges, !joins && !cuts.is_empty()));
         }
@@ -83,7 +90,7 @@ impl Timeline {
     fn build(
         kept: Vec<(Track, Runs)>,
         cuts: &[(u64, Vec<std::ops::Range<usize>>, bool)],
-        missing: u64,
+        missing: usize,
         left_out: Vec<RenditionId>,
     ) -> Option<Self> {
         let breaks: Vec<bool> = (0..cuts.len())
@@ -101,10 +108,13 @@ impl Timeline {
             let spans: Vec<_> = cuts.iter().map(|(_, ranges, _)| &track.parts[ranges[r].clone()]).collect();
             let segment = |n: usize| {
                 let (first, last) = (&spans[n][0], &spans[n][spans[n].len() - 1]);
-                // To the next one where that joins, so that rounding and jitter never add up.
-                let end = match spans.get(n + 1) {
-                    Some(next) if !breaks[n + 1] => next[0].start,
-                    _ => last.end(),
+                // To the next one where that joins, so that rounding and jitter never add up; else by
+                // the parts' lengths, since with reordered frames no part's end is exact.
+                let duration = match spans.get(n + 1) {
+                    Some(next) if !breaks[n + 1] => {
+                        u64::try_from(next[0].start.saturating_sub(first.start)).unwrap_or(0)
+                    }
+                    _ => spans[n].iter().fold(0, |sum, part| part.duration.saturating_add(sum)),
                 };
                 Segment {
                     msn: cuts[n].0,
@@ -112,7 +122,7 @@ impl Timeline {
                     offset: first.offset,
                     length: last.offset + last.length - first.offset,
                     start: MediaTime::from_nanos(first.start),
-                    duration: Duration::from_nanos(u64::try_from(end.saturating_sub(first.start)).unwrap_or(0).max(1)),
+                    duration: Duration::from_nanos(duration.max(1)),
                     discontinuity: breaks[n],
                 }
             };

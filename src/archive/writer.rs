@@ -22,6 +22,10 @@ use crate::model::{Cue, Init, LanguageTag, Part, RenditionId};
 /// part, so that whatever order the disk chose, the recording is cut at the first part that is torn.
 const SYNC: Duration = Duration::from_secs(5);
 
+/// Room kept from the start, so that on a full disk playlists, captions and the database can still
+/// be written: what those of ten hours take.
+const BALLAST: usize = 8 * 1024 * 1024;
+
 /// Writes one recording's files. Blocking: it lives on a thread of its own.
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -47,6 +51,10 @@ impl Writer {
         make(folder.path()).map_err(at("make", folder.path()))?;
         let json = serde_json::to_vec_pretty(meta).map_err(|error| at("write", folder.meta())(error.into()))?;
         replace(&folder.meta(), &json)?;
+        fs::write(folder.ballast(), vec![0; BALLAST]).map_err(|error| {
+            folder.make_room();
+            at("keep room in", folder.path())(error)
+        })?;
         sync_dir(folder.path()).and_then(|()| sync_dir(recordings)).map_err(at("sync", folder.path()))?;
         Ok(Self { folder, tracks: HashMap::new(), captions: HashMap::new(), synced: Instant::now() })
     }

@@ -47,10 +47,16 @@ pub(crate) fn clip(seconds: u32) -> Clip {
 
 fn parts(rendition: &RenditionId, fragments: Vec<Fragment>, starts: &[MediaTime]) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::new();
-    for (number, fragment) in (0..).zip(fragments) {
+    for fragment in fragments {
         let middle = fragment.start + fragment.duration / 2;
         let msn = starts.partition_point(|start| *start <= middle) as u64 - 1;
         let index = parts.last().filter(|last| last.msn == msn).map_or(0, |last| last.index + 1);
+        // Sound comes frame by frame, so that it can be cut where the picture is.
+        if let Some(last) = parts.last_mut().filter(|last| index > 0 && !is_full(last.duration + fragment.duration)) {
+            last.duration += fragment.duration;
+            last.data = [last.data.as_ref(), &fragment.bytes].concat().into();
+            continue;
+        }
         if let Some(last) = parts.last_mut().filter(|_| index == 0) {
             last.ends_segment = true;
         }
@@ -58,7 +64,7 @@ fn parts(rendition: &RenditionId, fragments: Vec<Fragment>, starts: &[MediaTime]
             rendition: rendition.clone(),
             msn,
             index,
-            number,
+            number: parts.len() as u64,
             start: fragment.start,
             duration: fragment.duration,
             independent: fragment.key,
@@ -70,6 +76,10 @@ fn parts(rendition: &RenditionId, fragments: Vec<Fragment>, starts: &[MediaTime]
     }
     parts.last_mut().unwrap().ends_segment = true;
     parts
+}
+
+fn is_full(duration: Duration) -> bool {
+    duration > Duration::from_millis(250)
 }
 
 fn format(init: &[u8], rendition: &RenditionId) -> TrackFormat {
@@ -86,20 +96,26 @@ fn format(init: &[u8], rendition: &RenditionId) -> TrackFormat {
 fn video(dir: &Path, size: &str, seconds: u32) -> (Bytes, Vec<Fragment>) {
     let input = format!("testsrc2=size={size}:rate=30:duration={seconds}");
     let codec = "-c:v libx264 -preset veryfast -bf 2 -g 60 -keyint_min 60 -sc_threshold 0 -pix_fmt yuv420p";
-    encode(dir, &input, codec)
+    encode(dir, &input, codec, "frag_keyframe", "250000")
 }
 
 fn sound(dir: &Path, seconds: u32) -> (Bytes, Vec<Fragment>) {
-    encode(dir, &format!("sine=frequency=440:sample_rate=48000:duration={seconds}"), "-c:a aac -b:a 64k")
+    encode(
+        dir,
+        &format!("sine=frequency=440:sample_rate=48000:duration={seconds}"),
+        "-c:a aac -b:a 64k",
+        "frag_every_frame",
+        "0",
+    )
 }
 
-fn encode(dir: &Path, input: &str, codec: &str) -> (Bytes, Vec<Fragment>) {
+fn encode(dir: &Path, input: &str, codec: &str, cut: &str, duration: &str) -> (Bytes, Vec<Fragment>) {
     let file = dir.join("out.mp4");
-    let flags = "+cmaf+frag_keyframe+empty_moov+default_base_moof+negative_cts_offsets+skip_sidx";
+    let flags = format!("+{cut}+empty_moov+default_base_moof+negative_cts_offsets+cmaf+skip_sidx");
     let output = Command::new("ffmpeg")
         .args(["-v", "error", "-y", "-f", "lavfi", "-i", input])
         .args(codec.split(' '))
-        .args(["-threads", "1", "-movflags", flags, "-frag_duration", "250000", "-f", "mp4"])
+        .args(["-threads", "1", "-movflags", &flags, "-frag_duration", duration, "-f", "mp4"])
         .arg(&file)
         .output()
         .unwrap();

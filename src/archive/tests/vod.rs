@@ -95,7 +95,7 @@ async fn a_lost_part_costs_its_segment_and_captions_stay_with_the_picture() {
     ];
     let recording = record(&store, &clip, &cues).await;
     let path = folder(&store, &recording);
-    assert_eq!(recording.reason.as_deref(), Some("incomplete: 1 segments are missing"));
+    assert_eq!(recording.reason.as_deref(), Some("incomplete: 1 segment is missing"));
     assert!((recording.duration.unwrap().as_secs_f64() - 6.0).abs() < 0.05, "{recording:?}");
     for rendition in ["source", "120p", "audio"] {
         let list = media_playlist(path.join(rendition).join("stream.m3u8"));
@@ -213,4 +213,45 @@ async fn a_removed_recording_is_gone_from_list_and_disk() {
     assert_eq!(catalogue.list().await.unwrap(), []);
     assert!(!folder(&store, &recording).exists());
     assert!(catalogue.remove(&recording.id).await.is_err());
+}
+
+#[tokio::test]
+async fn what_does_not_fit_into_the_queue_is_lost_and_counted_but_the_rest_plays() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).await.unwrap();
+    let clip = clip(6);
+    let recorder = Recorder::start(&store, live()).await.unwrap();
+    clip.inits.iter().for_each(|init| recorder.init(init));
+    for part in &clip.parts {
+        let huge = part.rendition == rung() && part.msn == 1 && part.index == 0;
+        let data = if huge { vec![0; 65 * 1024 * 1024].into() } else { part.data.clone() };
+        recorder.part(&crate::model::Part { data, ..part.clone() });
+    }
+    assert_eq!(recorder.status().dropped, 1);
+    let recording = recorder.finish().await.unwrap().unwrap();
+    let reason = "incomplete: 1 part could not be written; 1 segment is missing";
+    assert_eq!(recording.reason.as_deref(), Some(reason));
+    assert_eq!(play(folder(&store, &recording).join("index.m3u8").to_str().unwrap()).0, 120);
+}
+
+#[tokio::test]
+async fn a_publisher_that_came_back_is_a_discontinuity_and_no_loss() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).await.unwrap();
+    let mut clip = clip(8);
+    clip.parts.retain(|part| part.msn != 1);
+    for part in &mut clip.parts {
+        part.discontinuity = part.msn == 2 && part.index == 0;
+    }
+    let recording = record(&store, &clip, &[cue(1, 1, "en", 4_000, 5_000, "back again")]).await;
+    assert_eq!(recording.reason, None);
+    let path = folder(&store, &recording);
+    for rendition in ["source", "120p", "audio"] {
+        let list = media_playlist(path.join(rendition).join("stream.m3u8"));
+        let breaks: Vec<_> = list.segments.iter().map(|segment| segment.discontinuity).collect();
+        assert_eq!(breaks, [false, true, false], "{rendition}");
+    }
+    let list = media_playlist(path.join("source/stream.m3u8"));
+    assert_eq!(list.segments[1].program_date_time.unwrap().to_rfc3339(), "2026-11-21T09:30:04+00:00");
+    assert!(read(path.join("captions/en.vtt")).contains("00:00:02.000 --> 00:00:03.000\nback again"));
 }
