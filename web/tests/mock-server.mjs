@@ -12,7 +12,7 @@ import { PART, PARTS, recording, rendition, sentences } from './mock-media.mjs';
 
 const DIST = join(import.meta.dirname, '..', 'dist');
 const MEDIA = join(tmpdir(), 'amphi-mock');
-const CSP = process.env.CSP ?? "default-src 'self'; media-src 'self' blob:; worker-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'self'";
+const CSP = process.env.CSP ?? "default-src 'self'; media-src 'self' blob: data:; worker-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'self'";
 const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml',
   '.m3u8': 'application/vnd.apple.mpegurl', '.m4s': 'video/mp4', '.mp4': 'video/mp4', '.vtt': 'text/vtt' };
 const WINDOW = 6;
@@ -59,10 +59,12 @@ async function live(path, query, response) {
   if (!state.on && Date.now() > (state.offAt ?? 0) + 4000) return problem(response, 404, 'the channel is not live');
   if (path === 'index.m3u8') {
     return send(response, '.m3u8', ['#EXTM3U', '#EXT-X-VERSION:9',
-      '#EXT-X-STREAM-INF:BANDWIDTH=1500000,RESOLUTION=1280x720,FRAME-RATE=30,CODECS="avc1.64001f,mp4a.40.2"', '720p/stream.m3u8',
-      '#EXT-X-STREAM-INF:BANDWIDTH=700000,RESOLUTION=854x480,FRAME-RATE=30,CODECS="avc1.4d401e,mp4a.40.2"', '480p/stream.m3u8', ''].join('\n'));
+      ...['en', 'fr'].map((lang) => `#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID="subs",NAME="${lang}",LANGUAGE="${lang}",DEFAULT=${lang === 'en' ? 'YES' : 'NO'},AUTOSELECT=YES,URI="captions-${lang}/stream.m3u8"`),
+      '#EXT-X-STREAM-INF:BANDWIDTH=1500000,RESOLUTION=1280x720,FRAME-RATE=30,CODECS="avc1.64001f,mp4a.40.2",SUBTITLES="subs"', '720p/stream.m3u8',
+      '#EXT-X-STREAM-INF:BANDWIDTH=700000,RESOLUTION=854x480,FRAME-RATE=30,CODECS="avc1.4d401e,mp4a.40.2",SUBTITLES="subs"', '480p/stream.m3u8', ''].join('\n'));
   }
   const [name, file = ''] = path.split('/');
+  if (name.startsWith('captions-')) return captionTrack(name.slice(9), file, query, response);
   const media = renditions[name];
   if (media === undefined) return problem(response, 404, 'no such rendition');
   if (file === 'stream.m3u8') {
@@ -78,6 +80,23 @@ async function live(path, query, response) {
     return send(response, '.m4s', media.parts[number % count]);
   }
   return send(response, '.m4s', Buffer.concat(Array.from({ length: PARTS }, (_, i) => media.parts[(number * PARTS + i) % count])));
+}
+
+/** A caption playlist in step with the video's, whole segments only. */
+async function captionTrack(lang, file, query, response) {
+  state.captionRequests = (state.captionRequests ?? 0) + 1;
+  if (file !== 'stream.m3u8') {
+    const from = (Number(/\d+/.exec(file)?.[0]) * PARTS * PART) % LOOP;
+    const stamp = (s) => new Date(s * 1000).toISOString().slice(11, 23);
+    const cues = sentences.map((sentence, index) => ({ ...sentence, index })).filter(({ start, end }) => start < from + PARTS * PART && end > from);
+    return send(response, '.vtt', `WEBVTT\nX-TIMESTAMP-MAP=LOCAL:00:00:00.000,MPEGTS:0\n\n${cues.map(({ start, end, text, index }) =>
+      `${index}\n${stamp(start)} --> ${stamp(end)}\n(track ${lang}) ${text}\n`).join('\n')}`);
+  }
+  const msn = query.get('_HLS_msn');
+  if (msn !== null) await until(Number(msn) * PARTS + PARTS - 1);
+  const lines = playlist(lang).split('\n').filter((line) => !/EXT-X-PART:|EXT-X-PRELOAD-HINT|EXT-X-MAP/.test(line));
+  while (lines.length > 0 && !/\.m4s$/.test(lines.at(-1)) && lines.at(-1) !== '#EXT-X-ENDLIST') lines.pop();
+  return send(response, '.m3u8', `${lines.join('\n').replaceAll('.m4s', '.vtt')}\n`);
 }
 
 function api(path, response) {
@@ -134,7 +153,7 @@ const server = createServer((request, response) => {
       state.cutUntil = Date.now() + Number(value) * 1000;
       setTimeout(() => { state.cutUntil = 0; }, Number(value) * 1000);
     }
-    return send(response, '.json', '{}');
+    return send(response, '.json', JSON.stringify({ captionRequests: state.captionRequests ?? 0 }));
   }
   if (path.startsWith('/api/v1/')) return api(path.slice(8), response);
   if (path.startsWith('/live/physics/')) return void live(path.slice(14), url.searchParams, response);
@@ -160,6 +179,7 @@ function captions(client, lang, since) {
   let sent = Math.max(0, now() - 30);
   const timer = setInterval(() => {
     if (!state.on) return;
+    if (now() < sent - 5) sent = 0;
     const until = now() - 0.7;
     for (const event of eventsBetween(sent, until, lang)) if (event.id > since) client.send(JSON.stringify(event));
     sent = Math.max(sent, until);

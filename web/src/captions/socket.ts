@@ -16,7 +16,7 @@ export class CaptionSocket {
   private lastId: number | null = null;
   private failures = 0;
   private closed = false;
-  private readonly backoff = new Backoff(500, 10_000);
+  private readonly backoff = new Backoff(500, 5000);
 
   constructor(
     private readonly channel: string,

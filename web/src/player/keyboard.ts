@@ -22,7 +22,6 @@ export function listen(shortcuts: Shortcuts): void {
     const target = event.target instanceof Element ? event.target : null;
     if (target?.closest('input, select, textarea, [contenteditable], [role="slider"], [role="menu"]')) return;
     if ((event.key === ' ' || event.key === 'Enter') && target?.closest('button, a, summary')) return;
-    if (event.key.startsWith('Arrow') && target?.closest('[data-transcript]')) return;
     const action = actionOf(event.key, shortcuts, help);
     if (action === null) return;
     event.preventDefault();
