@@ -1,6 +1,8 @@
 //! Speech: 16 kHz samples in, timed words out, in child processes that may crash.
 
-use crate::model::{Hypothesis, Pcm};
+pub mod wire;
+
+use crate::model::{Hypothesis, MediaTime, Pcm};
 
 /// One stream's recogniser inside an engine. Blocking; runs on its own thread.
 pub trait Recognizer: Send {
@@ -16,4 +18,8 @@ pub trait Recognizer: Send {
     /// # Errors
     /// As [`Recognizer::accept`].
     fn finish(&mut self) -> anyhow::Result<Vec<Hypothesis>>;
+
+    /// Every word in the audio before this has been returned in a [`Hypothesis::last`] one; a
+    /// fresh recogniser that begins here loses nothing.
+    fn settled(&self) -> MediaTime;
 }
