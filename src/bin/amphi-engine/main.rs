@@ -3,6 +3,8 @@
 //! Requests come on standard input, responses leave on standard output (`amphi::speech::wire`),
 //! logs on standard error. The process ends when its input does.
 
+mod vosk;
+mod vosk_sys;
 mod whisper;
 
 use std::{
@@ -197,7 +199,10 @@ fn load(args: &Args) -> Result<Factory> {
         bail!("speech model folder {} is missing: fetch it with `amphi models fetch`", args.model.display());
     }
     match args.engine {
-        Kind::Vosk => bail!("not yet"),
+        Kind::Vosk => {
+            let model = Arc::new(vosk_sys::Model::open(&args.model)?);
+            Ok(Box::new(move |_, _| Ok(Box::new(vosk::Streaming::new(model.clone())?))))
+        }
         Kind::Whisper => {
             let model = Arc::new(whisper::Model::open(&args.model, args.threads)?);
             let speaks = |model: &whisper::Model, language: &LanguageTag| {

@@ -72,12 +72,8 @@ impl Model {
                 bail!("speech model file {} is missing: fetch the model again with `amphi models fetch`", path.display());
             }
         }
-        let compute_type = match std::env::var("AMPHI_WHISPER_COMPUTE").as_deref() {
-            Ok("int8") => ComputeType::INT8,
-            Ok("float32") => ComputeType::FLOAT32,
-            _ => ComputeType::DEFAULT,
-        };
-        let config = Config { device: Device::CPU, compute_type, num_threads_per_replica: threads, ..Config::default() };
+        // Half the time of 32-bit floats at the same word error rate.
+        let config = Config { device: Device::CPU, compute_type: ComputeType::INT8, num_threads_per_replica: threads, ..Config::default() };
         let whisper = Whisper::new(dir, config).with_context(|| format!("load whisper model {}", dir.display()))?;
         let tokenizer = Tokenizer::from_file(dir.join("tokenizer.json"))
             .map_err(|error| anyhow!("load tokenizer of {}: {error}", dir.display()))?;
@@ -109,7 +105,7 @@ impl Model {
         let seconds = (task.heard * HOP) as f64 / 16_000.0;
         let budget = 16 + (seconds * 12.0) as usize;
         let options = WhisperOptions {
-            beam_size: env_usize("AMPHI_WHISPER_BEAM", 1),
+            beam_size: 1,
             // The library generates at most half of it, and no more than it leaves after the prompt.
             max_length: (2 * budget).max(budget + prompt.len()).min(448),
             return_scores: true,
@@ -120,7 +116,8 @@ impl Model {
         let result = results.into_iter().next().ok_or_else(|| anyhow!("whisper gave no result"))?;
         let generated = result.sequences_ids.into_iter().next().unwrap_or_default();
         let end = self.id("<|endoftext|>")?;
-        let tokens: Vec<usize> = task.prefix.iter().copied().chain(generated.into_iter().filter(|id| *id < end)).collect();
+        // What follows <|notimestamps|> in the prompt comes back as the beginning of the result.
+        let tokens: Vec<usize> = generated.into_iter().filter(|id| *id < end).collect();
         let words = if tokens.is_empty() { Vec::new() } else { self.align(&encoded, &start, &tokens, task)? };
         Ok(Decoded { words, no_speech: result.no_speech_prob, log_prob: result.scores.first().copied().unwrap_or(0.0) })
     }
@@ -215,8 +212,4 @@ impl Model {
         let id = self.tokenizer.token_to_id(token).ok_or_else(|| anyhow!("{token} is not in the vocabulary"))?;
         Ok(id as usize)
     }
-}
-
-pub fn env_usize(name: &str, default: usize) -> usize {
-    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
 }

@@ -9,7 +9,7 @@ use amphi::{
 use anyhow::Result;
 
 use super::{
-    decode::{Decoded, Task, Timed, env_usize},
+    decode::{Decoded, Task, Timed},
     guard,
     mel::{Frames, Mel},
     vad::{FRAME, Vad, loudness},
@@ -53,7 +53,7 @@ const TOO_LONG: usize = 1_200;
 const WINDOW: usize = 1_500;
 const PADDING: usize = 700;
 /// Tokens of earlier text given as context.
-const CONTEXT: usize = 0;
+const CONTEXT: usize = 40;
 
 /// One stream's recogniser.
 pub struct Streaming<D> {
@@ -123,7 +123,7 @@ impl<D: Decode> Streaming<D> {
         }
         if silence >= PAUSE && self.decoded < self.spoken {
             self.step(true, out)?;
-        } else if self.levels.len() >= self.decoded + env_usize("STEP", STEP) && self.decoded < self.spoken {
+        } else if self.levels.len() >= self.decoded + STEP && self.decoded < self.spoken {
             self.step(false, out)?;
         }
         Ok(())
@@ -136,7 +136,7 @@ impl<D: Decode> Streaming<D> {
         self.open = heard;
         self.stable.extend(self.open.drain(..agreed));
         let before = self.stable.len();
-        self.close_sentence(settled, out);
+        self.close_sentence(out);
         if before == self.stable.len() {
             self.close_long(out);
         }
@@ -188,11 +188,11 @@ impl<D: Decode> Streaming<D> {
     }
 
     /// Closes the utterance behind the last stable word that ends a sentence.
-    fn close_sentence(&mut self, settled: bool, out: &mut Vec<Hypothesis>) {
+    fn close_sentence(&mut self, out: &mut Vec<Hypothesis>) {
         let ends = |word: &Timed| word.text.ends_with(['.', '?', '!', '\u{3002}', '\u{ff1f}', '\u{ff01}', '\u{061f}']);
         let Some(last) = self.stable.iter().rposition(ends) else { return };
-        let follows = last + 1 < self.stable.len() + self.open.len();
-        if follows || settled {
+        // A full stop at the very end may yet turn into a comma.
+        if last + 1 < self.stable.len() + self.open.len() {
             self.close_at(last + 1, out);
         }
     }
@@ -220,7 +220,7 @@ impl<D: Decode> Streaming<D> {
         let next = self.stable.get(count).or(self.open.first()).map(|word| word.start);
         out.push(self.hypothesis(count, true));
         self.context.extend(self.stable.drain(..count).flat_map(|word| word.tokens));
-        let excess = self.context.len().saturating_sub(env_usize("CONTEXT", CONTEXT));
+        let excess = self.context.len().saturating_sub(CONTEXT);
         self.context.drain(..excess);
         self.cut(self.quietest(end, next));
     }
