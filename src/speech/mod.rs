@@ -1,6 +1,12 @@
 //! Speech: 16 kHz samples in, timed words out, in child processes that may crash.
 
+mod ledger;
+mod process;
+mod supervisor;
 pub mod wire;
+
+pub use ledger::Lost;
+pub use supervisor::{EngineKind, EngineSettings, EngineSpec, EngineStatus, Engines, Event, Stream};
 
 use crate::model::{Hypothesis, MediaTime, Pcm};
 

@@ -118,13 +118,7 @@ fn give(streams: &HashMap<StreamId, mpsc::SyncSender<Work>>, stream: StreamId, w
 }
 
 /// A stream's thread: ends when the stream is closed or fails.
-fn run(
-    stream: StreamId,
-    mut recognizer: Box<dyn Recognizer>,
-    live: bool,
-    work: &mpsc::Receiver<Work>,
-    out: &Output,
-) {
+fn run(stream: StreamId, mut recognizer: Box<dyn Recognizer>, live: bool, work: &mpsc::Receiver<Work>, out: &Output) {
     let mut pending = None;
     while let Some(next) = pending.take().or_else(|| work.recv().ok()) {
         let done = match next {
@@ -206,7 +200,11 @@ fn load(args: &Args) -> Result<Factory> {
         Kind::Whisper => {
             let model = Arc::new(whisper::Model::open(&args.model, args.threads)?);
             let speaks = |model: &whisper::Model, language: &LanguageTag| {
-                if model.speaks(language.primary()) { Ok(()) } else { bail!("this whisper model does not know {language}") }
+                if model.speaks(language.primary()) {
+                    Ok(())
+                } else {
+                    bail!("this whisper model does not know {language}")
+                }
             };
             speaks(&model, &args.language)?;
             Ok(Box::new(move |language, live| {

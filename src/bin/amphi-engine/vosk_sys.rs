@@ -30,7 +30,8 @@ unsafe extern "C" {
     fn vosk_recognizer_free(recognizer: *mut VoskRecognizer);
     fn vosk_recognizer_set_words(recognizer: *mut VoskRecognizer, words: c_int);
     fn vosk_recognizer_set_partial_words(recognizer: *mut VoskRecognizer, words: c_int);
-    fn vosk_recognizer_accept_waveform_s(recognizer: *mut VoskRecognizer, data: *const c_short, length: c_int) -> c_int;
+    fn vosk_recognizer_accept_waveform_s(recognizer: *mut VoskRecognizer, data: *const c_short, length: c_int)
+    -> c_int;
     fn vosk_recognizer_result(recognizer: *mut VoskRecognizer) -> *const c_char;
     fn vosk_recognizer_partial_result(recognizer: *mut VoskRecognizer) -> *const c_char;
     fn vosk_recognizer_final_result(recognizer: *mut VoskRecognizer) -> *const c_char;
@@ -54,7 +55,10 @@ impl Model {
         for file in ["am/final.mdl", "conf/mfcc.conf"] {
             let path = dir.join(file);
             if !path.is_file() {
-                bail!("speech model file {} is missing: fetch the model again with `amphi models fetch`", path.display());
+                bail!(
+                    "speech model file {} is missing: fetch the model again with `amphi models fetch`",
+                    path.display()
+                );
             }
         }
         let path = CString::new(dir.as_os_str().as_bytes()).context("model path")?;

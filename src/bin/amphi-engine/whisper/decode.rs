@@ -69,11 +69,19 @@ impl Model {
         for file in ["model.bin", "config.json", "tokenizer.json"] {
             let path = dir.join(file);
             if !path.is_file() {
-                bail!("speech model file {} is missing: fetch the model again with `amphi models fetch`", path.display());
+                bail!(
+                    "speech model file {} is missing: fetch the model again with `amphi models fetch`",
+                    path.display()
+                );
             }
         }
         // Half the time of 32-bit floats at the same word error rate.
-        let config = Config { device: Device::CPU, compute_type: ComputeType::INT8, num_threads_per_replica: threads, ..Config::default() };
+        let config = Config {
+            device: Device::CPU,
+            compute_type: ComputeType::INT8,
+            num_threads_per_replica: threads,
+            ..Config::default()
+        };
         let whisper = Whisper::new(dir, config).with_context(|| format!("load whisper model {}", dir.display()))?;
         let tokenizer = Tokenizer::from_file(dir.join("tokenizer.json"))
             .map_err(|error| anyhow!("load tokenizer of {}: {error}", dir.display()))?;
@@ -145,7 +153,13 @@ impl Model {
     }
 
     /// Word times from the cross attention (dynamic time warping over the model's alignment heads).
-    fn align(&self, encoded: &StorageView<'_>, start: &[String], tokens: &[usize], task: &Task<'_>) -> Result<Vec<Timed>> {
+    fn align(
+        &self,
+        encoded: &StorageView<'_>,
+        start: &[String],
+        tokens: &[usize],
+        task: &Task<'_>,
+    ) -> Result<Vec<Timed>> {
         let start: Vec<usize> = start.iter().map(|token| self.id(token)).collect::<Result<_>>()?;
         let frames = task.heard.clamp(2, task.window);
         let aligned = self.whisper.align(encoded, &start, &[tokens.to_vec()], &[frames], 7)?;

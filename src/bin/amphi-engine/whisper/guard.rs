@@ -49,7 +49,10 @@ mod tests {
     #[test]
     fn speech_is_left_alone() {
         assert!(!check("it is very, very, very interesting that that is so", 4.0));
-        assert!(!check("When two waves meet, they add together. If two crests arrive at the same time, the result", 6.0));
+        assert!(!check(
+            "When two waves meet, they add together. If two crests arrive at the same time, the result",
+            6.0
+        ));
         assert!(!check("Yes.", 0.3));
     }
 }

@@ -83,7 +83,8 @@ impl Frames {
         let scale = |value: f32| (value.max(loudest - 8.0) + 4.0) / 4.0;
         let bands = mel.bands();
         let mut features = vec![scale(FLOOR); bands * window];
-        for (frame, values) in self.settled.chunks_exact(bands).chain(tail.chunks_exact(bands)).take(window).enumerate() {
+        for (frame, values) in self.settled.chunks_exact(bands).chain(tail.chunks_exact(bands)).take(window).enumerate()
+        {
             for (band, value) in values.iter().enumerate() {
                 features[band * window + frame] = scale(*value);
             }
@@ -94,7 +95,8 @@ impl Frames {
 
 /// Triangular filters on Slaney's mel scale, each of unit area (librosa's default).
 fn filters(bands: usize) -> Vec<(usize, Vec<f32>)> {
-    let hz = |mel: f64| if mel < 15.0 { mel * 200.0 / 3.0 } else { 1_000.0 * ((mel - 15.0) * 6.4_f64.ln() / 27.0).exp() };
+    let hz =
+        |mel: f64| if mel < 15.0 { mel * 200.0 / 3.0 } else { 1_000.0 * ((mel - 15.0) * 6.4_f64.ln() / 27.0).exp() };
     let top = 15.0 + (8_000.0_f64 / 1_000.0).ln() * 27.0 / 6.4_f64.ln();
     let edges: Vec<f64> = (0..bands + 2).map(|n| hz(top * n as f64 / (bands + 1) as f64)).collect();
     let bin = |n: usize| n as f64 * 16_000.0 / FFT as f64;

@@ -153,8 +153,7 @@ impl<D: Decode> Streaming<D> {
         let window = (heard + PADDING).clamp(WINDOW, 3_000) & !1;
         let features = self.frames.features(self.model.mel(), &self.audio, window);
         let prefix: Vec<usize> = self.stable.iter().flat_map(|word| word.tokens.iter().copied()).collect();
-        let task =
-            Task { features, window, heard, language: &self.language, context: &self.context, prefix: &prefix };
+        let task = Task { features, window, heard, language: &self.language, context: &self.context, prefix: &prefix };
         let decoded = self.model.decode(&task)?;
         self.decoded = heard;
         let mut words = decoded.words;
@@ -230,9 +229,8 @@ impl<D: Decode> Streaming<D> {
         let frame = |seconds: f64| (seconds.max(0.0) * 100.0) as usize;
         let to = next.map_or(self.levels.len(), |next| frame(next + 0.1)).min(self.levels.len());
         let from = frame(end - 0.1).min(to);
-        let smooth = |at: usize| -> f32 {
-            self.levels[at.saturating_sub(2)..(at + 3).min(self.levels.len())].iter().sum()
-        };
+        let smooth =
+            |at: usize| -> f32 { self.levels[at.saturating_sub(2)..(at + 3).min(self.levels.len())].iter().sum() };
         (from..to).min_by(|a, b| smooth(*a).total_cmp(&smooth(*b))).unwrap_or(to)
     }
 
@@ -266,12 +264,18 @@ impl<D: Decode> Streaming<D> {
     fn hypothesis(&mut self, count: usize, last: bool) -> Hypothesis {
         let base = self.base.unwrap_or(MediaTime::ZERO);
         let mut after = self.said;
-        let words: Vec<Word> = self.stable.iter().chain(&self.open).take(count).map(|word| {
-            let start = (base + Duration::from_secs_f64(word.start.max(0.0))).max(after);
-            let end = (base + Duration::from_secs_f64(word.end.max(0.0))).max(start + Duration::from_millis(20));
-            after = end;
-            Word { text: word.text.clone(), start, end, confidence: word.confidence }
-        }).collect();
+        let words: Vec<Word> = self
+            .stable
+            .iter()
+            .chain(&self.open)
+            .take(count)
+            .map(|word| {
+                let start = (base + Duration::from_secs_f64(word.start.max(0.0))).max(after);
+                let end = (base + Duration::from_secs_f64(word.end.max(0.0))).max(start + Duration::from_millis(20));
+                after = end;
+                Word { text: word.text.clone(), start, end, confidence: word.confidence }
+            })
+            .collect();
         if last {
             self.said = after;
         }
