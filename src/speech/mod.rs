@@ -1,6 +1,14 @@
 //! Speech: 16 kHz samples in, timed words out, in child processes that may crash.
 
-use crate::model::{Hypothesis, Pcm};
+mod ledger;
+mod process;
+mod supervisor;
+pub mod wire;
+
+pub use ledger::Lost;
+pub use supervisor::{EngineKind, EngineSettings, EngineSpec, EngineStatus, Engines, Event, Stream};
+
+use crate::model::{Hypothesis, MediaTime, Pcm};
 
 /// One stream's recogniser inside an engine. Blocking; runs on its own thread.
 pub trait Recognizer: Send {
@@ -16,4 +24,8 @@ pub trait Recognizer: Send {
     /// # Errors
     /// As [`Recognizer::accept`].
     fn finish(&mut self) -> anyhow::Result<Vec<Hypothesis>>;
+
+    /// Every word in the audio before this has been returned in a [`Hypothesis::last`] one; a
+    /// fresh recogniser that begins here loses nothing.
+    fn settled(&self) -> MediaTime;
 }

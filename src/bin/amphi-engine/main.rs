@@ -1,1 +1,216 @@
-fn main() {}
+//! `amphi-engine`: one speech model and the streams that use it, in a process that may crash alone.
+//!
+//! Requests come on standard input, responses leave on standard output (`amphi::speech::wire`),
+//! logs on standard error. The process ends when its input does.
+
+mod vosk;
+mod vosk_sys;
+mod whisper;
+
+use std::{
+    collections::HashMap,
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread,
+};
+
+use amphi::{
+    model::{Hypothesis, LanguageTag, Pcm},
+    speech::{
+        Recognizer,
+        wire::{self, Request, Response, StreamId},
+    },
+};
+use anyhow::{Context as _, Result, bail};
+use clap::{Parser, ValueEnum};
+
+/// A speech engine, started by `amphi`.
+#[derive(Parser)]
+struct Args {
+    /// Which engine reads the model.
+    #[arg(long)]
+    engine: Kind,
+    /// The model's folder.
+    #[arg(long)]
+    model: PathBuf,
+    /// The language it is meant for.
+    #[arg(long, default_value = "en")]
+    language: LanguageTag,
+    /// Threads a decoding may use.
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Kind {
+    Vosk,
+    Whisper,
+}
+
+/// A loaded model makes a recogniser for every stream.
+type Factory = Box<dyn Fn(&LanguageTag, bool) -> Result<Box<dyn Recognizer>>>;
+
+/// More streams than a process serves.
+const MAX_STREAMS: usize = 256;
+/// Messages that wait for a stream; the server sends no more than 10 s of audio ahead.
+const MAX_WAITING: usize = 2_048;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let out = Output(Arc::new(Mutex::new(io::stdout())));
+    match serve(&args, &out) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let reason = format!("{error:#}");
+            eprintln!("{reason}");
+            // The server may be gone; there is nobody else to tell.
+            let _ = out.send(&Response::Failed { stream: None, reason });
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn serve(args: &Args, out: &Output) -> Result<()> {
+    let factory = load(args)?;
+    let model = args.model.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    out.send(&Response::Ready { model })?;
+    let mut input = io::stdin().lock();
+    let mut streams: HashMap<StreamId, mpsc::SyncSender<Work>> = HashMap::new();
+    while let Some(body) = wire::read_frame(&mut input)? {
+        match Request::parse(&body)? {
+            Request::Open { stream, language, live } => {
+                if streams.len() >= MAX_STREAMS {
+                    bail!("more than {MAX_STREAMS} streams");
+                }
+                match factory(&language, live) {
+                    Ok(recognizer) => {
+                        let (sender, work) = mpsc::sync_channel(MAX_WAITING);
+                        let out = out.clone();
+                        thread::Builder::new()
+                            .name(format!("stream-{stream}"))
+                            .spawn(move || run(stream, recognizer, live, &work, &out))
+                            .context("start a stream's thread")?;
+                        streams.insert(stream, sender);
+                    }
+                    Err(error) => out.send(&Response::Failed { stream: Some(stream), reason: format!("{error:#}") })?,
+                }
+            }
+            Request::Audio { stream, pcm } => give(&streams, stream, Work::Audio(pcm)),
+            Request::Finish { stream } => give(&streams, stream, Work::Finish),
+            Request::Close { stream } => drop(streams.remove(&stream)),
+        }
+    }
+    Ok(())
+}
+
+enum Work {
+    Audio(Pcm),
+    Finish,
+}
+
+/// A stream that failed has no thread any more; what is still under way to it is of no use.
+fn give(streams: &HashMap<StreamId, mpsc::SyncSender<Work>>, stream: StreamId, work: Work) {
+    if let Some(sender) = streams.get(&stream) {
+        let _ = sender.send(work);
+    }
+}
+
+/// A stream's thread: ends when the stream is closed or fails.
+fn run(stream: StreamId, mut recognizer: Box<dyn Recognizer>, live: bool, work: &mpsc::Receiver<Work>, out: &Output) {
+    let mut pending = None;
+    while let Some(next) = pending.take().or_else(|| work.recv().ok()) {
+        let done = match next {
+            Work::Audio(mut pcm) => {
+                if live {
+                    pending = gather(&mut pcm, work);
+                }
+                heard(stream, &mut *recognizer, &pcm, out)
+            }
+            Work::Finish => recognizer.finish().and_then(|heard| {
+                out.heard(stream, heard)?;
+                out.send(&Response::Finished { stream })
+            }),
+        };
+        if let Err(error) = done {
+            let _ = out.send(&Response::Failed { stream: Some(stream), reason: format!("{error:#}") });
+            return;
+        }
+    }
+}
+
+fn heard(stream: StreamId, recognizer: &mut dyn Recognizer, pcm: &Pcm, out: &Output) -> Result<()> {
+    out.heard(stream, recognizer.accept(pcm)?)?;
+    out.send(&Response::Progress { stream, until: pcm.end(), settled: recognizer.settled() })
+}
+
+/// Adds what has piled up and continues `pcm` without a gap; returns what does not.
+fn gather(pcm: &mut Pcm, work: &mpsc::Receiver<Work>) -> Option<Work> {
+    let mut samples = Vec::new();
+    let mut end = pcm.end();
+    let mut rest = None;
+    while let Ok(next) = work.try_recv() {
+        match next {
+            Work::Audio(more) if more.start.since(end).max(end.since(more.start)).as_millis() <= 1 => {
+                if samples.is_empty() {
+                    samples.extend_from_slice(&pcm.samples);
+                }
+                samples.extend_from_slice(&more.samples);
+                end = more.end();
+            }
+            other => {
+                rest = Some(other);
+                break;
+            }
+        }
+    }
+    if !samples.is_empty() {
+        pcm.samples = samples.into();
+    }
+    rest
+}
+
+/// Standard output, one frame at a time.
+#[derive(Clone)]
+struct Output(Arc<Mutex<io::Stdout>>);
+
+impl Output {
+    fn send(&self, response: &Response) -> Result<()> {
+        let frame = response.to_frame()?;
+        let mut out = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        out.write_all(&frame)?;
+        Ok(out.flush()?)
+    }
+
+    fn heard(&self, stream: StreamId, heard: Vec<Hypothesis>) -> Result<()> {
+        heard.into_iter().try_for_each(|hypothesis| self.send(&Response::Heard { stream, hypothesis }))
+    }
+}
+
+fn load(args: &Args) -> Result<Factory> {
+    if !args.model.is_dir() {
+        bail!("speech model folder {} is missing: fetch it with `amphi models fetch`", args.model.display());
+    }
+    match args.engine {
+        Kind::Vosk => {
+            let model = Arc::new(vosk_sys::Model::open(&args.model)?);
+            Ok(Box::new(move |_, _| Ok(Box::new(vosk::Streaming::new(model.clone())?))))
+        }
+        Kind::Whisper => {
+            let model = Arc::new(whisper::Model::open(&args.model, args.threads)?);
+            let speaks = |model: &whisper::Model, language: &LanguageTag| {
+                if model.speaks(language.primary()) {
+                    Ok(())
+                } else {
+                    bail!("this whisper model does not know {language}")
+                }
+            };
+            speaks(&model, &args.language)?;
+            Ok(Box::new(move |language, live| {
+                speaks(&model, language)?;
+                Ok(Box::new(whisper::Streaming::new(model.clone(), language, live)))
+            }))
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! Tells the linker where `amphi-engine` finds libvosk and libctranslate2, now and when it runs.
+
+use std::env;
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-env-changed=LIBRARY_PATH");
+    // Only the engine links them; everything else builds on a machine that lacks both.
+    if env::var_os("CARGO_FEATURE_ENGINE").is_none() {
+        return;
+    }
+    if let Some(paths) = env::var_os("LIBRARY_PATH") {
+        for path in env::split_paths(&paths).filter(|path| path.is_dir()) {
+            println!("cargo:rustc-link-search=native={}", path.display());
+        }
+    }
+    // `<target>/lib` lies one level above `<target>/release` and two above `<target>/debug/deps`.
+    for origin in ["$ORIGIN/../lib", "$ORIGIN/../../lib"] {
+        println!("cargo:rustc-link-arg-bin=amphi-engine=-Wl,-rpath,{origin}");
+    }
+}

@@ -1,0 +1,116 @@
+//! Log-mel spectra as Whisper was trained on: 400-sample Hann windows every 160 samples, Slaney
+//! mel filters, log10, computed once a frame however often the audio is decoded.
+
+use std::{f64::consts::PI, sync::Arc};
+
+use realfft::{RealFftPlanner, RealToComplex};
+
+const FFT: usize = 400;
+/// Samples between two frames.
+pub const HOP: usize = 160;
+const BINS: usize = FFT / 2 + 1;
+/// log10 of the power of digital silence, clamped.
+const FLOOR: f32 = -10.0;
+
+/// Turns samples into frames. Shared by all streams of a model.
+pub struct Mel {
+    fft: Arc<dyn RealToComplex<f32>>,
+    window: Vec<f32>,
+    /// For each mel band the first bin and the weights from there on.
+    filters: Vec<(usize, Vec<f32>)>,
+}
+
+impl Mel {
+    /// With so many bands (80; 128 for large-v3).
+    pub fn new(bands: usize) -> Self {
+        let window = (0..FFT).map(|n| (0.5 - 0.5 * (2.0 * PI * n as f64 / FFT as f64).cos()) as f32).collect();
+        Self { fft: RealFftPlanner::new().plan_fft_forward(FFT), window, filters: filters(bands) }
+    }
+
+    /// How many bands.
+    pub fn bands(&self) -> usize {
+        self.filters.len()
+    }
+
+    /// Appends the spectrum around `centre` (a sample index; what lies outside `samples` is silence).
+    fn frame(&self, samples: &[i16], centre: usize, out: &mut Vec<f32>) {
+        let mut input = self.fft.make_input_vec();
+        for (n, value) in input.iter_mut().enumerate() {
+            let sample = (centre + n).checked_sub(FFT / 2).and_then(|at| samples.get(at)).copied().unwrap_or(0);
+            *value = f32::from(sample) / 32_768.0 * self.window[n];
+        }
+        let mut spectrum = self.fft.make_output_vec();
+        let done = self.fft.process(&mut input, &mut spectrum);
+        debug_assert!(done.is_ok(), "buffers of the planner's own size");
+        let power: Vec<f32> = spectrum.iter().map(|bin| bin.norm_sqr()).collect();
+        out.extend(self.filters.iter().map(|(first, weights)| {
+            let sum: f32 = weights.iter().zip(&power[*first..]).map(|(weight, power)| weight * power).sum();
+            sum.max(1e-10).log10()
+        }));
+    }
+}
+
+/// The frames of a growing stretch of audio, and only those.
+#[derive(Default)]
+pub struct Frames {
+    /// Band after band of frame after frame; frames that will not change.
+    settled: Vec<f32>,
+    count: usize,
+}
+
+impl Frames {
+    /// Forgets the first `frames` frames (their `frames * HOP` samples are gone).
+    pub fn skip(&mut self, mel: &Mel, frames: usize) {
+        let frames = frames.min(self.count);
+        self.settled.drain(..frames * mel.bands());
+        self.count -= frames;
+    }
+
+    /// The input of the encoder for all of `samples` and silence up to `window` frames, band
+    /// by band, normalised as in training: clamped 8 decades below the loudest, scaled around 0.
+    pub fn features(&mut self, mel: &Mel, samples: &[i16], window: usize) -> Vec<f32> {
+        let whole = (samples.len().saturating_sub(FFT / 2) / HOP).min(window);
+        for index in self.count..whole {
+            mel.frame(samples, index * HOP, &mut self.settled);
+        }
+        self.count = self.count.max(whole);
+        let mut tail = Vec::new();
+        let end = (samples.len() + FFT / 2).div_ceil(HOP).min(window);
+        for index in self.count..end {
+            mel.frame(samples, index * HOP, &mut tail);
+        }
+        let loudest = self.settled.iter().chain(&tail).copied().fold(FLOOR, f32::max);
+        let scale = |value: f32| (value.max(loudest - 8.0) + 4.0) / 4.0;
+        let bands = mel.bands();
+        let mut features = vec![scale(FLOOR); bands * window];
+        for (frame, values) in self.settled.chunks_exact(bands).chain(tail.chunks_exact(bands)).take(window).enumerate()
+        {
+            for (band, value) in values.iter().enumerate() {
+                features[band * window + frame] = scale(*value);
+            }
+        }
+        features
+    }
+}
+
+/// Triangular filters on Slaney's mel scale, each of unit area (librosa's default).
+fn filters(bands: usize) -> Vec<(usize, Vec<f32>)> {
+    let hz =
+        |mel: f64| if mel < 15.0 { mel * 200.0 / 3.0 } else { 1_000.0 * ((mel - 15.0) * 6.4_f64.ln() / 27.0).exp() };
+    let top = 15.0 + (8_000.0_f64 / 1_000.0).ln() * 27.0 / 6.4_f64.ln();
+    let edges: Vec<f64> = (0..bands + 2).map(|n| hz(top * n as f64 / (bands + 1) as f64)).collect();
+    let bin = |n: usize| n as f64 * 16_000.0 / FFT as f64;
+    edges
+        .windows(3)
+        .map(|edge| {
+            let weight = |n: usize| {
+                let rise = (bin(n) - edge[0]) / (edge[1] - edge[0]);
+                let fall = (edge[2] - bin(n)) / (edge[2] - edge[1]);
+                (rise.min(fall).max(0.0) * 2.0 / (edge[2] - edge[0])) as f32
+            };
+            let first = (0..BINS).find(|n| weight(*n) > 0.0).unwrap_or(0);
+            let weights = (first..BINS).map(weight).take_while(|weight| *weight > 0.0).collect();
+            (first, weights)
+        })
+        .collect()
+}

@@ -1,0 +1,321 @@
+//! What the server and an engine process say to each other.
+//!
+//! Every message is a frame: its length (`u32`, little endian, at most [`MAX_FRAME`]) and so many
+//! bytes. Requests are a kind byte and fixed fields, because they carry the audio; responses are JSON.
+
+use std::io::{self, Read, Write};
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use crate::model::{Hypothesis, LanguageTag, MediaTime, Pcm};
+
+/// The longest frame either side takes, in bytes.
+pub const MAX_FRAME: usize = 1 << 20;
+/// The most samples one [`Request::Audio`] carries: a second, so that streams take turns.
+pub const MAX_SAMPLES: usize = Pcm::RATE as usize;
+
+/// One stream within an engine process; the server chooses it.
+pub type StreamId = u32;
+
+/// Server to engine.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Request {
+    /// A stream begins.
+    Open {
+        /// Not in use.
+        stream: StreamId,
+        /// What is spoken.
+        language: LanguageTag,
+        /// Audio that has piled up may be taken in one go, so that captions catch up. Files say
+        /// no, so that the same file gives the same words.
+        live: bool,
+    },
+    /// More of it: one to [`MAX_SAMPLES`] samples.
+    Audio {
+        /// Whose.
+        stream: StreamId,
+        /// The samples.
+        pcm: Pcm,
+    },
+    /// No more audio follows; answered by [`Response::Finished`] after the last words.
+    Finish {
+        /// Whose.
+        stream: StreamId,
+    },
+    /// The stream is forgotten, whatever is pending.
+    Close {
+        /// Whose.
+        stream: StreamId,
+    },
+}
+
+/// Engine to server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Response {
+    /// The model is loaded. Comes first and once.
+    Ready {
+        /// As status shows it.
+        model: String,
+    },
+    /// Something became known.
+    Heard {
+        /// Whose.
+        stream: StreamId,
+        /// The open utterance.
+        hypothesis: Hypothesis,
+    },
+    /// Audio has been dealt with; every hypothesis it gave has been sent.
+    Progress {
+        /// Whose.
+        stream: StreamId,
+        /// Audio before this has been taken in.
+        until: MediaTime,
+        /// Words in audio before this are final: a restarted engine need not hear it again.
+        settled: MediaTime,
+    },
+    /// Everything a finished stream held has been sent.
+    Finished {
+        /// Whose.
+        stream: StreamId,
+    },
+    /// A stream, or without one the engine, cannot go on; trying again would give the same.
+    Failed {
+        /// Whose; nothing: the engine's, which ends.
+        stream: Option<StreamId>,
+        /// What was wrong and what to do.
+        reason: String,
+    },
+}
+
+/// Why a conversation cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum WireError {
+    /// The pipe broke, or ended within a frame.
+    #[error("engine pipe")]
+    Io(#[from] io::Error),
+    /// The other side says something that is no message.
+    #[error("malformed engine message: {0}")]
+    Malformed(&'static str),
+}
+
+const OPEN: u8 = 1;
+const AUDIO: u8 = 2;
+const FINISH: u8 = 3;
+const CLOSE: u8 = 4;
+
+impl Request {
+    /// The message as a whole frame.
+    ///
+    /// # Panics
+    /// If audio is longer than [`MAX_FRAME`] allows; callers cut it at [`MAX_SAMPLES`].
+    pub fn to_frame(&self) -> Vec<u8> {
+        let mut frame = vec![0; 4];
+        match self {
+            Self::Open { stream, language, live } => {
+                frame.push(OPEN);
+                frame.extend(stream.to_le_bytes());
+                frame.push(u8::from(*live));
+                frame.extend(language.as_str().as_bytes());
+            }
+            Self::Audio { stream, pcm } => {
+                frame.reserve(13 + pcm.samples.len() * 2);
+                frame.push(AUDIO);
+                frame.extend(stream.to_le_bytes());
+                frame.extend(pcm.start.as_nanos().to_le_bytes());
+                frame.extend(pcm.samples.iter().flat_map(|sample| sample.to_le_bytes()));
+            }
+            Self::Finish { stream } => {
+                frame.push(FINISH);
+                frame.extend(stream.to_le_bytes());
+            }
+            Self::Close { stream } => {
+                frame.push(CLOSE);
+                frame.extend(stream.to_le_bytes());
+            }
+        }
+        seal(frame)
+    }
+
+    /// Reads the body of a frame.
+    ///
+    /// # Errors
+    /// [`WireError::Malformed`] for anything [`Request::to_frame`] does not write.
+    pub fn parse(body: &[u8]) -> Result<Self, WireError> {
+        let (kind, rest) = body.split_first().ok_or(WireError::Malformed("empty frame"))?;
+        let (stream, rest) = rest.split_first_chunk().ok_or(WireError::Malformed("no stream"))?;
+        let stream = StreamId::from_le_bytes(*stream);
+        match (*kind, rest) {
+            (OPEN, [live @ (0 | 1), language @ ..]) => {
+                let language = std::str::from_utf8(language).ok().and_then(|text| LanguageTag::parse(text).ok());
+                let language = language.ok_or(WireError::Malformed("no language tag"))?;
+                Ok(Self::Open { stream, language, live: *live == 1 })
+            }
+            (AUDIO, rest) => {
+                let (start, bytes) = rest.split_first_chunk().ok_or(WireError::Malformed("no start time"))?;
+                let (pairs, odd) = bytes.as_chunks::<2>();
+                if pairs.is_empty() || !odd.is_empty() || pairs.len() > MAX_SAMPLES {
+                    return Err(WireError::Malformed("audio of no, half or too many samples"));
+                }
+                let samples = pairs.iter().map(|pair| i16::from_le_bytes(*pair)).collect();
+                let start = MediaTime::from_nanos(i64::from_le_bytes(*start));
+                Ok(Self::Audio { stream, pcm: Pcm { start, samples } })
+            }
+            (FINISH, []) => Ok(Self::Finish { stream }),
+            (CLOSE, []) => Ok(Self::Close { stream }),
+            _ => Err(WireError::Malformed("unknown kind")),
+        }
+    }
+}
+
+impl Response {
+    /// The message as a whole frame.
+    ///
+    /// # Errors
+    /// [`WireError::Malformed`] if it outgrows [`MAX_FRAME`].
+    pub fn to_frame(&self) -> Result<Vec<u8>, WireError> {
+        let mut frame = vec![0; 4];
+        serde_json::to_writer(&mut frame, self).map_err(io::Error::from)?;
+        if frame.len() - 4 > MAX_FRAME {
+            return Err(WireError::Malformed("response too long"));
+        }
+        Ok(seal(frame))
+    }
+
+    /// Reads the body of a frame.
+    ///
+    /// # Errors
+    /// [`WireError::Malformed`] for anything else than a response.
+    pub fn parse(body: &[u8]) -> Result<Self, WireError> {
+        serde_json::from_slice(body).map_err(|_| WireError::Malformed("no response"))
+    }
+}
+
+/// Reads the body of the next frame, blocking; nothing at a clean end.
+///
+/// # Errors
+/// See [`WireError`]; the pipe is unusable from then on.
+pub fn read_frame(from: &mut impl Read) -> Result<Option<Vec<u8>>, WireError> {
+    let mut head = [0; 4];
+    let mut filled = 0;
+    while filled < head.len() {
+        match from.read(&mut head[filled..]) {
+            Ok(0) if filled == 0 => return Ok(None),
+            Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let mut body = vec![0; length(head)?];
+    from.read_exact(&mut body)?;
+    Ok(Some(body))
+}
+
+/// Reads the body of the next frame; nothing at a clean end. Not cancel-safe.
+///
+/// # Errors
+/// As [`read_frame`].
+pub async fn read_frame_async(from: &mut (impl AsyncRead + Unpin)) -> Result<Option<Vec<u8>>, WireError> {
+    let mut head = [0; 4];
+    let mut filled = 0;
+    while filled < head.len() {
+        match from.read(&mut head[filled..]).await? {
+            0 if filled == 0 => return Ok(None),
+            0 => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+            read => filled += read,
+        }
+    }
+    let mut body = vec![0; length(head)?];
+    from.read_exact(&mut body).await?;
+    Ok(Some(body))
+}
+
+/// Writes a whole frame, blocking.
+///
+/// # Errors
+/// The pipe broke.
+pub fn write_frame(to: &mut impl Write, frame: &[u8]) -> Result<(), WireError> {
+    to.write_all(frame)?;
+    Ok(to.flush()?)
+}
+
+fn length(head: [u8; 4]) -> Result<usize, WireError> {
+    match u32::from_le_bytes(head) as usize {
+        length @ 1..=MAX_FRAME => Ok(length),
+        _ => Err(WireError::Malformed("frame of no or too many bytes")),
+    }
+}
+
+fn seal(mut frame: Vec<u8>) -> Vec<u8> {
+    let body = frame.len() - 4;
+    assert!(body <= MAX_FRAME, "frame of {body} bytes");
+    frame[..4].copy_from_slice(&(body as u32).to_le_bytes());
+    frame
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Word;
+
+    fn word(text: &str) -> Word {
+        Word { text: text.into(), start: MediaTime::ZERO, end: MediaTime::from_millis(300), confidence: 0.5 }
+    }
+
+    #[test]
+    fn requests_and_responses_survive_the_pipe() {
+        let pcm = Pcm { start: MediaTime::from_millis(-7), samples: vec![i16::MIN, 0, i16::MAX].into() };
+        let requests = [
+            Request::Open { stream: 7, language: LanguageTag::parse("pt-BR").unwrap(), live: true },
+            Request::Audio { stream: u32::MAX, pcm },
+            Request::Finish { stream: 0 },
+            Request::Close { stream: 1 },
+        ];
+        let mut pipe: Vec<u8> = requests.iter().flat_map(Request::to_frame).collect();
+        let hypothesis = Hypothesis { words: vec![word("caf\u{e9}\"\n")], stable: 1, last: true };
+        let responses = [
+            Response::Ready { model: "m".into() },
+            Response::Heard { stream: 3, hypothesis },
+            Response::Progress { stream: 3, until: MediaTime::from_millis(9), settled: MediaTime::ZERO },
+            Response::Finished { stream: 3 },
+            Response::Failed { stream: None, reason: "r".into() },
+        ];
+        pipe.extend(responses.iter().flat_map(|response| response.to_frame().unwrap()));
+        let mut pipe = pipe.as_slice();
+        for request in requests {
+            assert_eq!(Request::parse(&read_frame(&mut pipe).unwrap().unwrap()).unwrap(), request);
+        }
+        for response in responses {
+            assert_eq!(Response::parse(&read_frame(&mut pipe).unwrap().unwrap()).unwrap(), response);
+        }
+        assert!(read_frame(&mut pipe).unwrap().is_none());
+    }
+
+    #[test]
+    fn garbage_is_refused_and_never_panics() {
+        let mut state = 1_u64;
+        for length in 0..400 {
+            let garbage: Vec<u8> = (0..length)
+                .map(|_| {
+                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    (state >> 60) as u8
+                })
+                .collect();
+            let _ = Request::parse(&garbage);
+            assert!(Response::parse(&garbage).is_err());
+        }
+        for bad in [&[][..], &[AUDIO], &[AUDIO, 0, 0, 0, 0], &[OPEN, 0, 0, 0, 0, 1, b'.', b'.'], &[9, 0, 0, 0, 0]] {
+            assert!(Request::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_length_beyond_the_bound_takes_no_memory_and_a_cut_frame_is_an_error() {
+        assert!(matches!(read_frame(&mut &[0xff; 8][..]), Err(WireError::Malformed(_))));
+        assert!(matches!(read_frame(&mut &[0; 4][..]), Err(WireError::Malformed(_))));
+        assert!(matches!(read_frame(&mut &[9, 0, 0, 0, 1][..]), Err(WireError::Io(_))));
+        assert!(matches!(read_frame(&mut &[9, 0][..]), Err(WireError::Io(_))));
+    }
+}

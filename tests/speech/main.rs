@@ -1,0 +1,227 @@
+//! Speech through real engine processes, real models and real recordings.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+mod wer;
+
+use std::{
+    io::Write as _,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use amphi::speech::{EngineKind, EngineSettings, EngineSpec, Engines};
+use support::{Heard, engine, engines, media, pieces, samples, signal, transcribe, vosk, whisper};
+
+/// Where each sentence of the lecture begins and ends.
+#[derive(serde::Deserialize)]
+struct Sentence {
+    start: f64,
+    end: f64,
+    text: String,
+}
+
+fn lecture() -> Vec<Sentence> {
+    serde_json::from_slice(&std::fs::read(media("lecture-en.json")).unwrap()).unwrap()
+}
+
+/// The lecture's first sentences and their audio.
+fn beginning(sentences: usize) -> (String, Vec<i16>) {
+    let lecture = lecture();
+    let end = f64::midpoint(lecture[sentences - 1].end, lecture[sentences].start);
+    let text: Vec<_> = lecture[..sentences].iter().map(|sentence| sentence.text.as_str()).collect();
+    (text.join(" "), samples("lecture-en.opus")[..(end * 16_000.0) as usize].to_vec())
+}
+
+#[tokio::test]
+async fn whisper_hears_the_lecture_and_when_it_was_said() {
+    let engines = engines();
+    let stream = engines.open(whisper());
+    let heard = transcribe(&stream, &samples("lecture-en.opus")).await;
+    let lecture = lecture();
+    let reference: Vec<_> = lecture.iter().map(|sentence| sentence.text.as_str()).collect();
+    let rate = wer::rate(&reference.join(" "), &heard.text());
+    println!("word error rate {:.2} %", rate * 100.0);
+    assert!(rate <= 0.08, "{rate}: {}", heard.text());
+
+    // A sentence whose first and last words were understood has known edges.
+    let mut errors = Vec::new();
+    for sentence in &lecture {
+        let words = wer::normalise(&sentence.text);
+        let edge = |text: &str, at: f64, start: bool| {
+            heard
+                .words
+                .iter()
+                .filter(|word| wer::normalise(&word.text) == [text.to_owned()])
+                .map(|word| (if start { word.start.as_secs_f64() } else { word.end.as_secs_f64() } - at).abs())
+                .filter(|error| *error < 1.5)
+                .min_by(f64::total_cmp)
+        };
+        errors.extend(edge(&words[0], sentence.start, true));
+        errors.extend(edge(&words[words.len() - 1], sentence.end, false));
+    }
+    errors.sort_by(f64::total_cmp);
+    assert!(errors.len() > 40, "{}", errors.len());
+    let p95 = errors[errors.len() * 95 / 100];
+    println!("edges of sentences: p50 {:.3} s, p95 {p95:.3} s of {}", errors[errors.len() / 2], errors.len());
+    assert!(p95 <= 0.3, "{errors:?}");
+    engines.shutdown().await;
+}
+
+#[tokio::test]
+async fn vosk_says_the_same_as_its_python_binding() {
+    let engines = engines();
+    let stream = engines.open(vosk());
+    let audio = samples("korean-espeak.flac");
+    let heard = transcribe(&stream, &audio).await;
+    let script = "
+import json, sys
+from vosk import KaldiRecognizer, Model, SetLogLevel
+SetLogLevel(-1)
+recognizer = KaldiRecognizer(Model(sys.argv[1]), 16000)
+recognizer.SetWords(True)
+words = []
+while block := sys.stdin.buffer.read(3200):
+    if recognizer.AcceptWaveform(block):
+        words += json.loads(recognizer.Result()).get('result', [])
+words += json.loads(recognizer.FinalResult()).get('result', [])
+print(json.dumps([(w['word'], w['start']) for w in words]))
+";
+    let home = std::env::var("HOME").unwrap();
+    let mut python = Command::new(format!("{home}/.cache/amphi/venv/bin/python"))
+        .args(["-c", script])
+        .arg(vosk().model_dir)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let bytes: Vec<u8> = audio.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+    python.stdin.take().unwrap().write_all(&bytes).unwrap();
+    let out = python.wait_with_output().unwrap();
+    assert!(out.status.success());
+    let reference: Vec<(String, f64)> = serde_json::from_slice(&out.stdout).unwrap();
+    assert!(reference.len() > 10);
+    let ours: Vec<_> = heard.words.iter().map(|word| word.text.clone()).collect();
+    assert_eq!(ours, reference.iter().map(|(word, _)| word.clone()).collect::<Vec<_>>());
+    for (word, (text, start)) in heard.words.iter().zip(&reference) {
+        assert!((word.start.as_secs_f64() - start).abs() < 0.02, "{text} at {start}: {word:?}");
+    }
+    engines.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_engine_killed_in_mid_lecture_is_back_in_time_and_loses_no_word() {
+    let engines = engines();
+    let (reference, audio) = beginning(8);
+    let stream = engines.open(whisper());
+    let mut heard = Heard::default();
+    let pieces = pieces(&audio);
+    let (before, after) = pieces.split_at(pieces.len() / 2);
+    for pcm in before {
+        stream.send_wait(pcm.clone()).await;
+    }
+    heard.until(&stream, |heard| heard.words.len() > 15).await;
+    signal(engines.status()[0].pid.unwrap(), "-KILL");
+    heard.until(&stream, |heard| heard.restarts == 1).await;
+    let (killed, known) = (Instant::now(), heard.hypotheses);
+    for pcm in after {
+        stream.send_wait(pcm.clone()).await;
+    }
+    stream.finish();
+    heard.until(&stream, |heard| heard.hypotheses > known).await;
+    let back = killed.elapsed();
+    heard.until(&stream, |_| false).await;
+    assert!(back < Duration::from_secs(5), "{back:?}");
+    assert_eq!(engines.status()[0].restarts, 1);
+    let rate = wer::rate(&reference, &heard.text());
+    println!("back after {back:?}, word error rate {:.2} %", rate * 100.0);
+    assert!(rate <= 0.08, "{rate}: {}", heard.text());
+    engines.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_engine_that_hangs_is_replaced() {
+    let settings = EngineSettings { hang: Duration::from_secs(3), ..EngineSettings::new(engine()) };
+    let engines = Engines::new(settings);
+    let (reference, audio) = beginning(3);
+    let stream = engines.open(whisper());
+    let mut heard = Heard::default();
+    let pieces = pieces(&audio);
+    stream.send_wait(pieces[0].clone()).await;
+    heard.take(stream.recv().await.unwrap());
+    signal(engines.status()[0].pid.unwrap(), "-STOP");
+    for pcm in &pieces[1..] {
+        stream.send_wait(pcm.clone()).await;
+    }
+    stream.finish();
+    heard.until(&stream, |_| false).await;
+    assert_eq!((heard.restarts, heard.failed.clone()), (1, None));
+    let rate = wer::rate(&reference, &heard.text());
+    assert!(rate <= 0.15, "{rate}: {}", heard.text());
+    engines.shutdown().await;
+}
+
+#[tokio::test]
+async fn streams_share_a_process_and_do_not_mix() {
+    let engines = engines();
+    let (text, audio) = beginning(2);
+    let (one, two) = (engines.open(whisper()), engines.open(whisper()));
+    let jfk = samples("jfk.flac");
+    let (first, second) = tokio::join!(transcribe(&one, &audio), transcribe(&two, &jfk));
+    assert_eq!(engines.status().len(), 1);
+    assert!(engines.status()[0].rss.unwrap() > 10 << 20);
+    assert!(wer::rate(&text, &first.text()) < 0.15, "{}", first.text());
+    let jfk =
+        "and so my fellow americans ask not what your country can do for you ask what you can do for your country";
+    assert!(wer::rate(jfk, &second.text()) < 0.1, "{}", second.text());
+    engines.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_is_missing_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    for (kind, missing) in [(EngineKind::Whisper, "model.bin"), (EngineKind::Vosk, "final.mdl")] {
+        let spec = EngineSpec { engine: kind, model_dir: folder.path().into(), ..whisper() };
+        assert_failure(&engines(), spec, missing).await;
+    }
+    let spec = EngineSpec { model_dir: folder.path().join("none"), ..whisper() };
+    assert_failure(&engines(), spec, "none is missing").await;
+    assert_failure(&Engines::new(EngineSettings::new("/nowhere/amphi-engine")), whisper(), "amphi check").await;
+    let spec = EngineSpec { language: amphi::model::LanguageTag::parse("fr").unwrap(), ..whisper() };
+    assert_failure(&engines(), spec, "does not know fr").await;
+}
+
+async fn assert_failure(engines: &Engines, spec: EngineSpec, reason: &str) {
+    let stream = engines.open(spec);
+    let mut heard = Heard::default();
+    heard.until(&stream, |_| false).await;
+    let failed = heard.failed.unwrap_or_default();
+    assert!(failed.contains(reason), "{failed:?} does not say {reason:?}");
+    assert_eq!(stream.recv().await, None);
+}
+
+#[test]
+fn garbage_ends_the_engine_with_a_message() {
+    let mut child = Command::new(engine())
+        .args(["--engine", "whisper", "--model"])
+        .arg(whisper().model_dir)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    let out = child.wait_with_output().unwrap();
+    assert_eq!(out.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&out.stderr).contains("malformed engine message"), "{out:?}");
+}
+
+#[tokio::test]
+async fn audio_sent_too_fast_is_dropped_and_counted_and_never_blocks() {
+    let engines = Engines::new(EngineSettings::new("/bin/cat"));
+    let stream = engines.open(whisper());
+    let piece = amphi::model::Pcm { start: amphi::model::MediaTime::ZERO, samples: vec![0; 1_600].into() };
+    let taken = (0..400).filter(|_| stream.send(piece.clone())).count();
+    assert_eq!(taken, 300, "thirty seconds wait");
+    assert_eq!(stream.dropped(), Duration::from_secs(10));
+}
