@@ -1,9 +1,11 @@
-//! Tells the linker where `amphi-engine` finds libvosk and libctranslate2, now and when it runs.
+//! Notices new pages, and tells the linker where `amphi-engine` finds libvosk and libctranslate2, now and when it runs.
 
 use std::env;
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
+    // The pages are carried in the binary, and a page that is new is no file the compiler has seen.
+    println!("cargo:rerun-if-changed=web/dist");
     println!("cargo:rerun-if-env-changed=LIBRARY_PATH");
     // Only the engine links them; everything else builds on a machine that lacks both.
     if env::var_os("CARGO_FEATURE_ENGINE").is_none() {

@@ -93,7 +93,8 @@ impl Speech {
 
     fn hear(&self, language: &LanguageTag) -> Result<(Engines, EngineSpec, Track)> {
         let spec = spec(&self.manifest, &self.config, language, None)?;
-        let track = Track { engine: spec.engine.as_str(), model: spec.model.clone() };
+        let model = spec.model_dir.file_name().map(|id| id.to_string_lossy().into_owned()).unwrap_or_default();
+        let track = Track { engine: spec.engine.as_str(), model };
         Ok((self.engines.clone(), spec, track))
     }
 
@@ -156,13 +157,17 @@ impl Plan {
         let captioning =
             captions::run(desk.clone(), self.spoken.clone(), hypotheses, targets, clock.clone(), cancel.clone());
         let hearing = async move {
-            let mut stream = engines.open(spec);
+            let stream = engines.open(spec);
             let mut sounding = true;
             loop {
                 tokio::select! {
                     () = cancel.cancelled() => break,
                     block = sound.recv(), if sounding => match block {
-                        Some(block) => stream.send(block),
+                        Some(block) => {
+                            if !stream.send(block) {
+                                desk.lost(&self.spoken, 1);
+                            }
+                        }
                         None => {
                             sounding = false;
                             stream.finish();
@@ -223,10 +228,10 @@ pub(super) fn spec(
     };
     Ok(EngineSpec {
         engine,
-        model: model.id.clone(),
         model_dir: model.folder(&config.models_dir),
         language: language.clone(),
-        threads: config.captions.threads,
+        threads: config.captions.threads.into(),
+        live: true,
     })
 }
 

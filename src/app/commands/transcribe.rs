@@ -13,7 +13,7 @@ use crate::{
     captions::{Builder, Dress, Ids, vtt},
     media,
     model::{Cue, LanguageTag, MediaTime, Word},
-    speech::{EngineKind, Engines, Event},
+    speech::{EngineKind, EngineSpec, Engines, Event},
 };
 
 /// `amphi transcribe`: one file through the speech core that lives use.
@@ -26,7 +26,7 @@ pub(in crate::app) fn run(
     output: Option<&Path>,
 ) -> Result<()> {
     let manifest = Manifest::builtin()?;
-    let spec = speech::spec(&manifest, config, language, model)?;
+    let spec = EngineSpec { live: false, ..speech::spec(&manifest, config, language, model)? };
     media::init()?;
     let templates = media::Templates::load(config.ladder.pipelines_dir.as_deref())?;
     let sound = media::file::pcm(file, &templates)?;
@@ -42,12 +42,12 @@ pub(in crate::app) fn run(
 
 async fn transcribe(
     engines: &Engines,
-    spec: crate::speech::EngineSpec,
+    spec: EngineSpec,
     sound: media::file::Reader,
     mut builder: Builder,
 ) -> Result<(Vec<Cue>, Vec<Word>)> {
     let total = sound.duration();
-    let mut stream = engines.open(spec);
+    let stream = engines.open(spec);
     // Decoding blocks, so it has a thread; the queue holds it back when recognition is slower.
     let (sender, mut blocks) = tokio::sync::mpsc::channel(32);
     let decoding = std::thread::spawn(move || {
