@@ -28,6 +28,7 @@ use clap::{Parser, ValueEnum};
 
 /// A speech engine, started by `amphi`.
 #[derive(Parser)]
+#[command(version)]
 struct Args {
     /// Which engine reads the model.
     #[arg(long)]
