@@ -1,4 +1,5 @@
 //! Lives over real HTTP: a strict reader, and clients that do not behave.
+#![allow(clippy::unwrap_used)]
 
 use std::{
     collections::HashMap,

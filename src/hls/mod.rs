@@ -10,6 +10,8 @@ mod rendition;
 mod window;
 
 #[cfg(test)]
+mod live_tests;
+#[cfg(test)]
 mod tests;
 
 pub use live::{Live, Refused};

@@ -1,4 +1,4 @@
-use std::{fmt::Write as _, io::Write as _, sync::OnceLock, time::Duration};
+use std::{io::Write as _, sync::OnceLock, time::Duration};
 
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
@@ -35,12 +35,11 @@ pub(super) fn seconds(duration: Duration) -> String {
     format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
 }
 
-/// Programme date-time of a media time, to the millisecond (rfc8216bis §4.4.4.6).
-pub(super) fn date_time(text: &mut String, anchor: Anchor, time: MediaTime) {
+/// The programme date-time line of a media time, to the millisecond (rfc8216bis §4.4.4.6).
+pub(super) fn date_time(anchor: Anchor, time: MediaTime) -> String {
     let rounded = time + Duration::from_micros(500);
     let stamp = Timestamp::try_from(anchor.wall(rounded)).unwrap_or(Timestamp::UNIX_EPOCH);
-    // Writing to a string cannot fail.
-    let _ = writeln!(text, "#EXT-X-PROGRAM-DATE-TIME:{}", stamp.strftime("%Y-%m-%dT%H:%M:%S%.3fZ"));
+    format!("#EXT-X-PROGRAM-DATE-TIME:{}\n", stamp.strftime("%Y-%m-%dT%H:%M:%S%.3fZ"))
 }
 
 fn compress(text: &[u8]) -> Bytes {

@@ -62,8 +62,11 @@ struct Segment {
     /// Once it is no longer listed: fetchable while the playlist ends before this.
     keep_until: Option<Duration>,
     parts: Vec<(u64, Bytes)>,
-    /// The EXT-X-PART lines, emptied when they leave the playlist for good.
+    /// What the playlist says of it, written once: its date, its EXT-X-PART lines, and when it is complete its
+    /// duration and address. Emptied when it leaves the playlist.
+    date_line: String,
     part_lines: String,
+    end_lines: String,
 }
 
 /// What all playlists of a live have in common.
@@ -82,6 +85,26 @@ pub(super) struct Frame {
 }
 
 impl Segment {
+    /// An empty one that begins where the playlist ends, at `at`.
+    fn open(at: Duration, msn: u64, start: MediaTime, init: u32, first_number: u64, frame: &Frame) -> Self {
+        Self {
+            msn,
+            at,
+            start,
+            duration: Duration::ZERO,
+            init,
+            discontinuity: false,
+            complete: false,
+            gap: false,
+            first_number,
+            keep_until: None,
+            parts: Vec::new(),
+            date_line: date_time(frame.anchor, start),
+            part_lines: String::new(),
+            end_lines: String::new(),
+        }
+    }
+
     fn end(&self) -> Duration {
         self.at + self.duration
     }
@@ -167,24 +190,13 @@ impl Rendition {
 
     /// Lists a segment that never came (rfc8216bis §4.4.4.7).
     pub fn gap(&mut self, msn: u64, start: MediaTime, duration: Duration, frame: &Frame) {
-        self.complete();
+        self.complete(frame);
         // A gap is no reason to break the target duration.
         let duration = duration.min(TARGET_DURATION);
         let init = self.segments.back().map_or(0, |segment| segment.init);
-        self.push(Segment {
-            msn,
-            at: self.edge,
-            start,
-            duration,
-            init,
-            discontinuity: false,
-            complete: true,
-            gap: true,
-            first_number: self.next_number,
-            keep_until: None,
-            parts: Vec::new(),
-            part_lines: String::new(),
-        });
+        let opened = Segment::open(self.edge, msn, start, init, self.next_number, frame);
+        self.segments.push_back(Segment { duration, gap: true, ..opened });
+        self.complete(frame);
         self.edge += duration;
         self.slide(frame);
     }
@@ -202,7 +214,7 @@ impl Rendition {
     pub fn part(&mut self, part: Part, before: u64, discontinuity: bool, frame: &Frame) {
         let last = self.segments.back();
         if last.is_none_or(|last| last.msn != part.msn) {
-            self.complete();
+            self.complete(frame);
             let jump = last_msn(&self.segments).is_some_and(|last| part.msn > last + 1);
             if jump {
                 while self.listed < self.segments.len() {
@@ -212,20 +224,8 @@ impl Rendition {
             if self.segments.is_empty() || jump {
                 self.discontinuities = before.saturating_sub(u64::from(discontinuity)).max(self.discontinuities);
             }
-            self.push(Segment {
-                msn: part.msn,
-                at: self.edge,
-                start: part.start,
-                duration: Duration::ZERO,
-                init: part.init,
-                discontinuity,
-                complete: false,
-                gap: false,
-                first_number: part.number,
-                keep_until: None,
-                parts: Vec::new(),
-                part_lines: String::new(),
-            });
+            let opened = Segment::open(self.edge, part.msn, part.start, part.init, part.number, frame);
+            self.segments.push_back(Segment { discontinuity, ..opened });
         }
         self.next_number = part.number + 1;
         self.edge += part.duration;
@@ -238,17 +238,20 @@ impl Rendition {
             segment.parts.push((part.number, part.data));
         }
         if ends {
-            self.complete();
+            self.complete(frame);
         }
         self.slide(frame);
     }
 
     /// The open segment, if any, is as long as it gets.
-    pub fn complete(&mut self) {
-        if let Some(segment) = self.segments.back_mut().filter(|segment| !segment.complete) {
-            segment.complete = true;
-            self.peak = self.peak.max(rate(segment.bytes(), segment.duration));
-        }
+    pub fn complete(&mut self, frame: &Frame) {
+        let Some(mut segment) = self.segments.pop_back_if(|segment| !segment.complete) else { return };
+        let (uri, duration) = (self.uri("seg", segment.msn, frame), seconds(segment.duration));
+        let gap = if segment.gap { "#EXT-X-GAP\n" } else { "" };
+        segment.end_lines = format!("{gap}#EXTINF:{duration},\n{uri}\n");
+        segment.complete = true;
+        self.peak = self.peak.max(rate(segment.bytes(), segment.duration));
+        self.segments.push_back(segment);
     }
 
     /// Whether the playlist may be sent to a request with these directives (rfc8216bis §6.2.5.2).
@@ -357,17 +360,11 @@ impl Rendition {
                 let _ = writeln!(text, "#EXT-X-MAP:URI=\"{base}/{}/init-{}.mp4{query}\"", self.id, segment.init);
             }
             init = Some(segment.init);
-            date_time(&mut text, frame.anchor, segment.start);
+            text.push_str(&segment.date_line);
             if segment.end() + PARTS_LISTED > self.edge {
                 text.push_str(&segment.part_lines);
             }
-            if segment.complete {
-                if segment.gap {
-                    text.push_str("#EXT-X-GAP\n");
-                }
-                let uri = self.uri("seg", segment.msn, frame);
-                let _ = writeln!(text, "#EXTINF:{},\n{uri}", seconds(segment.duration));
-            }
+            text.push_str(&segment.end_lines);
         }
         if ended {
             text.push_str("#EXT-X-ENDLIST\n");
@@ -395,10 +392,6 @@ impl Rendition {
         self.segments.get(index)
     }
 
-    fn push(&mut self, segment: Segment) {
-        self.segments.push_back(segment);
-    }
-
     /// Takes segments off the front of the playlist, and drops those nobody may ask for any more.
     fn slide(&mut self, frame: &Frame) {
         while let Some(second) = self.segments.get(self.listed + 1) {
@@ -422,7 +415,9 @@ impl Rendition {
     fn unlist(&mut self) {
         if let Some(segment) = self.segments.get_mut(self.listed) {
             self.discontinuities += u64::from(segment.discontinuity);
-            segment.part_lines = String::new();
+            for lines in [&mut segment.date_line, &mut segment.part_lines, &mut segment.end_lines] {
+                *lines = String::new();
+            }
             segment.keep_until.get_or_insert(self.edge + TARGET_DURATION * 3);
             self.listed += 1;
         }

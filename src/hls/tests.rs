@@ -15,7 +15,7 @@ const PART: Duration = Duration::from_millis(250);
 /// Parts a segment; two seconds.
 const PARTS: u64 = 8;
 
-fn settings() -> Settings {
+pub(super) fn settings() -> Settings {
     let anchor = Anchor::new(SystemTime::UNIX_EPOCH + Duration::from_millis(1_800_000_000_123));
     Settings::new(StreamName::parse("maths").unwrap(), PART, anchor, Instant::now())
 }
@@ -33,7 +33,7 @@ fn video(id: &RenditionId, version: u32, height: u32, bitrate: Option<u32>) -> I
     }
 }
 
-fn audio() -> Init {
+pub(super) fn audio() -> Init {
     let config = Bytes::from_static(&[0x11, 0x90]);
     let format = AudioFormat { codec: AudioCodec::Aac, config, sample_rate: 48_000, channels: 2 };
     Init {
@@ -45,7 +45,7 @@ fn audio() -> Init {
     }
 }
 
-fn part(id: &RenditionId, number: u64) -> Part {
+pub(super) fn part(id: &RenditionId, number: u64) -> Part {
     Part {
         rendition: id.clone(),
         msn: number / PARTS,
@@ -61,7 +61,7 @@ fn part(id: &RenditionId, number: u64) -> Part {
     }
 }
 
-fn source_window(parts: u64) -> Window {
+pub(super) fn source_window(parts: u64) -> Window {
     let mut window = Window::new(settings());
     let id = RenditionId::source();
     window.init(video(&id, 0, 720, Some(2_000_000)));
@@ -78,7 +78,7 @@ fn text(window: &mut Window, directives: Directives) -> String {
     }
 }
 
-fn at(msn: u64, part: impl Into<Option<u64>>) -> Directives {
+pub(super) fn at(msn: u64, part: impl Into<Option<u64>>) -> Directives {
     Directives { msn: Some(msn), part: part.into(), skip: false }
 }
 
@@ -292,6 +292,36 @@ fn lost_segments_are_listed_as_gaps_and_a_long_loss_starts_anew() {
 }
 
 #[test]
+fn an_outage_moves_the_presentation_on_and_what_comes_back_follows_behind_a_discontinuity() {
+    // The source is three parts into segment 2, the audio has not begun it.
+    let mut window = source_window(19);
+    let (id, audio) = (RenditionId::source(), RenditionId::audio());
+    (0..16).for_each(|number| assert!(window.part(part(&audio, number))));
+    let end = MediaTime::ZERO + PART * 19;
+    assert!(!window.outage(end + Duration::from_millis(1_900)));
+    assert_eq!(verdict(&mut window, at(2, 3)), 'W');
+    assert!(window.outage(end + Duration::from_millis(4_100)));
+    assert_eq!(verdict(&mut window, at(2, 3)), 'R', "players get on");
+    for id in [&id, &audio] {
+        let Answer::Ready(playlist) = window.playlist(id, Directives::default()) else { panic!() };
+        let text = String::from_utf8(playlist.text().to_vec()).unwrap();
+        assert!(text.contains("#EXT-X-GAP\n#EXTINF:2.000000,\n") && text.contains("/seg-4."), "{text}");
+        assert!(!text.contains("/seg-5."), "{text}");
+    }
+    assert!(!window.part(part(&id, 19)), "too late for the segment that was closed");
+    for id in [&id, &audio] {
+        assert!(window.part(Part { discontinuity: true, start: end + Duration::from_secs(5), ..part(id, 24) }));
+    }
+    let text = text(&mut window, Directives::default());
+    let tail = &text[text.find("seg-4").unwrap()..];
+    assert!(tail.contains("#EXT-X-DISCONTINUITY\n") && tail.contains("part-24."), "{tail}");
+    assert!(tail.contains("LAST-MSN=5,LAST-PART=0"), "{tail}");
+    assert_eq!(verdict(&mut window, at(5, 0)), 'R');
+    window.end();
+    assert!(!window.outage(end + Duration::from_secs(60)));
+}
+
+#[test]
 fn the_multivariant_playlist_waits_for_what_is_expected_and_no_longer_than_the_deadline() {
     let mut window = Window::new(settings());
     let (source, rung) = (RenditionId::source(), RenditionId::rung(480));
@@ -428,74 +458,4 @@ fn no_sequence_of_parts_and_requests_breaks_the_window() {
     }
     assert!(taken > 3_000, "{taken}");
     assert!(window.bytes() < 1 << 20);
-}
-
-#[tokio::test]
-async fn a_held_request_gets_the_part_it_waited_for_and_leaves_nothing_when_cut_off() {
-    let live = Arc::new(Live::default());
-    let id = RenditionId::source();
-    live.open(source_window(10));
-    let held: Vec<_> = (0..2_000)
-        .map(|n| {
-            let (live, id) = (live.clone(), id.clone());
-            tokio::spawn(async move {
-                match n % 2 {
-                    0 => live.part_bytes(&id, 10).await.map(|_| ()),
-                    _ => live.playlist(&id, at(1, 2)).await.map(|_| ()),
-                }
-            })
-        })
-        .collect();
-    while live.held() < 2_000 {
-        tokio::task::yield_now().await;
-    }
-    for task in held.iter().skip(2) {
-        task.abort();
-    }
-    while live.held() > 2 {
-        tokio::task::yield_now().await;
-    }
-    live.part(part(&id, 10));
-    for (n, task) in held.into_iter().enumerate() {
-        assert_eq!(task.await.ok(), (n < 2).then_some(Ok(())));
-    }
-    assert_eq!(live.held(), 0);
-    for n in 0..1_000 {
-        let unknown = RenditionId::parse(&format!("x{n}")).unwrap();
-        assert_eq!(live.playlist(&unknown, at(0, 0)).await.unwrap_err(), Refused::NotFound);
-        assert_eq!(live.part_bytes(&unknown, 0).await.unwrap_err(), Refused::NotFound);
-    }
-    assert_eq!(
-        live.playlist(&id, at(u64::MAX, None)).await.unwrap_err(),
-        Refused::BadRequest("_HLS_msn lies more than two segments ahead")
-    );
-}
-
-#[tokio::test]
-async fn a_stalled_encoder_is_told_and_an_end_is_not_a_stall() {
-    let live = Arc::new(Live::new(Duration::from_millis(30)));
-    assert_eq!(live.multivariant().await.unwrap_err(), Refused::Stalled, "no window yet");
-    let id = RenditionId::source();
-    assert_eq!(live.part_bytes(&id, 0).await.unwrap_err(), Refused::NotFound);
-    live.open(source_window(10));
-    assert_eq!(live.playlist(&id, at(1, 2)).await.unwrap_err(), Refused::Stalled);
-    assert_eq!(live.part_bytes(&id, 10).await.unwrap_err(), Refused::Stalled);
-    let live = Arc::new(Live::default());
-    live.open(source_window(10));
-    let (hint, reload) = (live.part_bytes(&id, 10), live.playlist(&id, at(1, 2)));
-    let end = async { live.end() };
-    let (hint, reload, ()) = tokio::join!(hint, reload, end);
-    assert_eq!(hint.unwrap_err(), Refused::NotFound);
-    assert!(String::from_utf8_lossy(&reload.unwrap().text()).contains("ENDLIST"));
-}
-
-#[tokio::test]
-async fn the_multivariant_playlist_comes_at_the_deadline_without_any_further_change() {
-    let live = Live::default();
-    let mut window = Window::new(Settings { deadline: Instant::now() + Duration::from_millis(50), ..settings() });
-    window.expect([RenditionId::source(), RenditionId::audio()]);
-    window.init(audio());
-    window.part(part(&RenditionId::audio(), 0));
-    let (playlist, ()) = tokio::join!(live.multivariant(), async { live.open(window) });
-    assert!(String::from_utf8_lossy(&playlist.unwrap().text()).contains("/audio/stream.m3u8"));
 }
