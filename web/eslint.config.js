@@ -18,7 +18,8 @@ export default tseslint.config(
     languageOptions: {
       globals: { process: 'readonly', console: 'readonly', URL: 'readonly', setTimeout: 'readonly',
         setInterval: 'readonly', clearInterval: 'readonly', Buffer: 'readonly', window: 'readonly',
-        document: 'readonly', localStorage: 'readonly' },
+        document: 'readonly', localStorage: 'readonly', fetch: 'readonly',
+        requestAnimationFrame: 'readonly' },
     },
   },
 );

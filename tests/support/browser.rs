@@ -1,4 +1,4 @@
-//! Chromium on a page, through `web/tests/browser.mjs`.
+//! Chromium on a page, through `web/tests/viewer.mjs`.
 
 use std::{
     io::{BufRead, BufReader},
@@ -22,7 +22,7 @@ pub struct Browser {
 impl Browser {
     /// Opens a page for so many seconds.
     pub fn open(url: &str, seconds: u32, options: &[&str]) -> Self {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("web/tests/browser.mjs");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("web/tests/viewer.mjs");
         let mut child = Command::new("node")
             .arg(script)
             .args([url, "--seconds", &seconds.to_string()])

@@ -1,70 +1,110 @@
-// Opens a page in Chromium and reports, a JSON line every half second, what a viewer would see.
-// usage: node tests/browser.mjs URL [--seconds N] [--screenshot FILE] [--phone] [--language fr] [--muted-check]
-import { chromium } from 'playwright-core'
+// The pages in Chromium against the mock server: `npm run build && npm run e2e`.
+// CHROMIUM names another browser binary.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
 
-const [url, ...options] = process.argv.slice(2)
-const option = (name, fallback) => {
-  const at = options.indexOf(`--${name}`)
-  return at < 0 ? fallback : options[at + 1]
-}
-const seconds = Number(option('seconds', '20'))
-const phone = options.includes('--phone')
+import { chromium } from 'playwright-core';
 
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args: [
-    '--no-sandbox',
-    '--disable-gpu',
-    '--disable-quic',
-    '--no-first-run',
-    '--disable-background-networking',
-    '--disable-component-update',
-    '--disable-sync',
-    '--autoplay-policy=no-user-gesture-required',
-  ],
-})
-const context = await browser.newContext({
-  viewport: phone ? { width: 390, height: 844 } : { width: 1280, height: 800 },
-  locale: option('language', 'en'),
-  colorScheme: options.includes('--dark') ? 'dark' : 'light',
-})
-const page = await context.newPage()
-const problems = []
-page.on('pageerror', (error) => problems.push(String(error)))
-page.on('console', (message) => {
-  if (message.type() === 'error' && !message.text().includes('Failed to load resource')) problems.push(message.text())
-})
-await page.goto(url)
+const ARGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+  '--disable-component-update', '--disable-sync', '--autoplay-policy=no-user-gesture-required'];
 
-// Runs in the page.
-const look = () => {
-  const video = document.querySelector('video')
-  const captions = document.querySelector('[data-captions]')
-  const hls = globalThis.amphi?.hls
-  const pdt = hls?.playingDate
-  return {
-    state: document.querySelector('[data-state]')?.dataset.state ?? null,
-    time: video?.currentTime ?? null,
-    paused: video?.paused ?? null,
-    frames: video?.getVideoPlaybackQuality?.().totalVideoFrames ?? null,
-    dropped: video?.getVideoPlaybackQuality?.().droppedVideoFrames ?? null,
-    height: video?.videoHeight ?? null,
-    latency: hls?.latency ?? null,
-    target: hls?.targetLatency ?? null,
-    behind: pdt ? (Date.now() - pdt.getTime()) / 1000 : null,
-    captions: captions?.textContent?.trim() ?? null,
-    language: captions?.lang ?? null,
-    transcript: document.querySelector('[data-transcript]')?.textContent?.trim() ?? null,
-    loaded: performance.timeOrigin,
-  }
+let server, base, browser;
+
+before(async () => {
+  server = spawn(process.execPath, [join(import.meta.dirname, 'mock-server.mjs'), '0'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  base = await new Promise((done) => server.stdout.on('data', (text) => done(/http:\/\/[\d.:]+/.exec(String(text))[0])));
+  browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ARGS });
+});
+
+after(async () => {
+  await browser?.close();
+  server?.kill();
+});
+
+async function open(path) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: 'en-GB' });
+  const page = await context.newPage();
+  const refused = [];
+  page.on('console', (message) => { if (/Content Security Policy/.test(message.text())) refused.push(message.text()); });
+  page.on('pageerror', (error) => refused.push(error.message));
+  await page.goto(base + path);
+  return { page, refused };
 }
 
-const until = Date.now() + seconds * 1000
-while (Date.now() < until) {
-  const seen = await page.evaluate(look)
-  console.log(JSON.stringify({ at: Date.now() / 1000, ...seen, problems: problems.splice(0) }))
-  await page.waitForTimeout(500)
-}
-const file = option('screenshot')
-if (file) await page.screenshot({ path: file })
-await browser.close()
+const state = (page, value) => page.waitForSelector(`#player[data-state="${value}"]`, { timeout: 30_000 });
+const mock = (path) => fetch(`${base}/mock/${path}`, { method: 'POST' });
+
+test('a live plays within two seconds of its edge, with words in step with the picture', async () => {
+  const { page, refused } = await open('/watch/physics');
+  await state(page, 'live');
+  await page.waitForFunction(() => document.querySelector('[data-captions]').textContent !== '', null, { timeout: 20_000 });
+  await page.waitForFunction(() => window.amphi.hls.latency > 0 && window.amphi.hls.latency < 2);
+  const early = await page.evaluate(async () => {
+    let worst = 0;
+    for (let looks = 0; looks < 100; looks += 1) {
+      await new Promise((done) => requestAnimationFrame(done));
+      const { timeline, now } = window.amphi.captions;
+      const words = document.querySelector('[data-captions]').textContent.split(/\s+/).filter((word) => word !== '');
+      const cue = timeline.all.findLast(({ start }) => start <= now);
+      const shown = cue?.pieces.find((_, index) => cue.pieces.slice(0, index + 1).map(({ text }) => text).join('').endsWith(words.slice(-4).join(' ')));
+      if (shown !== undefined) worst = Math.max(worst, shown.start - now);
+    }
+    return worst;
+  });
+  assert.equal(early, 0);
+  assert.equal(await page.getAttribute('[data-captions]', 'lang'), 'en');
+  assert.deepEqual(refused, []);
+  await page.context().close();
+});
+
+test('the playlist takes over when the websocket fails, and gives back', async () => {
+  const { page } = await open('/watch/physics');
+  await state(page, 'live');
+  await page.waitForFunction(() => window.amphi.captions.timeline.all.length > 0);
+  await mock('ws/off');
+  await page.waitForFunction(() => document.querySelector('[data-captions]').textContent.startsWith('(track en)'), null, { timeout: 30_000 });
+  await mock('ws/on');
+  await page.waitForFunction(() => window.amphi.captions.source === 'websocket', null, { timeout: 30_000 });
+  await page.context().close();
+});
+
+test('a cut is survived, the end is noticed, the next live starts by itself', async () => {
+  const { page } = await open('/watch/physics');
+  await state(page, 'live');
+  const { hls, at } = await page.evaluateHandle(() => window.amphi.hls).then(async (handle) => ({
+    hls: handle, at: await page.evaluate(() => document.querySelector('video').currentTime) }));
+  await mock('cut/6');
+  // The parts of the six seconds come all at once afterwards: the picture must pass them and be at the edge again.
+  await page.waitForFunction((from) => document.querySelector('video').currentTime > from + 8 && window.amphi.hls.latency < 2, at, { timeout: 30_000 });
+  assert.ok(await page.evaluate((before) => before === window.amphi.hls, hls), 'the same engine plays on');
+  await mock('live/off');
+  await state(page, 'ended');
+  await mock('live/on');
+  await state(page, 'live');
+  await page.context().close();
+});
+
+test('a recording plays, and its transcript leads to a place', async () => {
+  const { page, refused } = await open('/v/r1');
+  await state(page, 'vod');
+  await page.click('.transcript-cue:nth-child(6) .seekable');
+  await page.waitForFunction(() => document.querySelector('video').currentTime > 19.2);
+  await page.waitForFunction(() => document.querySelector('[data-captions]').textContent.startsWith('When you drop'));
+  assert.deepEqual(refused, []);
+  await page.context().close();
+});
+
+test('a channel that is not live waits, one that does not exist says so, the lists fill', async () => {
+  const { page } = await open('/watch/history');
+  await state(page, 'waiting');
+  await page.goto(`${base}/watch/none`);
+  await state(page, 'error');
+  await page.goto(`${base}/`);
+  await page.waitForSelector('#lives .card');
+  assert.equal(await page.locator('#recordings .card').count(), 2);
+  await page.selectOption('#page-language', 'fr');
+  await page.waitForFunction(() => document.querySelector('h1').textContent === 'Cours');
+  await page.context().close();
+});

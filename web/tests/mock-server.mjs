@@ -176,10 +176,10 @@ server.on('upgrade', (request, socket, head) => {
 /** Sends what a recogniser would say: a word 0.7 s after its end, the last two unstable; translations at the end. */
 function captions(client, lang, since) {
   client.send(JSON.stringify({ type: 'status', state: state.on ? 'live' : 'idle', lang }));
-  let sent = Math.max(0, now() - 30);
+  let sent = since >= 0 ? Math.max(0, now() - 60) : Math.max(0, now() - 30);
   const timer = setInterval(() => {
     if (!state.on) return;
-    if (now() < sent - 5) sent = 0;
+    if (now() < sent - 5) { sent = 0; since = -1; }
     const until = now() - 0.7;
     for (const event of eventsBetween(sent, until, lang)) if (event.id > since) client.send(JSON.stringify(event));
     sent = Math.max(sent, until);

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import { Backoff } from '../src/backoff';
 import { OFF, preferred } from '../src/captions/choice';
+import { Resume } from '../src/captions/resume';
 import { parseEvent } from '../src/captions/wire';
 import { routeOf } from '../src/pages/route';
 import { Watchdog } from '../src/player/watchdog';
@@ -41,6 +42,30 @@ describe('messages of the websocket', () => {
     for (const bad of ['', '[]', 'null', '{"type":"cue","id":"1"}', '{"type":"toString"}', new ArrayBuffer(1)]) {
       expect(parseEvent(bad)).toBeNull();
     }
+  });
+});
+
+describe('resuming a track', () => {
+  it('asks again for cues that were still growing', () => {
+    const resume = new Resume();
+    expect(resume.since).toBeNull();
+    resume.took({ id: 6, final: true });
+    resume.took({ id: 7, final: false });
+    resume.took({ id: 8, final: false });
+    expect(resume.since).toBe(6);
+    resume.took({ id: 7, final: true });
+    expect(resume.since).toBe(7);
+    resume.took({ id: 8, final: true });
+    expect(resume.since).toBe(8);
+    resume.forget();
+    resume.took({ id: 0, final: false });
+    expect(resume.since).toBeNull();
+  });
+
+  it('does not grow without bound', () => {
+    const resume = new Resume();
+    for (let id = 0; id < 1000; id += 1) resume.took({ id, final: false });
+    expect(resume.since).toBe(949);
   });
 });
 

@@ -1,4 +1,5 @@
 import { Backoff } from '../backoff';
+import { Resume } from './resume';
 import { type CaptionEvent, parseEvent } from './wire';
 
 /** What a caption socket tells its owner. */
@@ -13,7 +14,7 @@ export interface SocketListener {
 export class CaptionSocket {
   private socket: WebSocket | null = null;
   private timer: number | undefined;
-  private lastId: number | null = null;
+  private readonly resume = new Resume();
   private failures = 0;
   private closed = false;
   private readonly backoff = new Backoff(500, 5000);
@@ -28,7 +29,7 @@ export class CaptionSocket {
 
   /** Starts from the beginning at the next connection: another live has begun. */
   forget(): void {
-    this.lastId = null;
+    this.resume.forget();
   }
 
   /** Closes for good. */
@@ -42,7 +43,8 @@ export class CaptionSocket {
     const url = new URL(`/api/v1/channels/${encodeURIComponent(this.channel)}/captions/ws`, location.href);
     url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
     url.searchParams.set('lang', this.lang);
-    if (this.lastId !== null) url.searchParams.set('since', String(this.lastId));
+    const since = this.resume.since;
+    if (since !== null) url.searchParams.set('since', String(since));
     const socket = new WebSocket(url);
     this.socket = socket;
     socket.addEventListener('open', () => {
@@ -54,7 +56,7 @@ export class CaptionSocket {
       // Only a message proves that the track is served: a proxy may accept and drop.
       this.failures = 0;
       this.backoff.reset();
-      if (event.type === 'cue') this.lastId = Math.max(this.lastId ?? 0, event.id);
+      if (event.type === 'cue') this.resume.took(event);
       this.listener.event(event);
     });
     socket.addEventListener('close', () => {
