@@ -10,8 +10,8 @@ use crate::model::{Cue, LanguageTag, MediaTime, Source};
 /// Carries one track's words through a translator into another language's track. Pure.
 ///
 /// It works sentence by sentence. The stable beginning of the sentence in progress is translated
-/// again about once a second and shown without its last words, which change most; when the
-/// sentence is over its translation is final. At most one request is out at a time.
+/// again about once a second and shown as far as two translations agree, so that it does not
+/// flicker; when the sentence is over its translation is final. At most one request is out at a time.
 #[derive(Debug)]
 pub struct Relay {
     from: LanguageTag,
@@ -44,6 +44,8 @@ struct Sentence {
     words: Vec<Token>,
     /// Cues of its translation as far as they were shown.
     shown: Vec<Shown>,
+    /// The translation of its last beginning.
+    said: Option<String>,
     /// Words that were in the last request.
     asked: usize,
     tries: u32,
@@ -65,7 +67,7 @@ struct Pending {
 
 /// The sentence in progress is translated again at most this often.
 const PACE: Duration = Duration::from_millis(1_000);
-/// Words of an unfinished translation that are kept back.
+/// Last words of a first translation that are kept back; shorter beginnings are not translated.
 const MASK: usize = 3;
 /// A sentence without an end ends after so many words,
 const WORDS: usize = 20;
@@ -126,7 +128,6 @@ impl Relay {
         let last = !self.closed.is_empty();
         let due = self.asked.is_none_or(|asked| now.since(asked) >= PACE);
         let sentence = self.closed.front_mut().unwrap_or(&mut self.open);
-        // A translation of one word would be masked whole.
         if !last && (!due || sentence.words.len() < MASK || sentence.words.len() == sentence.asked) {
             return None;
         }
@@ -154,7 +155,9 @@ impl Relay {
         let completed = self.closed.pop_front();
         let was_completed = completed.is_some();
         let sentence = completed.unwrap_or_else(|| std::mem::take(&mut self.open));
-        let (sentence, cues) = self.show(sentence, &masked(&translation, &self.to), out.end, false);
+        let kept = masked(&translation, sentence.said.as_deref(), &self.to);
+        let (mut sentence, cues) = self.show(sentence, &kept, out.end, false);
+        sentence.said = Some(translation);
         if was_completed {
             self.closed.push_front(sentence);
         } else {
@@ -257,14 +260,23 @@ impl Sentence {
     }
 }
 
-/// An unfinished translation without the words that the next ones will change.
-fn masked(translation: &str, lang: &LanguageTag) -> String {
-    if text::spaceless(lang) {
-        let kept = text::chars(translation).saturating_sub(2 * MASK);
-        return translation.chars().take(kept).collect();
-    }
-    let words: Vec<&str> = translation.split_whitespace().collect();
-    words[..words.len().saturating_sub(MASK)].join(" ")
+/// An unfinished translation without the words that the next ones will change: what it shares
+/// with the one before, or without its last words if it is the first.
+fn masked(translation: &str, before: Option<&str>, lang: &LanguageTag) -> String {
+    let joiner = text::joiner(lang);
+    let units = |text: &str| -> Vec<String> {
+        if joiner.is_empty() {
+            text.chars().map(String::from).collect()
+        } else {
+            text.split(' ').map(Into::into).collect()
+        }
+    };
+    let words = units(translation);
+    let kept = match before {
+        Some(before) => words.iter().zip(units(before)).take_while(|(now, before)| *now == before).count(),
+        None => words.len().saturating_sub(MASK),
+    };
+    words[..kept].join(joiner)
 }
 
 /// A sentence in portions that fit two lines. A complete one is divided evenly; an unfinished
