@@ -60,8 +60,8 @@ def main() -> None:
     problems = [problem for row in seen for problem in row["problems"]]
     lateness = playing[0]["at"] - seen[0]["at"]
     print(f"{len(rows)} looks in {rows[-1]['at'] - rows[0]['at']:.0f} s after {WARM_UP:.0f} s of playing; live {lateness:.1f} s "
-          f"after the page loaded. Stalls: {count} ({still:.1f} s), jumped over {jumped:.1f} s. Frames: {frames} shown or dropped, {dropped} dropped "
-          f"({dropped / max(1, frames):.1%}). Height at the end: {rows[-1]['height']}. Captions on the picture in "
+          f"after the page loaded. Stalls: {count} ({still:.1f} s), jumped over {jumped:.1f} s. Frames: {frames} shown or dropped, "
+          f"{dropped} dropped ({dropped / max(1, frames):.1%}). Height at the end: {rows[-1]['height']}. Captions on the picture in "
           f"{captioned:.0%} of the looks. Problems on the page: {problems or 'none'}.\n")
 
 

@@ -42,6 +42,9 @@ struct Args {
     /// Threads a decoding may use.
     #[arg(long, default_value_t = 1)]
     threads: usize,
+    /// Times single calls of a Whisper model instead of serving.
+    #[arg(long, hide = true)]
+    calls: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -60,6 +63,15 @@ const MAX_WAITING: usize = 2_048;
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if args.calls {
+        return match whisper::calls(&args.model, args.threads) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let out = Output(Arc::new(Mutex::new(io::stdout())));
     match serve(&args, &out) {
         Ok(()) => ExitCode::SUCCESS,
