@@ -13,8 +13,8 @@ use crate::model::{
     Anchor, AudioFormat, MediaTime, Packet, RenditionId, StreamName, Track, TrackFormat, TrackId, VideoFormat,
 };
 
-/// Readers may fall this many events behind: about 10 s of one video and one audio track.
-const BUS_CAPACITY: usize = 1024;
+/// Readers may fall this many events behind: about 13 s of a video, two rungs and an audio track.
+const BUS_CAPACITY: usize = 2048;
 /// How long a connection must have been silent before the same key may replace it.
 const SILENCE: Duration = Duration::from_secs(2);
 

@@ -1,6 +1,6 @@
 //! `/channels`: who may publish, in which languages, and how it goes.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use axum::{
     Json, Router,
@@ -17,7 +17,7 @@ use crate::{
     serve::{
         Server,
         admin::Admin,
-        board::state_of,
+        board::{OnAir, state_of},
         problem::{Problem, Result},
     },
     store::{self, Channel},
@@ -102,12 +102,23 @@ pub struct Status {
     pub fps: Option<f64>,
     /// What is made of it.
     pub renditions: Vec<Rendition>,
-    /// Caption languages, the spoken one first.
-    pub captions: Vec<String>,
+    /// Caption tracks, the spoken language first.
+    pub captions: Vec<Track>,
     /// Events that slow readers inside the server lost; 0 when all is well.
     pub dropped: u64,
     /// The recording in progress.
     pub recording: Option<String>,
+}
+
+/// One caption track of a live.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Track {
+    /// Its language.
+    pub lang: String,
+    /// End of a word → its text published, median over the last 200 words.
+    pub lag_p50_ms: Option<u64>,
+    /// The same, 95th percentile.
+    pub lag_p95_ms: Option<u64>,
 }
 
 /// One rendition of a live.
@@ -244,10 +255,20 @@ pub async fn status(State(server): State<Server>, Path(name): Path<String>) -> R
         bitrate: Some((stats.bytes as f64 * 8.0 / seconds) as u64),
         fps: Some(stats.video_frames as f64 / seconds),
         renditions: live.stream.producer.tracks().iter().map(|track| rendition(track)).collect(),
-        captions: live.languages.iter().map(ToString::to_string).collect(),
+        captions: live.languages.iter().map(|lang| track(&live, lang)).collect(),
         dropped: live.stream.producer.dropped(),
         recording: live.recording.as_ref().map(ToString::to_string),
     }))
+}
+
+fn track(live: &OnAir, lang: &LanguageTag) -> Track {
+    let lag = live.desk.lag(lang);
+    let millis = |lag: Duration| lag.as_millis() as u64;
+    Track {
+        lang: lang.to_string(),
+        lag_p50_ms: lag.map(|(p50, _)| millis(p50)),
+        lag_p95_ms: lag.map(|(_, p95)| millis(p95)),
+    }
 }
 
 /// A wall clock instant as RFC 3339 writes it, in UTC with milliseconds.

@@ -170,7 +170,7 @@ impl<D: Decode> Streaming<D> {
     /// The words beyond the stable ones.
     fn decode(&mut self) -> Result<Vec<Timed>> {
         let heard = self.levels.len();
-        let window = (heard + PADDING).clamp(WINDOW, 3_000) & !1;
+        let window = (heard + PADDING).next_multiple_of(2).clamp(WINDOW, 3_000);
         let features = self.frames.features(self.model.mel(), &self.audio, window);
         let prefix: Vec<usize> = self.stable.iter().flat_map(|word| word.tokens.iter().copied()).collect();
         let task = Task { features, window, heard, language: &self.language, context: &self.context, prefix: &prefix };
