@@ -19,6 +19,7 @@ export PATH="$AMPHI_CACHE/tools/node/bin:$AMPHI_CACHE/tools/bin:${CARGO_HOME:-$H
 # Scripts that call each other count from the first one's start.
 export SCRIPTS_STARTED="${SCRIPTS_STARTED:-$EPOCHSECONDS}"
 
+export NPM_CONFIG_UPDATE_NOTIFIER=false
 # On a terminal, downloads draw their own bars; elsewhere a line per step is enough.
 bold='' red='' plain='' quiet=(--quiet)
 if [ -t 2 ]; then bold=$'\033[1m' red=$'\033[1;31m' plain=$'\033[0m' quiet=(); fi
