@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
+    fs::File,
+    io::{self, IsTerminal},
     net::SocketAddr,
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -30,7 +33,7 @@ use crate::{
     serve::{
         self,
         api::models::Item,
-        board::{Board, Change, state_of},
+        board::{Board, state_of},
     },
     store::Store,
     stream::{self, Registry},
@@ -41,6 +44,8 @@ const PULSE: Duration = Duration::from_millis(500);
 
 /// A server with its ports bound and everything in place.
 pub(super) struct Server {
+    /// Held as long as the server runs.
+    _lock: File,
     config: Config,
     rooms: Arc<Rooms>,
     registry: Registry,
@@ -58,6 +63,7 @@ pub(super) struct Server {
 /// # Errors
 /// Says what is missing and what to do.
 pub(super) async fn build(config: Config) -> Result<Server> {
+    let lock = alone(&config.data_dir)?;
     let store = Store::open(&config.data_dir).await?;
     let secrets = Secrets::open(&config.data_dir)?;
     let keys = Keys::new(store.clone(), secrets.clone());
@@ -105,11 +111,12 @@ pub(super) async fn build(config: Config) -> Result<Server> {
         speech: Speech::new(manifest, &config)?,
         config: config.clone(),
         store,
+        registry: registry.clone(),
         board,
         templates: Arc::new(templates),
         cancel: CancellationToken::new(),
     });
-    Ok(Server { config, rooms, registry, started, http, rtmp, shared, ready, cancel })
+    Ok(Server { _lock: lock, config, rooms, registry, started, http, rtmp, shared, ready, cancel })
 }
 
 impl Server {
@@ -123,7 +130,13 @@ impl Server {
             None => println!("rtmp   off"),
         }
         if self.shared.secrets.token_is_new() {
-            println!("admin  {} (kept in {})", self.shared.secrets.admin_token(), self.config.data_dir.display());
+            let file = self.config.data_dir.join("admin.token");
+            // What is no terminal may be a journal, and a journal keeps no secrets.
+            if io::stdout().is_terminal() {
+                println!("admin  {} (kept in {})", self.shared.secrets.admin_token(), file.display());
+            } else {
+                println!("admin  the token is in {}", file.display());
+            }
         }
         for (name, listener) in [
             ("rtsp", &self.config.rtsp),
@@ -157,7 +170,7 @@ impl Server {
     /// # Errors
     /// HTTP cannot be served any longer.
     pub async fn run(self) -> Result<()> {
-        let Self { config, rooms, registry, mut started, http, rtmp, shared, ready, cancel } = self;
+        let Self { _lock, config, rooms, registry, mut started, http, rtmp, shared, ready, cancel } = self;
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let lives = TaskTracker::new();
         let publishers = TaskTracker::new();
@@ -212,6 +225,15 @@ impl Server {
     }
 }
 
+/// Takes the data directory for this process: another server's recordings must not look abandoned.
+fn alone(data_dir: &Path) -> Result<File> {
+    std::fs::create_dir_all(data_dir).with_context(|| format!("cannot make {}", data_dir.display()))?;
+    let path = data_dir.join("serve.lock");
+    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    file.try_lock().with_context(|| format!("another amphi serves {}: stop it first", data_dir.display()))?;
+    Ok(file)
+}
+
 /// Tells subscribers when a publisher went away or came back.
 fn announce_states(board: &Board, states: &mut HashMap<crate::model::StreamName, &'static str>) {
     let lives = board.all();
@@ -221,9 +243,15 @@ fn announce_states(board: &Board, states: &mut HashMap<crate::model::StreamName,
         if states.insert(live.stream.name.clone(), state) == Some(state) {
             continue;
         }
-        let phase = if state == "reconnecting" { Phase::Reconnecting } else { Phase::Live };
-        live.desk.set_phase(phase, live.stream.at(Instant::now()));
-        board.announce(Change::Channel { name: live.stream.name.clone(), state });
+        let phase = match state {
+            "reconnecting" => Some(Phase::Reconnecting),
+            "live" => Some(Phase::Live),
+            _ => None,
+        };
+        if let Some(phase) = phase {
+            live.desk.set_phase(phase, live.stream.at(Instant::now()));
+        }
+        board.announce_state(&live, state);
     }
 }
 

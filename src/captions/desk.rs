@@ -186,6 +186,11 @@ impl Desk {
         self.lock().tracks.values_mut().map(|track| track.lane.part(reference)).collect()
     }
 
+    /// As [`Desk::parts`], for the live's last part: whatever still waits goes with it.
+    pub fn last_parts(&self, reference: &Part) -> Vec<Part> {
+        self.lock().tracks.values_mut().map(|track| track.lane.last_part(reference)).collect()
+    }
+
     /// A reader of one track or of all: the cues of the last 30 s, or with `since` every cue that
     /// changed since that one appeared; then a status; then what happens.
     pub fn subscribe(self: &Arc<Self>, lang: Option<LanguageTag>, since: Option<u64>, now: MediaTime) -> Subscription {

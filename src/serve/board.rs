@@ -100,6 +100,14 @@ impl Board {
         self.version.subscribe()
     }
 
+    /// Tells listeners of a live's state, unless a newer live of the channel has its place.
+    pub fn announce_state(&self, live: &Arc<OnAir>, state: &'static str) {
+        let name = &live.stream.name;
+        if self.get(name).is_some_and(|present| Arc::ptr_eq(&present, live)) {
+            self.announce(Change::Channel { name: name.clone(), state });
+        }
+    }
+
     /// Tells listeners of `/api/v1/events`.
     pub fn announce(&self, change: Change) {
         let _ = self.changes.send(change);

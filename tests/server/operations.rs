@@ -1,5 +1,7 @@
 //! What an operator relies on.
 
+use std::process::Command;
+
 use crate::support::{SOON, Server, media, wait};
 
 #[test]
@@ -16,6 +18,25 @@ fn sigterm_finishes_the_recording_first() {
     let list = after.json("/api/v1/recordings");
     assert_eq!(list["items"][0]["state"], "ready", "{list}");
     assert!(list["items"][0]["duration"].as_f64().unwrap() > 2.0, "{list}");
+}
+
+#[test]
+fn a_second_server_on_the_same_data_is_refused_and_harms_nothing() {
+    let server = Server::start(&[("AMPHI_CAPTIONS__ENABLED", "false"), ("AMPHI_LADDER__ENABLED", "false")]);
+    let key = server.channel("waves", &[]);
+    let _publisher = server.publish(&media("lecture-en.opus"), &format!("{}/waves?key={key}", server.rtmp), &[]);
+    server.playlist("waves");
+    let second = Command::new(env!("CARGO_BIN_EXE_amphi"))
+        .arg("serve")
+        .env("AMPHI_DATA_DIR", &server.data)
+        .env("AMPHI_HTTP__LISTEN", "127.0.0.1:0")
+        .env("AMPHI_RTMP__LISTEN", "127.0.0.1:0")
+        .output()
+        .unwrap();
+    assert!(!second.status.success());
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(said.contains("another amphi serves"), "{said}");
+    assert_eq!(server.json("/api/v1/recordings")["items"][0]["state"], "recording");
 }
 
 #[test]
