@@ -2,6 +2,7 @@ import type { Engine } from '../player/engine';
 import { t } from '../i18n';
 import type { CaptionDesk } from './desk';
 import { CaptionSocket } from './socket';
+import { Stage } from './stage';
 import { CueTimeline, type Shown } from './timeline';
 import type { Transcript } from './transcript';
 import type { CaptionEvent, CueEvent } from './wire';
@@ -10,11 +11,19 @@ import type { CaptionEvent, CueEvent } from './wire';
 const SAME_LIVE = 2000;
 /** Failed connections in a row after which the captions of the playlist take over. */
 const PATIENCE = 3;
+/** Milliseconds within which a new subscription brings what was said before it. */
+const PAST = 500;
 
 /** The captions of a live: from the websocket, in step with the picture; from the playlist if that fails. */
 export class LiveCaptions {
   /** The cues known. */
   readonly timeline = new CueTimeline();
+  private readonly stage = new Stage(this.timeline);
+  /** Milliseconds in which the viewer did not pause, up to `drawn`. */
+  private clock = 0;
+  private drawn = performance.now();
+  /** When the first cue of this subscription came, null before it. */
+  private first: number | null = null;
   private socket: CaptionSocket | null = null;
   private lang: string | null = null;
   private engine: Engine | null = null;
@@ -64,15 +73,20 @@ export class LiveCaptions {
     });
   }
 
-  /** Draws what the picture has reached. */
-  draw(): void {
+  /** Draws what the picture has reached; `paused` by the viewer, words stay as long as he likes. */
+  draw(paused: boolean): void {
+    const time = performance.now();
+    if (!paused) this.clock += time - this.drawn;
+    this.drawn = time;
     if (this.failing) {
       this.desk.draw(this.fallback);
       return;
     }
     const now = this.now();
     if (now === null) return;
-    this.desk.draw(this.timeline.at(now));
+    // What was said before the viewer came is not made up for: the newest of it will do.
+    if (this.first !== null && time - this.first < PAST) this.stage.clear();
+    this.desk.draw(this.stage.at(now, this.clock / 1000));
     this.transcript.draw(now);
   }
 
@@ -111,7 +125,8 @@ export class LiveCaptions {
       if (this.anchor !== null && Math.abs(anchor - this.anchor) > SAME_LIVE) this.restart();
       this.anchor ??= anchor;
     }
-    const cue = this.timeline.apply(event, this.now());
+    this.first ??= performance.now();
+    const cue = this.timeline.apply(event);
     if (cue === null) return;
     this.transcript.take(cue);
     this.transcript.remark(this.origin());
@@ -125,6 +140,8 @@ export class LiveCaptions {
 
   private restart(): void {
     this.timeline.clear();
+    this.stage.clear();
+    this.first = null;
     this.anchor = null;
     this.fallback = null;
     this.transcript.clear(t('transcript.empty.live'));
@@ -146,7 +163,7 @@ export class LiveCaptions {
       this.fallbackId += 1;
       this.fallback = {
         cue: { id: this.fallbackId, rev: 0, lang, start: cue.startTime, end: cue.endTime, final: true, source: 'asr',
-          pieces, appeared: cue.startTime },
+          pieces },
         pieces,
       };
     });

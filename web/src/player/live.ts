@@ -191,7 +191,7 @@ export class LivePage {
   private tick(): void {
     if (this.engine === null) return;
     const { video } = this.screen;
-    this.captions.draw();
+    this.captions.draw(video.paused);
     const latency = this.engine.latency();
     this.keepUp(latency);
     this.badge.draw(latency, video.paused);
