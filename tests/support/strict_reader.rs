@@ -231,7 +231,8 @@ impl<'a> Reader<'a> {
     fn check_hint(&mut self, old: &Media, new: &Media, hinted: Option<(Option<Fetched>, String)>) {
         let Some(hint) = &old.hint else { return };
         let listed = new.segments.iter().flat_map(|segment| &segment.parts).any(|part| part.uri == *hint);
-        let advanced = new.next() > old.next();
+        // The end completes a segment without another part.
+        let advanced = new.next() > old.next() && !new.ended;
         if advanced && !listed {
             self.errors.push(format!("{hint} was hinted and something else came"));
         }
