@@ -68,6 +68,13 @@ pub struct Recorder {
     written: oneshot::Receiver<()>,
 }
 
+/// How a [`Recorder`] is doing, for those who only look; it may outlive it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Monitor {
+    id: RecordingId,
+    shared: Arc<Shared>,
+}
+
 #[derive(Debug, Default)]
 struct Shared {
     queued: AtomicUsize,
@@ -151,12 +158,12 @@ impl Recorder {
 
     /// How it is doing.
     pub fn status(&self) -> Status {
-        Status {
-            queued: self.shared.queued.load(Ordering::Relaxed),
-            written: self.shared.written.load(Ordering::Relaxed),
-            dropped: self.shared.dropped.load(Ordering::Relaxed),
-            failure: self.shared.failure(),
-        }
+        self.shared.status()
+    }
+
+    /// A window on it that others may keep.
+    pub fn monitor(&self) -> Monitor {
+        Monitor { id: self.id.clone(), shared: self.shared.clone() }
     }
 
     /// Writes what waits, makes the recording playable and says what became of it; `None` if there
@@ -241,7 +248,28 @@ fn full_chain(error: &Error) -> String {
     text
 }
 
+impl Monitor {
+    /// The recording's id.
+    pub fn id(&self) -> &RecordingId {
+        &self.id
+    }
+
+    /// How it is doing, or did when it was finished.
+    pub fn status(&self) -> Status {
+        self.shared.status()
+    }
+}
+
 impl Shared {
+    fn status(&self) -> Status {
+        Status {
+            queued: self.queued.load(Ordering::Relaxed),
+            written: self.written.load(Ordering::Relaxed),
+            dropped: self.dropped.load(Ordering::Relaxed),
+            failure: self.failure(),
+        }
+    }
+
     fn failure(&self) -> Option<String> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -88,7 +88,7 @@ impl From<CorrectError> for Problem {
     fn from(error: CorrectError) -> Self {
         match error {
             CorrectError::Unknown { .. } => Self::not_found(error.to_string()),
-            CorrectError::Open(_) => Self::conflict(error.to_string()),
+            CorrectError::Open(_) | CorrectError::Over => Self::conflict(error.to_string()),
             CorrectError::Empty => Self::bad_request(error.to_string()),
         }
     }
