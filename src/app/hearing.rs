@@ -50,7 +50,12 @@ enum End {
 impl<C: Fn() -> MediaTime> Ear<C> {
     /// Hears `sound` to its end, or until `cancel`. Sound that comes while nothing can be recognised
     /// is lost, and counted on the desk, block by block.
-    pub async fn hear(self, mut sound: mpsc::Receiver<Pcm>, words: mpsc::Sender<Hypothesis>, cancel: CancellationToken) {
+    pub async fn hear(
+        self,
+        mut sound: mpsc::Receiver<Pcm>,
+        words: mpsc::Sender<Hypothesis>,
+        cancel: CancellationToken,
+    ) {
         let attempts = async {
             let mut pause = self.pauses.first;
             loop {

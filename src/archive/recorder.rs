@@ -17,7 +17,7 @@ use super::{
     writer::Writer,
 };
 use crate::{
-    model::{Anchor, Cue, Init, LanguageTag, Part, Source, StreamName},
+    model::{Anchor, Chain, Cue, Init, LanguageTag, Part, Source, StreamName},
     store::{Recording, RecordingId, RecordingState, Store},
 };
 
@@ -223,7 +223,7 @@ pub(super) async fn settle(
             Ok(None)
         }
         Err(error) => {
-            incomplete.push(full_chain(&error));
+            incomplete.push(Chain(&error).to_string());
             store.recordings().set_state(id, RecordingState::Failed, Some(&incomplete.join("; "))).await?;
             Err(error)
         }
@@ -236,16 +236,6 @@ pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T>
         Ok(result) => result,
         Err(panic) => Err(Error::Damaged(panic.to_string())),
     }
-}
-
-fn full_chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 impl Monitor {
