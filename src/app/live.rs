@@ -69,7 +69,8 @@ async fn on_air(rooms: &Rooms, live: Arc<stream::Live>) -> Result<Arc<OnAir>> {
         hls: Arc::default(),
         desk: desk.clone(),
         languages: captions.languages(),
-        recording: recorder.as_ref().map(|recorder| recorder.id().clone()),
+        recording: recorder.as_ref().map(Recorder::monitor),
+        pace: Default::default(),
         started_at: SystemTime::now(),
     });
 

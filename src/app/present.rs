@@ -13,7 +13,7 @@ use crate::{
     cmaf::{Output, Packager},
     hls,
     media::ladder::LadderSettings,
-    model::{Cue, LanguageTag, Part, RenditionId, TrackId},
+    model::{Chain, Cue, LanguageTag, Part, RenditionId, TrackId},
     serve::board::OnAir,
     stream::{Consumer, Event},
 };
@@ -78,7 +78,7 @@ impl<'a> Presenter<'a> {
         match event {
             Event::Track(track) => {
                 if let Err(error) = self.packager.track(&track, &mut self.outputs) {
-                    tracing::error!(%error, rendition = %track.rendition, "a track cannot be packaged");
+                    tracing::error!(error = %Chain(&error), rendition = %track.rendition, "a track cannot be packaged");
                 }
             }
             Event::Packet(packet) => self.packager.push(packet, &mut self.outputs),

@@ -42,6 +42,31 @@ fn killed_engines_cost_no_word_and_the_picture_does_not_notice() {
 }
 
 #[test]
+fn a_second_signal_ends_a_drain_that_hangs() {
+    let mut server = Server::start(&[("AMPHI_LADDER__ENABLED", "false")]);
+    let key = server.channel("waves", &[]);
+    let mut captions = Subscriber::open(&server.http, "waves", "en");
+    let _publisher = server.publish(&media("lecture-en.opus"), &format!("{}/waves?key={key}", server.rtmp), &[]);
+    assert!(captions.until(SOON, |s| s.received.iter().any(|(_, message)| message["type"] == "cue")));
+    let engines = engines_of(&server);
+    let signal = |name: &str, pid: u32| Command::new("kill").args([name, &pid.to_string()]).status().unwrap();
+    for engine in &engines {
+        assert!(signal("-STOP", *engine).success());
+    }
+    // The farewell to a mute engine alone takes ten seconds.
+    let pid = server.pid();
+    let code = wait("the server is gone", Duration::from_secs(8), || {
+        signal("-TERM", pid);
+        server.exit_code()
+    });
+    for engine in engines {
+        signal("-KILL", engine);
+    }
+    assert_ne!(code, 0, "a drain cut short is no success");
+    assert_eq!(Server::start_in(&server.data, &[]).recording("waves").len(), 20, "the next start finishes it");
+}
+
+#[test]
 fn a_killed_server_leaves_a_recording_that_plays() {
     let mut server = Server::start(&[("AMPHI_LADDER__ENABLED", "false")]);
     let key = server.channel("waves", &[]);

@@ -40,6 +40,28 @@ fn a_second_server_on_the_same_data_is_refused_and_harms_nothing() {
 }
 
 #[test]
+fn the_status_says_how_the_publisher_and_the_recording_do_right_now() {
+    let server = Server::start(&[("AMPHI_CAPTIONS__ENABLED", "false"), ("AMPHI_LADDER__ENABLED", "false")]);
+    let key = server.channel("waves", &[]);
+    let publisher = server.publish(&media("lecture-en.opus"), &format!("{}/waves?key={key}", server.rtmp), &[]);
+    let status = || server.json("/api/v1/channels/waves/status");
+    wait("the pace of the test picture", SOON, || {
+        let fps = status()["fps"].as_f64()?;
+        (27.0..=33.0).contains(&fps).then_some(())
+    });
+    wait("parts on the disk", SOON, || (status()["recording"]["written"].as_u64()? > 0).then_some(()));
+    let now = status();
+    assert!(now["bitrate"].as_u64().unwrap() > 100_000, "{now}");
+    assert_eq!((&now["recording"]["state"], &now["recording"]["dropped"]), (&"recording".into(), &0.into()), "{now}");
+    assert!(now["recording"]["failure"].is_null() && now["viewers"].is_null(), "{now}");
+    drop(publisher);
+    wait("the outage shows, and no average hides it", SOON, || {
+        let now = status();
+        (now["state"] == "reconnecting" && now["fps"].as_f64()? < 5.0).then_some(())
+    });
+}
+
+#[test]
 fn changes_need_the_admin_token() {
     let server = Server::start(&[("AMPHI_CAPTIONS__ENABLED", "false")]);
     let url = format!("{}/api/v1/channels", server.http);
@@ -83,6 +105,18 @@ fn health_readiness_metrics_and_the_api_document_are_there() {
     server.playlist("waves");
     let (_, metrics) = server.get("/metrics").unwrap();
     assert!(metrics.contains("amphi_lives 1"), "{metrics}");
+    for series in [
+        "amphi_live_publishing{channel=\"waves\"} 1\n",
+        "amphi_live_received_bytes_total{channel=\"waves\"}",
+        "amphi_live_bus_dropped_total{channel=\"waves\"} 0\n",
+        "amphi_hls_held_requests{channel=\"waves\"}",
+        "amphi_hls_window_bytes{channel=\"waves\"}",
+        "amphi_recorder_dropped_parts_total{channel=\"waves\"} 0\n",
+        "amphi_recorder_failed{channel=\"waves\"} 0\n",
+        "process_resident_memory_bytes ",
+    ] {
+        assert!(metrics.contains(series), "no {series} in\n{metrics}");
+    }
     assert!(!metrics.contains(&key));
     for page in ["/", "/watch/waves", "/embed/waves", "/v/00000000000000000000"] {
         let (status, html) = server.get(page).unwrap();
