@@ -196,13 +196,14 @@ export class LivePage {
     this.keepUp(latency);
     this.badge.draw(latency, video.paused);
     this.about.latency(latency);
-    switch (this.watchdog.look(video, performance.now())) {
+    const now = performance.now();
+    switch (this.watchdog.look(video, now)) {
       case 'moving':
         if (this.veil.state !== 'live') this.veil.lift('live');
         this.backoff.reset();
         break;
       case 'stuck':
-        this.engine.nudge();
+        if (this.engine.nudge() && this.watchdog.jump(now)) this.failed('media');
         break;
       case 'dead':
         this.failed('gone');
