@@ -77,7 +77,7 @@ export class LivePage {
     document.addEventListener('visibilitychange', () => { this.catchUp(); });
     window.setInterval(() => { this.tick(); }, TICK);
     window.setInterval(() => { void this.countViewers(); }, VIEWERS);
-    this.waiting();
+    this.connecting();
     void this.describe();
     this.again(0);
   }
@@ -135,6 +135,7 @@ export class LivePage {
       this.veil.cover('error', t('watch.error.browser.title'), t('watch.error.browser.text'));
       return;
     }
+    this.connecting();
     this.watchdog.reset();
     this.pausedByViewer = false;
     this.captions.play(this.engine);
@@ -214,6 +215,10 @@ export class LivePage {
       case 'still':
         break;
     }
+  }
+
+  private connecting(): void {
+    this.veil.cover('waiting', t('watch.connecting.title'), '');
   }
 
   private waiting(connecting = false): void {
