@@ -3,7 +3,7 @@ import { t } from '../i18n';
 import type { CaptionDesk } from './desk';
 import { CaptionSocket } from './socket';
 import { Stage } from './stage';
-import { CueTimeline, type Shown } from './timeline';
+import { CueTimeline, type Shown, type TimelineCue } from './timeline';
 import type { Transcript } from './transcript';
 import type { CaptionEvent, CueEvent } from './wire';
 
@@ -32,7 +32,6 @@ export class LiveCaptions {
   /** What the playlist's own track shows, while that is the source. */
   private fallback: Shown | null = null;
   private failing = false;
-  private fallbackId = 0;
 
   /** `state` hears what the server says of the channel. */
   constructor(
@@ -66,8 +65,8 @@ export class LiveCaptions {
     this.socket = new CaptionSocket(this.channel, lang, {
       event: (event) => { this.event(event); },
       connection: (open, failures) => {
-        this.transcript.remark(open ? this.origin() : t('transcript.reconnecting'));
         this.failing = failures >= PATIENCE;
+        this.transcript.remark(open || this.failing ? this.origin() : t('transcript.reconnecting'));
         this.fall();
       },
     });
@@ -80,6 +79,7 @@ export class LiveCaptions {
     this.drawn = time;
     if (this.failing) {
       this.desk.draw(this.fallback);
+      this.transcript.draw(Infinity);
       return;
     }
     const now = this.now();
@@ -103,6 +103,8 @@ export class LiveCaptions {
     if (this.failing) {
       this.failing = false;
       this.fall();
+      this.transcript.clear('');
+      for (const cue of this.timeline.all) this.transcript.take(cue);
     }
     switch (event.type) {
       case 'cue':
@@ -133,7 +135,7 @@ export class LiveCaptions {
   }
 
   private origin(): string {
-    const source = this.timeline.all.at(-1)?.source;
+    const source = this.failing ? (this.lang === this.desk.languages[0] ? 'asr' : 'mt') : this.timeline.all.at(-1)?.source;
     if (source === undefined || source === 'human') return '';
     return t(source === 'mt' ? 'transcript.translated' : 'transcript.machine');
   }
@@ -153,19 +155,18 @@ export class LiveCaptions {
     this.fallback = null;
     const lang = this.failing ? this.lang : null;
     this.engine?.track(lang, (cues) => {
-      const [cue] = cues;
-      if (cue === undefined || lang === null) {
-        this.fallback = null;
-        return;
-      }
-      const text = cues.map((active) => active.getCueAsHTML().textContent).join(' ');
-      const pieces = [{ text, start: cue.startTime, stable: true }];
-      this.fallbackId += 1;
-      this.fallback = {
-        cue: { id: this.fallbackId, rev: 0, lang, start: cue.startTime, end: cue.endTime, final: true, source: 'asr',
-          pieces },
-        pieces,
-      };
+      const active = cues.map((cue) => fromTrack(cue, lang ?? ''));
+      for (const cue of active) this.transcript.take(cue);
+      const [cue] = active;
+      this.fallback = cue === undefined ? null : { cue, pieces: active.flatMap(({ pieces }) => pieces) };
     });
   }
+}
+
+/** A cue of the playlist's own track, whose times are those of the picture. */
+function fromTrack(cue: VTTCue, lang: string): TimelineCue {
+  const start = cue.startTime;
+  const text = cue.getCueAsHTML().textContent.replace(/\s+/g, ' ').trim();
+  return { id: Math.round(start * 1000), rev: 0, lang, start, end: cue.endTime, final: true, source: 'asr',
+    pieces: [{ text: ` ${text}`, start, stable: true }] };
 }
