@@ -5,10 +5,10 @@
 //! line of JSON, `{"seconds":0.31,"text":"…"}`. `scripts/bench engines` asks it clip by clip, in turns
 //! with the peer.
 
-#[expect(dead_code, reason = "live streams use more of it than one call does")]
+#[allow(dead_code, unused_imports, reason = "live streams, and its own tests, use more of it than one call does")]
 #[path = "../src/bin/amphi-engine/whisper/decode.rs"]
 mod decode;
-#[expect(dead_code, reason = "live streams use more of it than one call does")]
+#[allow(dead_code, unused_imports, reason = "live streams, and its own tests, use more of it than one call does")]
 #[path = "../src/bin/amphi-engine/whisper/mel.rs"]
 mod mel;
 
