@@ -19,5 +19,6 @@ fn main() {
     // `<target>/lib` lies one level above `<target>/release` and two above `<target>/debug/deps`.
     for origin in ["$ORIGIN/../lib", "$ORIGIN/../../lib"] {
         println!("cargo:rustc-link-arg-bin=amphi-engine=-Wl,-rpath,{origin}");
+        println!("cargo:rustc-link-arg-benches=-Wl,-rpath,{origin}");
     }
 }

@@ -86,6 +86,46 @@ fn mistakes_are_answered_with_what_to_do() {
 }
 
 #[test]
+fn check_says_what_serve_would_stumble_over_and_leaves_nothing_behind() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("new/data");
+    let check = |data: &std::path::Path, environment: &[(&str, &str)]| {
+        let mut all = vec![
+            ("AMPHI_DATA_DIR", data.to_str().unwrap()),
+            ("AMPHI_HTTP__LISTEN", "127.0.0.1:0"),
+            ("AMPHI_RTMP__LISTEN", "127.0.0.1:0"),
+        ];
+        all.extend(environment);
+        amphi(&["check"], &all)
+    };
+    let (good, out, _) = check(&data, &[]);
+    assert!(good, "{out}");
+    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0, "it made something");
+
+    let (good, out, _) = check(&data, &[("AMPHI_HTTP__LISTEN", "")]);
+    assert!(!good && out.contains("nobody can watch"), "{out}");
+    let (good, out, _) = check(std::path::Path::new("/proc/none/data"), &[]);
+    assert!(!good && out.contains("set data_dir"), "{out}");
+
+    let pipelines = home.path().join("pipelines");
+    std::fs::create_dir(&pipelines).unwrap();
+    std::fs::write(pipelines.join("tap.gst"), "this ! is ! no ) pipeline").unwrap();
+    let (good, out, _) = check(&data, &[("AMPHI_LADDER__PIPELINES_DIR", pipelines.to_str().unwrap())]);
+    assert!(!good && out.contains("FAIL") && out.contains("tap.gst"), "{out}");
+
+    let (made, _, said) = amphi(&["channel", "add", "maths"], &[("AMPHI_DATA_DIR", data.to_str().unwrap())]);
+    assert!(made, "{said}");
+    let (good, out, _) = check(&data, &[]);
+    assert!(good, "{out}");
+    std::fs::write(data.join("secret.key"), "short").unwrap();
+    let (good, out, _) = check(&data, &[]);
+    assert!(!good && out.contains("secret.key"), "{out}");
+    std::fs::write(data.join("amphi.db"), "no database at all").unwrap();
+    let (good, out, _) = check(&data, &[]);
+    assert!(!good && out.contains("FAIL  database"), "{out}");
+}
+
+#[test]
 fn check_finds_this_machine_complete() {
     let (good, out, err) =
         amphi(&["check"], &[("AMPHI_HTTP__LISTEN", "127.0.0.1:0"), ("AMPHI_RTMP__LISTEN", "127.0.0.1:0")]);

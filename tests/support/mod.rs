@@ -82,6 +82,11 @@ impl Server {
         wait("the server has stopped", SOON, || self.child.try_wait().unwrap()).code()
     }
 
+    /// How it ended, if it has; -1 for a signal.
+    pub fn exit_code(&mut self) -> Option<i32> {
+        self.child.try_wait().unwrap().map(|status| status.code().unwrap_or(-1))
+    }
+
     /// The process id.
     pub fn pid(&self) -> u32 {
         self.child.id()

@@ -1,15 +1,19 @@
-use std::{net::TcpListener, process::ExitCode};
+use std::{fs, io, net::TcpListener, path::Path, process::ExitCode};
 
 use anyhow::Result;
 use serde::Serialize;
 
 use crate::{
+    access::Secrets,
     app::{
+        cli,
         config::Config,
         models::{Manifest, Task},
         speech,
     },
     media,
+    model::Chain,
+    store::Store,
 };
 
 /// One thing looked at.
@@ -54,12 +58,10 @@ fn gstreamer(config: &Config, findings: &mut Vec<Finding>) {
         add("gstreamer", false, format!("{error}: install GStreamer 1.22 or newer"));
         return;
     }
-    let missing = media::check(config.ladder.pipelines_dir.as_deref());
-    if missing.is_empty() {
-        add("gstreamer", true, "every element is there".into());
-    }
-    for missing in missing {
-        add("gstreamer", false, missing.to_string());
+    match media::Templates::load(config.ladder.pipelines_dir.as_deref()) {
+        Ok(_) => add("gstreamer", true, "every element is there".into()),
+        Err(media::Error::Missing(missing)) => missing.iter().for_each(|m| add("gstreamer", false, m.to_string())),
+        Err(error) => add("pipelines", false, Chain(&error).to_string()),
     }
     let encoders: Vec<_> = media::Encoder::available().into_iter().map(media::Encoder::element).collect();
     add(
@@ -100,7 +102,13 @@ fn models(config: &Config, findings: &mut Vec<Finding>) -> Result<()> {
 
 fn ports(config: &Config, findings: &mut Vec<Finding>) {
     for (name, listener) in [("http", &config.http), ("rtmp", &config.rtmp)] {
-        let Some(address) = listener.listen else { continue };
+        let Some(address) = listener.listen else {
+            if name == "http" {
+                let detail = "http.listen is empty: without it nobody can watch".into();
+                findings.push(Finding { what: "http port".into(), needed: true, good: false, detail });
+            }
+            continue;
+        };
         let (good, detail) = match TcpListener::bind(address) {
             Ok(_) => (true, format!("{address} is free")),
             Err(error) => (false, format!("{address}: {error}; set {name}.listen, or stop what listens there")),
@@ -109,16 +117,30 @@ fn ports(config: &Config, findings: &mut Vec<Finding>) {
     }
 }
 
+/// The data directory is made by `serve`, not by looking.
 fn data(config: &Config, findings: &mut Vec<Finding>) {
     let folder = &config.data_dir;
-    let tried = std::fs::create_dir_all(folder).and_then(|()| {
-        let probe = folder.join(".probe");
-        std::fs::write(&probe, b"")?;
-        std::fs::remove_file(&probe)
-    });
-    let (good, detail) = match tried {
-        Ok(()) => (true, folder.display().to_string()),
-        Err(error) => (false, format!("{}: {error}; set data_dir", folder.display())),
+    let mut add = |what: &str, problem: Option<String>| {
+        let good = problem.is_none();
+        let detail = problem.unwrap_or_else(|| folder.display().to_string());
+        findings.push(Finding { what: what.into(), needed: true, good, detail });
     };
-    findings.push(Finding { what: "data directory".into(), needed: true, good, detail });
+    let writable = writable(folder);
+    add("data directory", writable.err().map(|error| format!("{}: {error}; set data_dir", folder.display())));
+    if !folder.exists() {
+        return;
+    }
+    let database = cli::block_on(async { Ok(Store::check(folder).await?) });
+    let advice = "put back a backup, or run the version that made it";
+    add("database", database.err().map(|error| format!("{error:#}: {advice}")));
+    add("secrets", Secrets::check(folder).err().map(|error| Chain(&error).to_string()));
+}
+
+/// Whether files can be made in a folder, or in what it would be made in.
+fn writable(folder: &Path) -> io::Result<()> {
+    let there = folder.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(Path::new("."));
+    let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
+    let probe = there.join(format!(".amphi-check-{}", std::process::id()));
+    fs::OpenOptions::new().write(true).create_new(true).open(&probe)?;
+    fs::remove_file(&probe)
 }

@@ -1,0 +1,136 @@
+"""What a passed-through publisher costs beside nginx-rtmp, as Debian packages it: CPU for each."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+from bench_common import PAGE, TICKS, Publisher, Server, heading, moving, stat, table, wait
+
+PUBLISHERS = 10
+SECONDS = int(os.environ.get("SECONDS_PEER", "40"))
+WARM_UP = 10.0
+PACKAGES = ("nginx", "libnginx-mod-rtmp")
+
+CONFIGURATION = """
+daemon off;
+user root;
+worker_processes 1;
+pid {home}/pid;
+error_log {home}/error.log;
+load_module {modules}/ngx_rtmp_module.so;
+events {{ worker_connections 1024; }}
+rtmp {{
+    access_log off;
+    server {{
+        listen 127.0.0.1:{port};
+        chunk_size 4096;
+        application live {{
+            live on;
+            hls on;
+            hls_path {home}/hls;
+            hls_fragment 2s;
+            hls_playlist_length 60s;
+        }}
+    }}
+}}
+"""
+
+
+def peer() -> Path | None:
+    """Debian's nginx with its RTMP module, unpacked and not installed: nothing starts by itself."""
+    place = Path(os.environ["AMPHI_CACHE"]) / "peers" / "nginx"
+    if not (place / "usr/sbin/nginx").exists():
+        place.mkdir(parents=True, exist_ok=True)
+        try:
+            subprocess.run(["apt-get", "download", "-q", *PACKAGES], cwd=place, check=True, capture_output=True)
+            for package in place.glob("*.deb"):
+                subprocess.run(["dpkg", "-x", package, place], check=True)
+        except (OSError, subprocess.CalledProcessError):
+            return None
+    return place
+
+
+@contextlib.contextmanager
+def nginx(place: Path) -> Iterator[tuple[int, str]]:
+    """A running nginx: its process id, and where to publish."""
+    with tempfile.TemporaryDirectory(prefix="amphi-bench-") as home:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        file = Path(home) / "nginx.conf"
+        file.write_text(CONFIGURATION.format(home=home, modules=place / "usr/lib/nginx/modules", port=port))
+        process = subprocess.Popen([place / "usr/sbin/nginx", "-p", home, "-c", file, "-e", f"{home}/error.log"])
+        try:
+            wait("nginx to listen", lambda: listens(port))
+            yield process.pid, f"rtmp://127.0.0.1:{port}/live"
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def listens(port: int) -> bool:
+    """Whether somebody listens."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def family(pid: int) -> list[int]:
+    """A process and its children."""
+    found = [pid]
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            if int(stat(int(entry.name))[1]) == pid:
+                found.append(int(entry.name))
+    return found
+
+
+def cost(pid: int, urls: list[str], film: Path) -> tuple[float, float]:
+    """CPU of one core and resident MiB while everybody publishes."""
+    with ExitStack() as publishers:
+        for url in urls:
+            publishers.enter_context(Publisher(film, url, loop=True))
+        time.sleep(WARM_UP)
+        before, began = cpu(pid), time.monotonic()
+        time.sleep(SECONDS)
+        spent = (cpu(pid) - before) / (time.monotonic() - began)
+        pages = sum(int(Path(f"/proc/{one}/statm").read_text().split()[1]) for one in family(pid))
+        return spent, pages * PAGE / 2**20
+
+
+def cpu(pid: int) -> float:
+    """CPU seconds of a process and its children so far."""
+    return sum(int(ticks) for one in family(pid) for ticks in stat(one)[11:13]) / TICKS
+
+
+def main() -> None:
+    """Prints the table."""
+    heading(f"Passing {PUBLISHERS} publishers of 1.5 Mbit/s through over {SECONDS} s, beside Debian's nginx with libnginx-mod-rtmp")
+    place = peer()
+    rows: dict[str, tuple[float, float]] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        film = moving(Path(scratch), "1500k")
+        names = [f"peer{n}" for n in range(PUBLISHERS)]
+        if place:
+            with nginx(place) as (pid, base):
+                rows["nginx-rtmp, HLS written to disk"] = cost(pid, [f"{base}/{name}" for name in names], film)
+        for what, recording in (("ours, low-latency HLS, recording off", "false"), ("ours, low-latency HLS, recording on", "true")):
+            with Server(CAPTIONS__ENABLED="false", LADDER__ENABLED="false", RECORDING__ENABLED=recording) as server:
+                rows[what] = cost(server.process.pid, [server.channel(name) for name in names], film)
+    base = next(iter(rows.values()))[0] if place else None
+    cells = [(what, f"{spent / PUBLISHERS:.2%}", f"{mib:.0f} MiB", f"{spent / base:.2f}×" if base else "")
+             for what, (spent, mib) in rows.items()]
+    table(["server", "CPU of one core for each publisher", "resident in all", "ratio"], cells)
+    if not place:
+        print(f"No peer: `apt-get download {' '.join(PACKAGES)}` did not work here.\n")
+
+
+if __name__ == "__main__":
+    main()
