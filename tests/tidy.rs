@@ -24,7 +24,17 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "serve",
         &[
-            "model", "stream", "ingest", "media", "cmaf", "hls", "speech", "translate", "captions", "store", "archive",
+            "model",
+            "stream",
+            "ingest",
+            "media",
+            "cmaf",
+            "hls",
+            "speech",
+            "translate",
+            "captions",
+            "store",
+            "archive",
             "access",
         ],
     ),

@@ -9,8 +9,8 @@ use axum::{
 };
 use serde::Serialize;
 
-use crate::hls::Refused;
 use crate::captions::CorrectError;
+use crate::hls::Refused;
 
 /// What handlers return.
 pub type Result<T> = std::result::Result<T, Problem>;

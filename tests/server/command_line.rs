@@ -59,8 +59,11 @@ fn a_speech_is_transcribed_in_every_format() {
 fn a_caption_file_is_translated() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("en.vtt");
-    std::fs::write(&file, "WEBVTT\n\n00:00:01.000 --> 00:00:04.000\nGood morning, and welcome to this lecture on waves.\n")
-        .unwrap();
+    std::fs::write(
+        &file,
+        "WEBVTT\n\n00:00:01.000 --> 00:00:04.000\nGood morning, and welcome to this lecture on waves.\n",
+    )
+    .unwrap();
     let (good, vtt, said) = amphi(&["translate", file.to_str().unwrap(), "--from", "en", "--to", "pt"], &[]);
     assert!(good, "{said}");
     assert!(vtt.contains("00:00:01.000 --> 00:00:04.000") && vtt.to_lowercase().contains("bom dia"), "{vtt}");

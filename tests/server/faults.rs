@@ -20,7 +20,8 @@ fn killed_engines_cost_no_word_and_the_picture_does_not_notice() {
     let server = Server::start(&[("AMPHI_RECONNECT_GRACE", "1s"), ("AMPHI_LADDER__ENABLED", "false")]);
     let key = server.channel("waves", &[]);
     let mut captions = Subscriber::open(&server.http, "waves", "en");
-    let publisher = server.publish(&media("lecture-en.opus"), &format!("{}/waves?key={key}", server.rtmp), &["-t", "40"]);
+    let publisher =
+        server.publish(&media("lecture-en.opus"), &format!("{}/waves?key={key}", server.rtmp), &["-t", "40"]);
     let cues = |s: &Subscriber| s.received.iter().filter(|(_, message)| message["type"] == "cue").count();
     assert!(captions.until(SOON, |s| cues(s) > 10));
     let engines = engines_of(&server);
@@ -68,9 +69,7 @@ fn a_publisher_that_returns_goes_on_and_chromium_plays_on_without_a_reload() {
         (server.json("/api/v1/channels/waves/status")["state"] == "reconnecting").then_some(())
     });
     let _second = server.publish(&lecture, &url, &[]);
-    wait("the live goes on", SOON, || {
-        (server.json("/api/v1/channels/waves/status")["state"] == "live").then_some(())
-    });
+    wait("the live goes on", SOON, || (server.json("/api/v1/channels/waves/status")["state"] == "live").then_some(()));
     let frames = browser.look()["frames"].as_u64().unwrap();
     let after = browser.until("the picture moving again", |row| {
         row["state"] == "live" && row["frames"].as_u64().unwrap_or(0) > frames + 90

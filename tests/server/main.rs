@@ -14,4 +14,5 @@ mod command_line;
 mod faults;
 mod main_job;
 mod operations;
+mod pages;
 mod refusals;

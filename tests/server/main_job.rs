@@ -20,9 +20,11 @@ fn a_lecture_becomes_a_captioned_translated_live_and_a_recording() {
     assert!(english.until(SOON, |s| !s.received.is_empty()));
     assert_eq!(english.received[0].1["state"], "idle", "before the live the websocket says so");
 
-    let publisher = server.publish(&media("lecture-en.opus"), &format!("{}/waves?key={key}", server.rtmp), &["-t", "45"]);
+    let publisher =
+        server.publish(&media("lecture-en.opus"), &format!("{}/waves?key={key}", server.rtmp), &["-t", "45"]);
     let playlist = server.playlist("waves");
-    for part in ["/source/", "/480p/", "/240p/", "/audio/", "LANGUAGE=\"en\"", "LANGUAGE=\"pt\"", "RESOLUTION=1280x720"] {
+    for part in ["/source/", "/480p/", "/240p/", "/audio/", "LANGUAGE=\"en\"", "LANGUAGE=\"pt\"", "RESOLUTION=1280x720"]
+    {
         assert!(playlist.contains(part), "{part} is not in\n{playlist}");
     }
     assert_eq!(server.get("/hls/waves.m3u8").unwrap().1, playlist);
@@ -42,19 +44,25 @@ fn a_lecture_becomes_a_captioned_translated_live_and_a_recording() {
     assert!(translated.contains("onda") && translated.split_whitespace().count() > 60, "{translated}");
 
     let id = server.recording("waves");
-    let probe = ffprobe(&format!("{}/vod/{id}/index.m3u8", server.http), &["-show_entries", "stream=codec_name:format=duration"]);
+    let probe = ffprobe(
+        &format!("{}/vod/{id}/index.m3u8", server.http),
+        &["-show_entries", "stream=codec_name:format=duration"],
+    );
     let duration: f64 = probe["format"]["duration"].as_str().unwrap().parse().unwrap();
     assert!((40.0..48.0).contains(&duration), "{probe}");
     for (language, track) in [("en", &english), ("pt", &portuguese)] {
         let (status, document) = server.get(&format!("/vod/{id}/captions/{language}.vtt")).unwrap();
         assert_eq!(status, 200);
-        let spoken: String = document.lines().filter(|line| !line.contains("-->") && line.contains(' ')).collect::<Vec<_>>().join(" ");
+        let spoken: String =
+            document.lines().filter(|line| !line.contains("-->") && line.contains(' ')).collect::<Vec<_>>().join(" ");
         let rate = word_error_rate(&track.final_text(), &spoken);
         assert!(rate < 0.02, "{language}: the recording says\n{document}\nthe live said\n{}", track.final_text());
     }
     let mut browser = Browser::open(&format!("{}/v/{id}", server.http), 60, &[]);
     browser.until("the recording playing with captions", |row| {
-        row["state"] == "vod" && row["time"].as_f64() > Some(1.0) && !row["captions"].as_str().unwrap_or_default().is_empty()
+        row["state"] == "vod"
+            && row["time"].as_f64() > Some(1.0)
+            && !row["captions"].as_str().unwrap_or_default().is_empty()
     });
 }
 

@@ -140,7 +140,16 @@ impl Server {
     /// Publishes in real time with ffmpeg: a moving test picture with the file's sound.
     pub fn publish(&self, audio: &Path, url: &str, options: &[&str]) -> Publisher {
         let mut command = Command::new("ffmpeg");
-        command.args(["-hide_banner", "-loglevel", "warning", "-re", "-f", "lavfi", "-i", "testsrc2=size=1280x720:rate=30"]);
+        command.args([
+            "-hide_banner",
+            "-loglevel",
+            "warning",
+            "-re",
+            "-f",
+            "lavfi",
+            "-i",
+            "testsrc2=size=1280x720:rate=30",
+        ]);
         command.args(["-re", "-i"]).arg(audio);
         command.args(["-map", "0:v", "-map", "1:a", "-shortest"]);
         command.args(["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "60"]);
@@ -229,12 +238,7 @@ pub fn media(name: &str) -> PathBuf {
 
 /// What ffprobe says of a file or URL, as JSON.
 pub fn ffprobe(target: &str, args: &[&str]) -> Value {
-    let output = Command::new("ffprobe")
-        .args(["-v", "error", "-of", "json"])
-        .args(args)
-        .arg(target)
-        .output()
-        .unwrap();
+    let output = Command::new("ffprobe").args(["-v", "error", "-of", "json"]).args(args).arg(target).output().unwrap();
     assert!(output.status.success(), "ffprobe {target}: {}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }

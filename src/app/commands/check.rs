@@ -48,7 +48,8 @@ pub(in crate::app) fn run(config: &Config, json: bool) -> Result<ExitCode> {
 }
 
 fn gstreamer(config: &Config, findings: &mut Vec<Finding>) {
-    let mut add = |what: &str, good, detail: String| findings.push(Finding { what: what.into(), needed: true, good, detail });
+    let mut add =
+        |what: &str, good, detail: String| findings.push(Finding { what: what.into(), needed: true, good, detail });
     if let Err(error) = media::init() {
         add("gstreamer", false, format!("{error}: install GStreamer 1.22 or newer"));
         return;
@@ -81,12 +82,18 @@ fn models(config: &Config, findings: &mut Vec<Finding>) -> Result<()> {
     let installed: Vec<_> = manifest.models.iter().filter(|model| model.installed(&config.models_dir)).collect();
     let ids: Vec<_> = installed.iter().map(|model| model.id.as_str()).collect();
     let hears = installed.iter().any(|model| model.task == Task::Speech);
-    let detail = if hears { ids.join(", ") } else { "no speech model: run `amphi models fetch whisper-tiny.en`".into() };
+    let detail =
+        if hears { ids.join(", ") } else { "no speech model: run `amphi models fetch whisper-tiny.en`".into() };
     findings.push(Finding { what: "models".into(), needed: config.captions.enabled, good: hears, detail });
     if config.captions.enabled
         && let Err(error) = manifest.speech(&config.captions.language, &config.captions.models, &config.models_dir)
     {
-        findings.push(Finding { what: "captions.language".into(), needed: false, good: false, detail: error.to_string() });
+        findings.push(Finding {
+            what: "captions.language".into(),
+            needed: false,
+            good: false,
+            detail: error.to_string(),
+        });
     }
     Ok(())
 }

@@ -281,7 +281,9 @@ fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T> {
 
 fn problem(error: crate::access::Error) -> Problem {
     match error {
-        crate::access::Error::Store(store::Error::Exists(_)) => Problem::conflict("a channel of this name exists already"),
+        crate::access::Error::Store(store::Error::Exists(_)) => {
+            Problem::conflict("a channel of this name exists already")
+        }
         other => Problem::internal(other),
     }
 }
