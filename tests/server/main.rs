@@ -16,4 +16,5 @@ mod command_line;
 mod faults;
 mod main_job;
 mod operations;
+mod pages;
 mod refusals;
