@@ -99,9 +99,21 @@ describe('the stage', () => {
     expect(next?.from).toBeLessThan(14.5);
   });
 
+  it('does not count words again that move, or are written otherwise by a revision', () => {
+    const text = ['if the wavelength is two meters and', 'If the wavelength is, two meters and', 'And if the wavelength is two meters', 'If the wavelength is two meters and'];
+    const revisions = text.map((said, rev): Arrival => [12 + rev * 0.4, spoken(1, rev, 10, 11.8, said)]);
+    const shown = play([[9, spoken(0, 0, 8, 9, 'x')], ...revisions, [12, spoken(2, 0, 12, 12.5, 'three')]], 10, 20);
+    expect(shown.find((entry) => entry.text === 'three')?.from).toBeLessThan(12 + 40 / 20);
+  });
+
   it('begins with the newest sentence, not with all that was said before', () => {
     const past = [1, 2, 3, 4].map((id): Arrival => [9, translated(id, 0, id, id + 1, `frase ${id}`)]);
     expect(play(past, 9, 20).map(({ text }) => text)).toEqual(['frase 4']);
+  });
+
+  it('is in step at once for somebody who comes in the middle of a sentence', () => {
+    const cues: Arrival[] = [[9, spoken(1, 0, 4, 10, 'a long sentence that began long ago and ends now')], [9, spoken(2, 0, 10, 11, 'next')]];
+    expect(play(cues, 9, 12).find(({ text }) => text === 'next')?.from).toBe(10);
   });
 
   it('shows nothing that was said long before', () => {

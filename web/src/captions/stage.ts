@@ -26,8 +26,8 @@ export class Stage {
   private current: number | null = null;
   /** When it came. */
   private since = 0;
-  /** Its pieces that have been counted. */
-  private counted: string[] = [];
+  /** Its words that have been counted, with how often each stood there at once. */
+  private counted = new Map<string, number>();
   /** When the eye is through with its late words; 0 if none was late. */
   private eye = 0;
   /** The last call's times. */
@@ -60,8 +60,9 @@ export class Stage {
     const newest = this.timeline.latest(now);
     if (newest === null) return;
     this.enter(newest, clock);
-    // Nobody waits for what was said long ago: it counts as shown.
-    if (newest.end + FRESH < now) this.counted = newest.pieces.map((piece) => piece.text);
+    // What stands there by itself is joined in the middle, and nobody waits for what was said long
+    // ago: neither holds up what comes next.
+    if (now < newest.end + HOLD || newest.end + FRESH < now) this.fresh(reachedBy(newest, now));
   }
 
   private next(now: number): TimelineCue | null {
@@ -73,7 +74,7 @@ export class Stage {
   private enter(cue: TimelineCue, clock: number): void {
     this.current = cue.id;
     this.since = clock;
-    this.counted = [];
+    this.counted.clear();
     this.eye = 0;
   }
 
@@ -84,11 +85,21 @@ export class Stage {
       this.eye = 0;
       return;
     }
-    reachedBy(cue, now).forEach((piece, index) => {
-      if (this.counted[index] === piece.text) return;
-      this.counted[index] = piece.text;
-      if (now - piece.start <= LATE) return;
-      this.eye = Math.max(this.eye, clock) + readingTime(piece.text);
+    for (const piece of this.fresh(reachedBy(cue, now))) {
+      if (now - piece.start > LATE) this.eye = Math.max(this.eye, clock) + readingTime(piece.text);
+    }
+  }
+
+  /** Counts pieces; those that are new. A word that moves or is written otherwise has been read. */
+  private fresh(pieces: readonly Piece[]): Piece[] {
+    const seen = new Map<string, number>();
+    return pieces.filter(({ text }) => {
+      const word = text.toLocaleLowerCase().replace(/[^\p{L}\p{N}]/gu, '');
+      const times = (seen.get(word) ?? 0) + 1;
+      seen.set(word, times);
+      if (times <= (this.counted.get(word) ?? 0)) return false;
+      this.counted.set(word, times);
+      return true;
     });
   }
 
