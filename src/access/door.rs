@@ -11,6 +11,7 @@ use std::{
 use super::{Error, Keys, throttle::Throttle};
 use crate::{
     ingest::{self, Knock, Refusal},
+    model::Chain,
     stream::{Publication, Registry},
 };
 
@@ -55,7 +56,7 @@ impl Door {
                 self.slow_down(peer.ip(), Refusal::Unknown).await
             }
             Err(error) => {
-                tracing::error!(protocol, %peer, error = ?error, "cannot check a stream key");
+                tracing::error!(protocol, %peer, error = %Chain(&error), "cannot check a stream key");
                 Err(Refusal::Unavailable("its database does not answer".into()))
             }
         }

@@ -3,7 +3,7 @@ use std::{
     fs::{self, OpenOptions},
     io::{self, Write},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -40,14 +40,32 @@ impl Secrets {
             getrandom::fill(&mut secret).map_err(Error::Random)?;
             Ok(secret)
         })?;
-        let secret = secret.try_into().map_err(|_| Error::Damaged { path })?;
+        let secret = parse_secret(secret, path)?;
         let path = data_dir.join("admin.token");
         let (token, token_is_new) = read_or_make(&path, || Ok(format!("amphi_{}\n", random_text(40)?).into_bytes()))?;
-        let token = String::from_utf8(token).unwrap_or_default().trim().to_owned();
-        if token.len() < 16 {
-            return Err(Error::Damaged { path });
-        }
+        let token = parse_token(token, path)?;
         Ok(Self { inner: Arc::new(Inner { secret, token, token_is_new }) })
+    }
+
+    /// Whether [`Secrets::open`] would take what is there. What is missing it would make: this makes nothing.
+    ///
+    /// # Errors
+    /// As [`Secrets::open`].
+    pub fn check(data_dir: &Path) -> Result<()> {
+        let read = |path: &Path| match fs::read(path) {
+            Ok(content) => Ok(Some(content)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(Error::File { path: path.into(), source }),
+        };
+        let path = data_dir.join("secret.key");
+        if let Some(secret) = read(&path)? {
+            parse_secret(secret, path)?;
+        }
+        let path = data_dir.join("admin.token");
+        if let Some(token) = read(&path)? {
+            parse_token(token, path)?;
+        }
+        Ok(())
     }
 
     /// The admin token, for the command line of this machine and for printing once.
@@ -77,6 +95,15 @@ impl fmt::Debug for Secrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Secrets").finish_non_exhaustive()
     }
+}
+
+fn parse_secret(content: Vec<u8>, path: PathBuf) -> Result<[u8; 32]> {
+    content.try_into().map_err(|_| Error::Damaged { path })
+}
+
+fn parse_token(content: Vec<u8>, path: PathBuf) -> Result<String> {
+    let token = String::from_utf8(content).unwrap_or_default().trim().to_owned();
+    if token.len() < 16 { Err(Error::Damaged { path }) } else { Ok(token) }
 }
 
 /// HMAC-SHA256 (RFC 2104).

@@ -191,9 +191,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Translate { file, from, to, output } => {
             commands::translate::run(&config, &file, &from, &to, output.as_deref()).map(|()| ExitCode::SUCCESS)
         }
-        Command::Demo { channel, server } => {
-            commands::demo::run(&config, channel, &server).map(|()| ExitCode::SUCCESS)
-        }
+        Command::Demo { channel, server } => commands::demo::run(&config, channel, &server).map(|()| ExitCode::SUCCESS),
     }
 }
 

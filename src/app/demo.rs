@@ -28,10 +28,12 @@ const DATA: u8 = 18;
 
 /// Streams `file` (FLV with H.264 and AAC) to `rtmp://address/app/stream_name` at the pace of its
 /// time stamps until `cancel` fires, or once if not `looped`. Loops join with continuous time
-/// stamps; a lost connection is made again with growing waits, from the file's beginning.
+/// stamps; a lost connection is made again with growing waits, from the file's beginning. So is one
+/// that was refused because another one publishes: a server believes for a while that a connection
+/// which was cut still lives.
 ///
 /// # Errors
-/// When the file is no FLV, and when the server refuses the stream: in its own words.
+/// When the file is no FLV, and when the server refuses the stream for another reason: in its own words.
 pub async fn publish(
     address: &str,
     app: &str,

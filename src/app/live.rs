@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
@@ -15,10 +15,10 @@ use crate::{
     archive::{LiveInfo, Recorder},
     captions::Desk,
     media::{self, ladder::LadderSettings},
-    model::{Cue, Pcm},
+    model::Pcm,
     serve::board::{Board, Change, OnAir},
     store::{Channel, Store},
-    stream,
+    stream::{self, Registry},
 };
 
 /// Players fetch what is left for so long after the end.
@@ -33,6 +33,7 @@ pub(super) struct Rooms {
     pub config: Config,
     pub store: Store,
     pub board: Board,
+    pub registry: Registry,
     pub templates: Arc<media::Templates>,
     pub speech: Speech,
     /// Fires when the server has drained: nothing lingers any longer.
@@ -49,6 +50,7 @@ pub(super) async fn run(rooms: Arc<Rooms>, live: Arc<stream::Live>) {
             Ok(on_air) => linger(&rooms, &on_air).await,
             Err(error) => {
                 tracing::error!(error = format!("{error:#}"), "the live cannot be presented");
+                rooms.registry.end(&live);
                 live.open();
             }
         }
@@ -67,7 +69,8 @@ async fn on_air(rooms: &Rooms, live: Arc<stream::Live>) -> Result<Arc<OnAir>> {
         hls: Arc::default(),
         desk: desk.clone(),
         languages: captions.languages(),
-        recording: recorder.as_ref().map(|recorder| recorder.id().clone()),
+        recording: recorder.as_ref().map(Recorder::monitor),
+        pace: Default::default(),
         started_at: SystemTime::now(),
     });
 
@@ -96,20 +99,23 @@ async fn on_air(rooms: &Rooms, live: Arc<stream::Live>) -> Result<Arc<OnAir>> {
     work.close();
     let mut cues = desk.cues();
     rooms.board.put(on_air.clone());
-    rooms.board.announce(Change::Channel { name: live.name.clone(), state: "live" });
+    rooms.board.announce_state(&on_air, "live");
     live.open();
 
-    let presenter = Presenter::new(&on_air, recorder.as_ref(), ladder, captions.languages(), rooms.config.hls.window);
+    let mut presenter =
+        Presenter::new(&on_air, recorder.as_ref(), ladder, captions.languages(), rooms.config.hls.window);
     presenter.run(packets, &mut cues).await;
-    tracing::info!("live has ended");
+    // The last parts wait for the last words, which lag a second or two behind them.
     if tokio::time::timeout(FAREWELL, work.wait()).await.is_err() {
         tracing::warn!("the last captions took too long");
         cut_short.cancel();
     }
+    presenter.finish();
+    tracing::info!("live has ended");
     desk.end(live.at(Instant::now()));
-    rooms.board.announce(Change::Channel { name: live.name.clone(), state: "ended" });
+    rooms.board.announce_state(&on_air, "ended");
     if let Some(recorder) = recorder {
-        finish(rooms, recorder, &mut cues).await;
+        finish(rooms, recorder, &desk).await;
     }
     Ok(on_air)
 }
@@ -139,8 +145,9 @@ async fn record(rooms: &Rooms, channel: &Channel, live: &stream::Live) -> Option
     }
 }
 
-async fn finish(rooms: &Rooms, recorder: Recorder, cues: &mut broadcast::Receiver<Arc<Cue>>) {
-    while let Ok(cue) = cues.try_recv() {
+async fn finish(rooms: &Rooms, recorder: Recorder, desk: &Desk) {
+    // A recorder takes a revision once, so telling it the whole track costs nothing and mends a lag.
+    for cue in desk.languages().iter().filter_map(|lang| desk.track(lang)).flatten() {
         recorder.cue(&cue);
     }
     let id = recorder.id().to_string();
@@ -161,8 +168,8 @@ async fn finish(rooms: &Rooms, recorder: Recorder, cues: &mut broadcast::Receive
 /// Keeps an ended live on the board for players that are still behind.
 async fn linger(rooms: &Rooms, on_air: &Arc<OnAir>) {
     let _ = rooms.cancel.run_until_cancelled(tokio::time::sleep(LINGER)).await;
+    rooms.board.announce_state(on_air, "idle");
     rooms.board.take(on_air);
-    rooms.board.announce(Change::Channel { name: on_air.stream.name.clone(), state: "idle" });
 }
 
 /// A room that fails costs what it makes, not the live.

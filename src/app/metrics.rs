@@ -1,17 +1,28 @@
-//! Metrics: every room counts with the `metrics` macros, this renders them for Prometheus.
+//! Metrics: rooms count events with the `metrics` macros; what is, rather than happens, is looked up
+//! when somebody asks, so that series go with what they are about. Rendered for Prometheus.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    fmt::{Display, Write as _},
+    fs,
+    sync::{Arc, OnceLock},
+};
 
 use anyhow::{Context, Result};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
+use crate::{
+    serve::board::{Board, OnAir, state_of},
+    speech::{EngineStatus, Engines},
+};
+
 static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
 
-/// Starts counting; returns what renders `/metrics`.
+/// Starts counting; returns what renders `/metrics`. Labels are bounded: channels on air, their caption
+/// languages, engines.
 ///
 /// # Errors
 /// Another recorder is installed in this process.
-pub(super) fn install() -> Result<Arc<dyn Fn() -> String + Send + Sync>> {
+pub(super) fn install(board: Board, engines: Engines) -> Result<Arc<dyn Fn() -> String + Send + Sync>> {
     if HANDLE.get().is_none() {
         let handle = PrometheusBuilder::new().install_recorder().context("cannot count metrics")?;
         let _ = HANDLE.set(handle);
@@ -19,6 +30,195 @@ pub(super) fn install() -> Result<Arc<dyn Fn() -> String + Send + Sync>> {
     let handle = HANDLE.get().cloned().context("cannot count metrics")?;
     Ok(Arc::new(move || {
         handle.run_upkeep();
-        handle.render()
+        let mut page = Page::new(handle.render());
+        lives(&mut page, &board.all());
+        speech(&mut page, &engines.status());
+        process(&mut page);
+        page.0
     }))
+}
+
+/// Text of Prometheus's exposition format, version 0.0.4.
+struct Page(String);
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Counter,
+    Gauge,
+}
+
+impl Page {
+    fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// One metric: a name, what it means, and its samples as labels and value. Without samples nothing.
+    fn metric<V: Display>(
+        &mut self,
+        kind: Kind,
+        name: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (Vec<(&'static str, String)>, V)>,
+    ) {
+        let mut samples = samples.into_iter().peekable();
+        if samples.peek().is_none() {
+            return;
+        }
+        let kind = match kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+        };
+        let text = &mut self.0;
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        for (labels, value) in samples {
+            let labels: Vec<_> = labels.iter().map(|(key, value)| format!("{key}=\"{}\"", escape(value))).collect();
+            let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+            let _ = writeln!(text, "{name}{labels} {value}");
+        }
+        text.push('\n');
+    }
+
+    fn one<V: Display>(&mut self, kind: Kind, name: &str, help: &str, value: Option<V>) {
+        self.metric(kind, name, help, value.map(|value| (Vec::new(), value)));
+    }
+}
+
+fn escape(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+fn lives(page: &mut Page, lives: &[Arc<OnAir>]) {
+    use Kind::{Counter, Gauge};
+    let label = |live: &OnAir| vec![("channel", live.stream.name.to_string())];
+    let running = lives.iter().filter(|live| state_of(Some(&live.stream)) != "ended").count();
+    page.one(Gauge, "amphi_lives", "Lives that have not ended.", Some(running));
+    let publishing = lives.iter().map(|live| (label(live), u8::from(state_of(Some(&live.stream)) == "live")));
+    page.metric(Gauge, "amphi_live_publishing", "Whether a publisher is connected.", publishing);
+
+    type OfLive = fn(&OnAir) -> u64;
+    let of_lives: [(Kind, &str, &str, OfLive); 7] = [
+        (Counter, "amphi_live_received_bytes_total", "Media bytes from the publisher.", |l| l.stream.stats().bytes),
+        (Counter, "amphi_live_received_frames_total", "Video frames from the publisher.", |l| {
+            l.stream.stats().video_frames
+        }),
+        (Counter, "amphi_live_reconnects_total", "Times the publisher came back.", |l| {
+            l.stream.stats().reconnects.into()
+        }),
+        (Counter, "amphi_live_bus_dropped_total", "Packets that slow readers inside the server lost.", |l| {
+            l.stream.producer.dropped()
+        }),
+        (Gauge, "amphi_hls_held_requests", "Requests held until the next part.", |l| l.hls.held() as u64),
+        (Gauge, "amphi_hls_window_bytes", "Media in memory for players.", |l| l.hls.bytes() as u64),
+        (Gauge, "amphi_captions_failed", "Whether recognition gave up.", |l| {
+            u64::from(l.desk.phase() == crate::captions::Phase::Failed)
+        }),
+    ];
+    for (kind, name, help, value) in of_lives {
+        page.metric(kind, name, help, lives.iter().map(|live| (label(live), value(live))));
+    }
+
+    let tracks = || lives.iter().flat_map(|live| live.languages.iter().map(move |lang| (live, lang)));
+    let labels = |live: &OnAir, lang: &crate::model::LanguageTag| {
+        let mut labels = label(live);
+        labels.push(("lang", lang.to_string()));
+        labels
+    };
+    let lags = tracks().filter_map(|(live, lang)| Some((live, lang, live.desk.lag(lang)?)));
+    let lags = lags.flat_map(|(live, lang, (p50, p95))| {
+        [("0.5", p50), ("0.95", p95)].map(|(quantile, lag)| {
+            let mut labels = labels(live, lang);
+            labels.push(("quantile", quantile.into()));
+            (labels, lag.as_secs_f64())
+        })
+    });
+    let help = "End of a word to its text published, over the last 200 words.";
+    page.metric(Gauge, "amphi_captions_lag_seconds", help, lags);
+    let dropped = tracks().map(|(live, lang)| (labels(live, lang), live.desk.dropped(lang)));
+    let help = "Pieces of audio and text that never reached the track.";
+    page.metric(Counter, "amphi_captions_dropped_total", help, dropped);
+
+    let recordings = || lives.iter().filter_map(|live| Some((label(live), live.recording.as_ref()?.status())));
+    let written = recordings().map(|(label, status)| (label, status.written));
+    page.metric(Counter, "amphi_recorder_written_bytes_total", "Media on the disk.", written);
+    let queued = recordings().map(|(label, status)| (label, status.queued));
+    page.metric(Gauge, "amphi_recorder_queued_bytes", "What waits for the disk.", queued);
+    let dropped = recordings().map(|(label, status)| (label, status.dropped));
+    let help = "Parts lost because the disk was too slow or failed.";
+    page.metric(Counter, "amphi_recorder_dropped_parts_total", help, dropped);
+    let failed = recordings().map(|(label, status)| (label, u8::from(status.failure.is_some())));
+    page.metric(Gauge, "amphi_recorder_failed", "Whether nothing is written any more.", failed);
+}
+
+fn speech(page: &mut Page, engines: &[EngineStatus]) {
+    let label = |status: &EngineStatus| {
+        let model = status.model_dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        vec![("engine", status.engine.as_str().to_owned()), ("model", model)]
+    };
+    let up = engines.iter().map(|status| (label(status), u8::from(status.pid.is_some())));
+    page.metric(Kind::Gauge, "amphi_engine_up", "Whether the engine's process runs.", up);
+    let restarts = engines.iter().map(|status| (label(status), status.restarts));
+    page.metric(Kind::Counter, "amphi_engine_restarts_total", "Times it crashed or hung.", restarts);
+    let streams = engines.iter().map(|status| (label(status), status.streams));
+    page.metric(Kind::Gauge, "amphi_engine_streams", "Lives it hears.", streams);
+    let resident = engines.iter().filter_map(|status| Some((label(status), status.rss?)));
+    page.metric(Kind::Gauge, "amphi_engine_resident_memory_bytes", "Its memory.", resident);
+}
+
+/// The names every Prometheus dashboard knows; what the system does not tell is left out.
+fn process(page: &mut Page) {
+    let memory = fs::read_to_string("/proc/self/status").ok().and_then(|status| resident(&status));
+    page.one(Kind::Gauge, "process_resident_memory_bytes", "The server's memory.", memory);
+    let time = fs::read_to_string("/proc/self/stat").ok().and_then(|stat| cpu_seconds(&stat));
+    page.one(Kind::Counter, "process_cpu_seconds_total", "The server's user and system time.", time);
+    let open = fs::read_dir("/proc/self/fd").ok().map(Iterator::count);
+    page.one(Kind::Gauge, "process_open_fds", "Open descriptors.", open);
+}
+
+/// `VmRSS` of `/proc/PID/status`, in kB there (proc(5)).
+fn resident(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+}
+
+/// Fields 14 and 15 of `/proc/PID/stat`, in ticks, of which Linux shows programs 100 a second (proc(5)).
+fn cpu_seconds(stat: &str) -> Option<f64> {
+    // The name, in brackets, may hold anything.
+    let mut fields = stat.rsplit_once(") ")?.1.split(' ').skip(11);
+    let mut ticks = || fields.next()?.parse::<u64>().ok();
+    Some((ticks()? + ticks()?) as f64 / 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_in_prometheus_format() {
+        let mut page = Page::new("before 1\n".into());
+        let label = |value: &str| vec![("channel", value.to_owned()), ("lang", "en".to_owned())];
+        page.metric(Kind::Counter, "amphi_x_total", "What.", [(label("a"), 1.5), (label("q\"\\\n"), 0.25)]);
+        page.one(Kind::Gauge, "amphi_y", "Why.", Some(7));
+        page.one(Kind::Gauge, "amphi_z", "Not there.", None::<u8>);
+        assert_eq!(
+            page.0,
+            "before 1\n\
+             # HELP amphi_x_total What.\n# TYPE amphi_x_total counter\n\
+             amphi_x_total{channel=\"a\",lang=\"en\"} 1.5\n\
+             amphi_x_total{channel=\"q\\\"\\\\\\n\",lang=\"en\"} 0.25\n\n\
+             # HELP amphi_y Why.\n# TYPE amphi_y gauge\namphi_y 7\n\n"
+        );
+    }
+
+    #[test]
+    fn the_process_knows_itself() {
+        let mut page = Page::new(String::new());
+        process(&mut page);
+        for name in ["process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds"] {
+            let line = page.0.lines().find(|line| line.starts_with(name)).unwrap();
+            let value: f64 = line.split(' ').next_back().unwrap().parse().unwrap();
+            assert!(value >= if name.contains("cpu") { 0.0 } else { 1.0 }, "{line}");
+        }
+        assert_eq!(cpu_seconds("7 (a) b) S 1 7 7 0 -1 0 1 0 2 0 250 50 9 9"), Some(3.0));
+    }
 }

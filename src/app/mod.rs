@@ -4,6 +4,7 @@ pub mod cli;
 mod commands;
 pub mod config;
 pub mod demo;
+mod hearing;
 mod languages;
 mod live;
 mod logs;

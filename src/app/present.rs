@@ -13,7 +13,7 @@ use crate::{
     cmaf::{Output, Packager},
     hls,
     media::ladder::LadderSettings,
-    model::{Cue, LanguageTag, Part, RenditionId, TrackId},
+    model::{Chain, Cue, LanguageTag, Part, RenditionId, TrackId},
     serve::board::OnAir,
     stream::{Consumer, Event},
 };
@@ -28,6 +28,8 @@ pub(super) struct Presenter<'a> {
     packager: Packager,
     outputs: Vec<Output>,
     open: bool,
+    /// Which output is the live's last part, once it ends.
+    last: Option<usize>,
 }
 
 impl<'a> Presenter<'a> {
@@ -40,11 +42,11 @@ impl<'a> Presenter<'a> {
         window: Duration,
     ) -> Self {
         let packager = Packager::new(crate::cmaf::Settings::default());
-        Self { on_air, recorder, ladder, captions, window, packager, outputs: Vec::new(), open: false }
+        Self { on_air, recorder, ladder, captions, window, packager, outputs: Vec::new(), open: false, last: None }
     }
 
-    /// Presents until the live ends. `cues` are those the recording keeps.
-    pub async fn run(mut self, mut packets: Consumer, cues: &mut broadcast::Receiver<Arc<Cue>>) {
+    /// Presents until the publisher is gone for good. `cues` are those the recording keeps.
+    pub async fn run(&mut self, mut packets: Consumer, cues: &mut broadcast::Receiver<Arc<Cue>>) {
         loop {
             tokio::select! {
                 event = packets.recv() => {
@@ -59,7 +61,15 @@ impl<'a> Presenter<'a> {
                 }
             }
         }
+    }
+
+    /// Publishes what is held back, with every word that has come by now, and ends the playlists.
+    pub fn finish(mut self) {
         self.packager.finish(&mut self.outputs);
+        let reference = self.packager.reference().cloned();
+        let leads =
+            |output: &Output| matches!(output, Output::Part(part) if Some(&part.rendition) == reference.as_ref());
+        self.last = self.outputs.iter().rposition(leads);
         self.publish();
         self.on_air.hls.end();
     }
@@ -68,7 +78,7 @@ impl<'a> Presenter<'a> {
         match event {
             Event::Track(track) => {
                 if let Err(error) = self.packager.track(&track, &mut self.outputs) {
-                    tracing::error!(%error, rendition = %track.rendition, "a track cannot be packaged");
+                    tracing::error!(error = %Chain(&error), rendition = %track.rendition, "a track cannot be packaged");
                 }
             }
             Event::Packet(packet) => self.packager.push(packet, &mut self.outputs),
@@ -88,7 +98,7 @@ impl<'a> Presenter<'a> {
         if !self.open {
             return;
         }
-        for output in std::mem::take(&mut self.outputs) {
+        for (index, output) in std::mem::take(&mut self.outputs).into_iter().enumerate() {
             match output {
                 Output::Init(init) => {
                     if let Some(recorder) = self.recorder {
@@ -96,17 +106,21 @@ impl<'a> Presenter<'a> {
                     }
                     self.on_air.hls.init(init);
                 }
-                Output::Part(part) => self.part(part),
+                Output::Part(part) => self.part(part, self.last == Some(index)),
             }
         }
     }
 
-    fn part(&self, part: Part) {
+    fn part(&self, part: Part, last: bool) {
         if let Some(recorder) = self.recorder {
             recorder.part(&part);
         }
         let leads = self.packager.reference() == Some(&part.rendition);
-        let captions = if leads { self.on_air.desk.parts(&part) } else { Vec::new() };
+        let captions = match leads {
+            true if last => self.on_air.desk.last_parts(&part),
+            true => self.on_air.desk.parts(&part),
+            false => Vec::new(),
+        };
         self.on_air.hls.part(part);
         for caption in captions {
             self.on_air.hls.part(caption);

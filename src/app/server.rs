@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
+    fs::File,
+    io::{self, IsTerminal},
     net::SocketAddr,
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -30,7 +33,7 @@ use crate::{
     serve::{
         self,
         api::models::Item,
-        board::{Board, Change, state_of},
+        board::{Board, state_of},
     },
     store::Store,
     stream::{self, Registry},
@@ -41,6 +44,8 @@ const PULSE: Duration = Duration::from_millis(500);
 
 /// A server with its ports bound and everything in place.
 pub(super) struct Server {
+    /// Held as long as the server runs.
+    _lock: File,
     config: Config,
     rooms: Arc<Rooms>,
     registry: Registry,
@@ -58,6 +63,7 @@ pub(super) struct Server {
 /// # Errors
 /// Says what is missing and what to do.
 pub(super) async fn build(config: Config) -> Result<Server> {
+    let lock = alone(&config.data_dir)?;
     let store = Store::open(&config.data_dir).await?;
     let secrets = Secrets::open(&config.data_dir)?;
     let keys = Keys::new(store.clone(), secrets.clone());
@@ -87,6 +93,7 @@ pub(super) async fn build(config: Config) -> Result<Server> {
         }
         None => None,
     };
+    let speech = Speech::new(manifest.clone(), &config)?;
     let (ready, is_ready) = watch::channel(false);
     let shared = serve::Server {
         catalogue: Arc::new(Catalogue::new(store.clone())),
@@ -95,21 +102,22 @@ pub(super) async fn build(config: Config) -> Result<Server> {
         secrets,
         registry: registry.clone(),
         board: board.clone(),
-        metrics: super::metrics::install()?,
+        metrics: super::metrics::install(board.clone(), speech.engines())?,
         ready: is_ready,
         language: config.captions.language.clone(),
         models: models(&manifest, &config),
     };
     let cancel = CancellationToken::new();
     let rooms = Arc::new(Rooms {
-        speech: Speech::new(manifest, &config)?,
+        speech,
         config: config.clone(),
         store,
+        registry: registry.clone(),
         board,
         templates: Arc::new(templates),
         cancel: CancellationToken::new(),
     });
-    Ok(Server { config, rooms, registry, started, http, rtmp, shared, ready, cancel })
+    Ok(Server { _lock: lock, config, rooms, registry, started, http, rtmp, shared, ready, cancel })
 }
 
 impl Server {
@@ -123,7 +131,13 @@ impl Server {
             None => println!("rtmp   off"),
         }
         if self.shared.secrets.token_is_new() {
-            println!("admin  {} (kept in {})", self.shared.secrets.admin_token(), self.config.data_dir.display());
+            let file = self.config.data_dir.join("admin.token");
+            // What is no terminal may be a journal, and a journal keeps no secrets.
+            if io::stdout().is_terminal() {
+                println!("admin  {} (kept in {})", self.shared.secrets.admin_token(), file.display());
+            } else {
+                println!("admin  the token is in {}", file.display());
+            }
         }
         for (name, listener) in [
             ("rtsp", &self.config.rtsp),
@@ -152,20 +166,19 @@ impl Server {
         self.cancel.clone()
     }
 
-    /// Runs until SIGTERM or Ctrl-C, then drains.
+    /// Runs until SIGTERM or Ctrl-C, then drains; a second signal during that ends it at once.
     ///
     /// # Errors
-    /// HTTP cannot be served any longer.
+    /// HTTP or RTMP is not served any longer, or the drain was cut short.
     pub async fn run(self) -> Result<()> {
-        let Self { config, rooms, registry, mut started, http, rtmp, shared, ready, cancel } = self;
+        let Self { _lock, config, rooms, registry, mut started, http, rtmp, shared, ready, cancel } = self;
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let lives = TaskTracker::new();
         let publishers = TaskTracker::new();
-        if let Some(rtmp) = rtmp {
-            publishers.spawn(rtmp.serve(cancel.clone()));
-        }
+        let mut ingest = rtmp.map(|rtmp| publishers.spawn(rtmp.serve(cancel.clone())));
         let pages_stop = CancellationToken::new();
-        let pages = tokio::spawn(serve::run(http, shared, pages_stop.clone()));
+        let mut pages = tokio::spawn(serve::run(http, shared, pages_stop.clone()));
+        let mut broken = None;
         ready.send_replace(true);
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         tracing::info!("ready");
@@ -176,13 +189,21 @@ impl Server {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
+                ended = &mut pages => {
+                    broken = Some(stopped_working("http", ended));
+                    break;
+                }
+                ended = async { ingest.as_mut().expect("guarded by the condition").await }, if ingest.is_some() => {
+                    broken = Some(stopped_working("rtmp", ended));
+                    break;
+                }
                 Some(live) = started.recv() => {
                     lives.spawn(live::run(rooms.clone(), live));
                 }
                 _ = pulse.tick() => {
                     registry.expire(Instant::now());
                     announce_states(&rooms.board, &mut states);
-                    metrics::gauge!("amphi_lives").set(registry.lives().len() as f64);
+                    rooms.board.sample(Instant::now());
                     let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
                 }
             }
@@ -203,13 +224,32 @@ impl Server {
         rooms.speech.stop().await;
         pages_stop.cancel();
         // Held requests and websockets end with the process.
-        match tokio::time::timeout(Duration::from_secs(1), pages).await {
-            Ok(served) => served.context("http stopped")?.context("http stopped")?,
-            Err(_) => tracing::debug!("requests were still held"),
+        if !pages.is_finished() && tokio::time::timeout(Duration::from_secs(1), pages).await.is_err() {
+            tracing::debug!("requests were still held");
         }
         tracing::info!("stopped");
-        Ok(())
+        broken.map_or(Ok(()), Err)
     }
+}
+
+/// Takes the data directory for this process: another server's recordings must not look abandoned.
+fn alone(data_dir: &Path) -> Result<File> {
+    std::fs::create_dir_all(data_dir).with_context(|| format!("cannot make {}", data_dir.display()))?;
+    let path = data_dir.join("serve.lock");
+    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    file.try_lock().with_context(|| format!("another amphi serves {}: stop it first", data_dir.display()))?;
+    Ok(file)
+}
+
+/// A task that ends before it was told to takes the server with it: one that looks ready and is deaf
+/// helps nobody, and a supervisor starts another.
+fn stopped_working(what: &str, ended: Result<(), tokio::task::JoinError>) -> anyhow::Error {
+    let error = match ended {
+        Ok(()) => anyhow::anyhow!("{what} stopped serving"),
+        Err(panic) => anyhow::Error::from(panic).context(format!("{what} stopped serving")),
+    };
+    tracing::error!(error = format!("{error:#}"), "the server ends");
+    error
 }
 
 /// Tells subscribers when a publisher went away or came back.
@@ -221,9 +261,15 @@ fn announce_states(board: &Board, states: &mut HashMap<crate::model::StreamName,
         if states.insert(live.stream.name.clone(), state) == Some(state) {
             continue;
         }
-        let phase = if state == "reconnecting" { Phase::Reconnecting } else { Phase::Live };
-        live.desk.set_phase(phase, live.stream.at(Instant::now()));
-        board.announce(Change::Channel { name: live.stream.name.clone(), state });
+        let phase = match state {
+            "reconnecting" => Some(Phase::Reconnecting),
+            "live" => Some(Phase::Live),
+            _ => None,
+        };
+        if let Some(phase) = phase {
+            live.desk.set_phase(phase, live.stream.at(Instant::now()));
+        }
+        board.announce_state(&live, state);
     }
 }
 

@@ -12,10 +12,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     config::Config,
+    hearing::{Ear, Pauses},
     models::{Engine, Manifest, Model},
 };
 use crate::{
-    captions::{self, Desk, Dress, Phase, Target, TrackSpec},
+    captions::{self, Desk, Dress, Target, TrackSpec},
     model::{Hypothesis, LanguageTag, MediaTime, Pcm},
     speech::{self, EngineKind, EngineSpec, Engines},
     store::Channel,
@@ -86,6 +87,11 @@ impl Speech {
         plan
     }
 
+    /// The engines there are.
+    pub fn engines(&self) -> Engines {
+        self.engines.clone()
+    }
+
     /// Ends the engines.
     pub async fn stop(&self) {
         self.engines.shutdown().await;
@@ -147,7 +153,7 @@ impl Plan {
     pub async fn run(
         self,
         desk: Arc<Desk>,
-        mut sound: mpsc::Receiver<Pcm>,
+        sound: mpsc::Receiver<Pcm>,
         clock: impl Fn() -> MediaTime + Clone + Send + 'static,
         cancel: CancellationToken,
     ) {
@@ -156,50 +162,8 @@ impl Plan {
         let (sender, hypotheses) = mpsc::channel::<Hypothesis>(HYPOTHESES);
         let captioning =
             captions::run(desk.clone(), self.spoken.clone(), hypotheses, targets, clock.clone(), cancel.clone());
-        let hearing = async move {
-            let stream = engines.open(spec);
-            let mut sounding = true;
-            loop {
-                tokio::select! {
-                    () = cancel.cancelled() => break,
-                    block = sound.recv(), if sounding => match block {
-                        Some(block) => {
-                            if !stream.send(block) {
-                                desk.lost(&self.spoken, 1);
-                            }
-                        }
-                        None => {
-                            sounding = false;
-                            stream.finish();
-                        }
-                    },
-                    event = stream.recv() => match event {
-                        Some(speech::Event::Hypothesis(hypothesis)) => {
-                            if sender.send(hypothesis).await.is_err() {
-                                break;
-                            }
-                        }
-                        Some(event) => note(&desk, &self.spoken, event, clock()),
-                        None => break,
-                    },
-                }
-            }
-        };
-        tokio::join!(captioning, hearing);
-    }
-}
-
-fn note(desk: &Desk, lang: &LanguageTag, event: speech::Event, now: MediaTime) {
-    match event {
-        speech::Event::Hypothesis(_) => {}
-        speech::Event::Ready { model } => {
-            tracing::info!(model, "speech engine ready");
-            desk.set_phase(Phase::Live, now);
-        }
-        speech::Event::Restarted { .. } => desk.set_phase(Phase::Restarting, now),
-        speech::Event::Failed { reason } => {
-            tracing::error!(reason, %lang, "captions have stopped");
-        }
+        let ear = Ear { engines, spec, desk, lang: self.spoken, clock, pauses: Pauses::default() };
+        tokio::join!(captioning, ear.hear(sound, sender, cancel));
     }
 }
 

@@ -36,7 +36,7 @@ use crate::store;
 
 pub use crate::store::RecordingId;
 pub use catalogue::{Asset, Catalogue};
-pub use recorder::{LiveInfo, Recorder, Status};
+pub use recorder::{LiveInfo, Monitor, Recorder, Status};
 pub use recovery::{Recovered, recover};
 
 /// Why a recording could not be made, finished or read.

@@ -17,7 +17,7 @@ use super::{
     writer::Writer,
 };
 use crate::{
-    model::{Anchor, Cue, Init, LanguageTag, Part, Source, StreamName},
+    model::{Anchor, Chain, Cue, Init, LanguageTag, Part, Source, StreamName},
     store::{Recording, RecordingId, RecordingState, Store},
 };
 
@@ -66,6 +66,13 @@ pub struct Recorder {
     jobs: mpsc::Sender<Job>,
     folder: Folder,
     written: oneshot::Receiver<()>,
+}
+
+/// How a [`Recorder`] is doing, for those who only look; it may outlive it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Monitor {
+    id: RecordingId,
+    shared: Arc<Shared>,
 }
 
 #[derive(Debug, Default)]
@@ -151,12 +158,12 @@ impl Recorder {
 
     /// How it is doing.
     pub fn status(&self) -> Status {
-        Status {
-            queued: self.shared.queued.load(Ordering::Relaxed),
-            written: self.shared.written.load(Ordering::Relaxed),
-            dropped: self.shared.dropped.load(Ordering::Relaxed),
-            failure: self.shared.failure(),
-        }
+        self.shared.status()
+    }
+
+    /// A window on it that others may keep.
+    pub fn monitor(&self) -> Monitor {
+        Monitor { id: self.id.clone(), shared: self.shared.clone() }
     }
 
     /// Writes what waits, makes the recording playable and says what became of it; `None` if there
@@ -216,7 +223,7 @@ pub(super) async fn settle(
             Ok(None)
         }
         Err(error) => {
-            incomplete.push(full_chain(&error));
+            incomplete.push(Chain(&error).to_string());
             store.recordings().set_state(id, RecordingState::Failed, Some(&incomplete.join("; "))).await?;
             Err(error)
         }
@@ -231,17 +238,28 @@ pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T>
     }
 }
 
-fn full_chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
+impl Monitor {
+    /// The recording's id.
+    pub fn id(&self) -> &RecordingId {
+        &self.id
     }
-    text
+
+    /// How it is doing, or did when it was finished.
+    pub fn status(&self) -> Status {
+        self.shared.status()
+    }
 }
 
 impl Shared {
+    fn status(&self) -> Status {
+        Status {
+            queued: self.queued.load(Ordering::Relaxed),
+            written: self.written.load(Ordering::Relaxed),
+            dropped: self.dropped.load(Ordering::Relaxed),
+            failure: self.failure(),
+        }
+    }
+
     fn failure(&self) -> Option<String> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -6,7 +6,7 @@ use super::{
     recorder::{blocking, settle},
 };
 use crate::{
-    model::MediaTime,
+    model::{Chain, MediaTime},
     store::{Recording, RecordingId, RecordingState, Store},
 };
 
@@ -50,7 +50,7 @@ pub async fn recover(store: &Store) -> Result<Recovered> {
             Ok(None) => recovered.removed.push(row.id),
             Err(Error::Store(error)) => return Err(error.into()),
             Err(error) => {
-                tracing::warn!(recording = %row.id, %error, "a recording cannot be recovered");
+                tracing::warn!(recording = %row.id, error = %Chain(&error), "a recording cannot be recovered");
                 recovered.failed.push(row.id);
             }
         }

@@ -50,6 +50,20 @@ pub enum CorrectError {
     /// Nothing would be left.
     #[error("the text is empty")]
     Empty,
+    /// Nobody would see it: neither subscribers nor the recording take anything any more.
+    #[error("the live is over and its recording is closed: correct the recording's WebVTT file instead")]
+    Over,
+}
+
+/// How recognition does; the publisher's comings and goings are [`Desk::set_phase`]'s.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hearing {
+    /// Words may come.
+    Well,
+    /// Its engine is being started again; no word of the buffered audio is lost.
+    Restarting,
+    /// It gave up; what is said now has no captions until it is tried again.
+    Failed,
 }
 
 #[derive(Debug)]
@@ -57,6 +71,7 @@ struct Inner {
     tracks: BTreeMap<LanguageTag, Track>,
     log: Log,
     phase: Phase,
+    hearing: Hearing,
     ended: bool,
 }
 
@@ -115,7 +130,7 @@ impl Desk {
         };
         let tracks = tracks.into_iter().map(track).collect();
         let (finals, _) = broadcast::channel(FINALS);
-        let inner = Inner { tracks, log: Log::new(), phase: Phase::Live, ended: false };
+        let inner = Inner { tracks, log: Log::new(), phase: Phase::Live, hearing: Hearing::Well, ended: false };
         Arc::new(Self { anchor, ids, inner: Mutex::new(inner), finals })
     }
 
@@ -162,6 +177,9 @@ impl Desk {
             return Err(CorrectError::Empty);
         }
         let inner = &mut *self.lock();
+        if inner.ended {
+            return Err(CorrectError::Over);
+        }
         let unknown = || CorrectError::Unknown { lang: lang.clone(), id };
         let track = inner.tracks.get_mut(lang).ok_or_else(unknown)?;
         let old = &track.cues.get(&id).ok_or_else(unknown)?.cue;
@@ -186,6 +204,11 @@ impl Desk {
         self.lock().tracks.values_mut().map(|track| track.lane.part(reference)).collect()
     }
 
+    /// As [`Desk::parts`], for the live's last part: whatever still waits goes with it.
+    pub fn last_parts(&self, reference: &Part) -> Vec<Part> {
+        self.lock().tracks.values_mut().map(|track| track.lane.last_part(reference)).collect()
+    }
+
     /// A reader of one track or of all: the cues of the last 30 s, or with `since` every cue that
     /// changed since that one appeared; then a status; then what happens.
     pub fn subscribe(self: &Arc<Self>, lang: Option<LanguageTag>, since: Option<u64>, now: MediaTime) -> Subscription {
@@ -201,7 +224,7 @@ impl Desk {
         let skip = replay.len().saturating_sub(MOST_REPLAYED);
         let mut events: VecDeque<_> = replay.into_iter().skip(skip).map(|stored| stored.event.clone()).collect();
         for (_, track) in inner.tracks.iter().filter(|(track, _)| chosen(track)) {
-            events.push_back(Arc::new(Event::status(track.status(inner.phase))));
+            events.push_back(Arc::new(Event::status(track.status(inner.shown()))));
         }
         if inner.ended {
             events.push_back(Arc::new(Event::end()));
@@ -215,16 +238,23 @@ impl Desk {
     pub fn report(&self, now: MediaTime) {
         let inner = &mut *self.lock();
         for track in inner.tracks.values() {
-            inner.log.push(Arc::new(Event::status(track.status(inner.phase))), now);
+            inner.log.push(Arc::new(Event::status(track.status(inner.shown()))), now);
         }
     }
 
-    /// The live changes its phase; subscribers hear of it at once.
+    /// The publisher goes away or comes back; subscribers hear of it at once.
     pub fn set_phase(&self, phase: Phase, now: MediaTime) {
-        let changed = std::mem::replace(&mut self.lock().phase, phase) != phase;
-        if changed {
-            self.report(now);
-        }
+        self.change(now, |inner| inner.phase = phase);
+    }
+
+    /// Recognition fails or works again; subscribers hear of it at once.
+    pub fn set_hearing(&self, hearing: Hearing, now: MediaTime) {
+        self.change(now, |inner| inner.hearing = hearing);
+    }
+
+    /// What subscribers are told.
+    pub fn phase(&self) -> Phase {
+        self.lock().shown()
     }
 
     /// So many pieces of audio or text were lost before they reached `lang`'s track.
@@ -265,8 +295,26 @@ impl Desk {
         self.lock().tracks.get(lang)?.lag()
     }
 
+    /// Pieces of audio or text that never reached a track, and cues too late for its WebVTT.
+    pub fn dropped(&self, lang: &LanguageTag) -> u64 {
+        self.lock().tracks.get(lang).map_or(0, Track::dropped)
+    }
+
     pub(super) fn read<T>(&self, read: impl FnOnce(&Log) -> T) -> T {
         read(&self.lock().log)
+    }
+
+    /// Every subscriber hears of what changes what is shown, once.
+    fn change(&self, now: MediaTime, change: impl FnOnce(&mut Inner)) {
+        let changed = {
+            let inner = &mut *self.lock();
+            let before = inner.shown();
+            change(inner);
+            inner.shown() != before
+        };
+        if changed {
+            self.report(now);
+        }
     }
 
     fn publish(&self, track: &mut Track, log: &mut Log, cue: Cue, now: MediaTime) {
@@ -290,6 +338,18 @@ impl Desk {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Broken captions are worth more of a reader's attention than a publisher that is away; captions
+    /// that are about to be mended less.
+    fn shown(&self) -> Phase {
+        match (self.hearing, self.phase) {
+            (Hearing::Failed, _) => Phase::Failed,
+            (Hearing::Restarting, Phase::Live) => Phase::Restarting,
+            (_, phase) => phase,
+        }
     }
 }
 
@@ -330,6 +390,10 @@ impl Track {
         at(50).zip(at(95))
     }
 
+    fn dropped(&self) -> u64 {
+        self.dropped + self.lane.dropped()
+    }
+
     fn status(&self, state: Phase) -> Status {
         let millis = |lag: Duration| lag.as_millis() as u64;
         let lag = self.lag();
@@ -341,7 +405,7 @@ impl Track {
             model: Some(self.model.clone()),
             lag_p50_ms: lag.map(|(p50, _)| millis(p50)),
             lag_p95_ms: lag.map(|(_, p95)| millis(p95)),
-            dropped: self.dropped + self.lane.dropped(),
+            dropped: self.dropped(),
         }
     }
 }

@@ -25,8 +25,7 @@ pub(super) enum Kind {
 }
 
 /// Where a track's live is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// Nobody is publishing.
     Idle,
@@ -36,6 +35,21 @@ pub enum Phase {
     Reconnecting,
     /// The engine is being restarted; no word of the buffered audio is lost.
     Restarting,
+    /// Recognition gave up; it is tried again while the live goes on.
+    Failed,
+}
+
+impl Phase {
+    /// As events and the API write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Live => "live",
+            Self::Reconnecting => "reconnecting",
+            Self::Restarting => "restarting",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// A track's state as `status` events tell it.
@@ -43,6 +57,7 @@ pub enum Phase {
 pub(super) struct Status {
     #[serde(rename = "type")]
     pub kind: &'static str,
+    #[serde(serialize_with = "phase")]
     pub state: Phase,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lang: Option<LanguageTag>,
@@ -158,6 +173,10 @@ struct SentWord<'a> {
 fn json(value: &impl Serialize) -> Bytes {
     // Strings, numbers and lists: nothing here can fail to serialise.
     serde_json::to_vec(value).unwrap_or_default().into()
+}
+
+fn phase<S: serde::Serializer>(phase: &Phase, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(phase.as_str())
 }
 
 /// Seconds to the millisecond.

@@ -85,6 +85,8 @@ const SHORTEST: Duration = Duration::from_secs(1);
 const BACKLOG: usize = 10_000;
 /// Cues that may be open at once before the oldest is taken as it is.
 const OPEN: usize = 16;
+/// Behind every media time.
+const FOREVER: MediaTime = MediaTime::from_nanos(i64::MAX);
 /// WebVTT counts milliseconds.
 const TICK: i64 = 1_000_000;
 
@@ -119,10 +121,25 @@ impl Lane {
     /// The part that accompanies `reference`, a part of the video (or of the audio where there
     /// is no video). Call it once for each, in order.
     pub fn part(&mut self, reference: &Part) -> Part {
-        let (start, end) = (reference.start, reference.start + reference.duration);
+        let end = reference.start + reference.duration;
         if let Some(phrase) = self.phrase(Some(end)) {
             self.queue(phrase);
         }
+        self.make(reference, end)
+    }
+
+    /// The part that accompanies the live's last one: everything that still waits goes with it,
+    /// though the picture ends before it is shown.
+    pub fn last_part(&mut self, reference: &Part) -> Part {
+        while let Some(phrase) = self.phrase(Some(FOREVER)) {
+            self.queue(phrase);
+        }
+        self.make(reference, FOREVER)
+    }
+
+    /// A part with the cues on the screen and those that begin before `end`.
+    fn make(&mut self, reference: &Part, end: MediaTime) -> Part {
+        let start = reference.start;
         // Behind a discontinuity players count a repeated id as another cue.
         let discontinuity = reference.discontinuity;
         self.active.retain(|cue| !discontinuity && cue.end > start);

@@ -18,7 +18,7 @@ mod tests;
 pub mod vtt;
 
 pub use builder::{Builder, Dress, Ids};
-pub use desk::{CorrectError, Desk, TrackSpec};
+pub use desk::{CorrectError, Desk, Hearing, TrackSpec};
 pub use event::{Event, Phase};
 pub use lane::Lane;
 pub use relay::{Relay, Request};

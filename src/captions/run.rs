@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Desk, Relay};
 use crate::{
-    model::{Cue, Hypothesis, LanguageTag, MediaTime},
+    model::{Chain, Cue, Hypothesis, LanguageTag, MediaTime},
     translate::Worker,
 };
 
@@ -87,7 +87,7 @@ fn ask(relays: &mut [Relay], targets: &[Target], answers: &mut Answers, now: Med
             let translated = worker.translate(vec![request.text]).await;
             let text = translated.map(|mut texts| texts.pop());
             let text = text.unwrap_or_else(|error| {
-                tracing::warn!(%error, "a sentence was not translated");
+                tracing::warn!(error = %Chain(&error), "a sentence was not translated");
                 None
             });
             (nth, request.ticket, text)

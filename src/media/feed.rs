@@ -20,7 +20,7 @@ use super::{
     gate::{Gate, Unit},
 };
 use crate::{
-    model::{MediaTime, Packet, Track, TrackId},
+    model::{Chain, MediaTime, Packet, Track, TrackId},
     stream::Consumer,
 };
 
@@ -310,7 +310,7 @@ where
         if self.running.take().is_some_and(|running| now.duration_since(running.since) >= SOUND) {
             self.pause = FIRST_PAUSE;
         }
-        warn!(task = self.job.name, %error, retry_in = ?self.pause, "media pipeline failed");
+        warn!(task = self.job.name, error = %Chain(error), retry_in = ?self.pause, "media pipeline failed");
         self.stats.failures += 1;
         self.not_before = Some(now + self.pause);
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);

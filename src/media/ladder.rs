@@ -204,7 +204,8 @@ impl Writer {
                 height: self.rung.height,
                 frame_rate: self.frame_rate,
             }),
-            bitrate: Some(self.rung.bitrate),
+            // The rate buffer holds 600 ms, so two seconds may peak at 1.3 times the ceiling.
+            bitrate: Some(self.rung.bitrate / 10 * 13),
         };
         // A pipeline that was built again usually makes the same format, which readers know.
         if self.producer.tracks().iter().all(|known| **known != track) {

@@ -23,7 +23,7 @@ use std::path::PathBuf;
 pub use encoder::Encoder;
 pub use feed::Stats;
 pub use pipeline::Pipeline;
-pub use template::{Missing, Templates, check};
+pub use template::{Missing, Templates};
 
 /// What can go wrong with media.
 #[derive(Debug, thiserror::Error)]

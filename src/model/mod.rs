@@ -1,12 +1,14 @@
 //! The vocabulary every room shares: names, times, packets, parts, words and cues. No I/O.
 
 mod caption;
+mod chain;
 mod media;
 mod name;
 mod part;
 mod time;
 
 pub use caption::{Cue, Hypothesis, Pcm, Source, Word};
+pub use chain::Chain;
 pub use media::{AudioCodec, AudioFormat, Packet, Track, TrackFormat, TrackId, VideoCodec, VideoFormat};
 pub use name::{InvalidName, LanguageTag, RenditionId, StreamName};
 pub use part::{Init, Part};

@@ -1,6 +1,9 @@
 //! Who may change things: whoever holds the admin token.
 
-use axum::{extract::FromRequestParts, http::{header, request::Parts}};
+use axum::{
+    extract::FromRequestParts,
+    http::{header, request::Parts},
+};
 
 use super::{Server, problem::Problem};
 
@@ -21,8 +24,12 @@ impl FromRequestParts<Server> for Admin {
             .map(|(_, token)| token.trim());
         match token {
             Some(token) if server.secrets.is_admin(token) => Ok(Self),
-            Some(_) => Err(Problem::unauthorized("this is not the admin token: it stands in admin.token in the data directory")),
-            None => Err(Problem::unauthorized("send the admin token as `Authorization: Bearer TOKEN`; it stands in admin.token in the data directory")),
+            Some(_) => Err(Problem::unauthorized(
+                "this is not the admin token: it stands in admin.token in the data directory",
+            )),
+            None => Err(Problem::unauthorized(
+                "send the admin token as `Authorization: Bearer TOKEN`; it stands in admin.token in the data directory",
+            )),
         }
     }
 }

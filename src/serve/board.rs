@@ -3,16 +3,17 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::SystemTime,
+    time::{Instant, SystemTime},
 };
 
 use tokio::sync::{broadcast, watch};
 
+use super::pace::Pace;
 use crate::{
+    archive,
     captions::Desk,
     hls,
     model::{LanguageTag, StreamName},
-    store::RecordingId,
     stream,
 };
 
@@ -27,8 +28,10 @@ pub struct OnAir {
     pub desk: Arc<Desk>,
     /// Caption languages, the spoken one first.
     pub languages: Vec<LanguageTag>,
-    /// Where it is recorded.
-    pub recording: Option<RecordingId>,
+    /// Where it is recorded, and how that goes.
+    pub recording: Option<archive::Monitor>,
+    /// How fast it comes in, see [`Board::sample`].
+    pub pace: Pace,
     /// When it began.
     pub started_at: SystemTime,
 }
@@ -95,9 +98,25 @@ impl Board {
         self.lock().values().cloned().collect()
     }
 
+    /// Notes how fast lives come in. Call it about twice a second.
+    pub fn sample(&self, now: Instant) {
+        for live in self.all() {
+            let stats = live.stream.stats();
+            live.pace.sample(now, stats.bytes, stats.video_frames);
+        }
+    }
+
     /// Counts up when a live comes or goes.
     pub fn version(&self) -> watch::Receiver<u64> {
         self.version.subscribe()
+    }
+
+    /// Tells listeners of a live's state, unless a newer live of the channel has its place.
+    pub fn announce_state(&self, live: &Arc<OnAir>, state: &'static str) {
+        let name = &live.stream.name;
+        if self.get(name).is_some_and(|present| Arc::ptr_eq(&present, live)) {
+            self.announce(Change::Channel { name: name.clone(), state });
+        }
     }
 
     /// Tells listeners of `/api/v1/events`.

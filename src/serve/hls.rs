@@ -15,6 +15,7 @@ use futures_util::stream;
 
 use super::problem::{Problem, Result};
 use crate::{
+    captions::vtt,
     hls::{Directives, Kind, Live, Playlist},
     model::{RenditionId, StreamName},
 };
@@ -98,7 +99,10 @@ async fn file(
     let fits = |extension| (extension == Extension::Vtt) == (kind == Kind::Captions);
     let parts = match file {
         File::Init(version) => vec![live.init_bytes(&id, version).ok_or_else(no_file)?],
-        File::Segment(msn, extension) if fits(extension) => live.segment(&id, msn).ok_or_else(no_file)?,
+        File::Segment(msn, extension) if fits(extension) => {
+            let parts = live.segment(&id, msn).ok_or_else(no_file)?;
+            if extension == Extension::Vtt { vec![vtt::merge(&parts)] } else { parts }
+        }
         File::Part(number, extension) if fits(extension) => vec![live.part_bytes(&id, number).await?],
         _ => return Err(no_file()),
     };

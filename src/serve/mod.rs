@@ -5,6 +5,8 @@ pub mod api;
 pub mod board;
 pub mod captions;
 pub mod hls;
+mod listen;
+pub mod pace;
 pub mod pages;
 pub mod problem;
 pub mod vod;
@@ -91,12 +93,10 @@ pub fn router(server: Server, shutdown: CancellationToken) -> Router {
         )
 }
 
-/// Serves until `cancel`, then lets requests in flight finish.
-///
-/// # Errors
-/// The listener broke.
-pub async fn run(listener: TcpListener, server: Server, cancel: CancellationToken) -> std::io::Result<()> {
-    axum::serve(listener, router(server, cancel.clone())).with_graceful_shutdown(cancel.cancelled_owned()).await
+/// Serves until `cancel`, then lets requests in flight finish, however long they are held: the caller
+/// bounds it. Cancelled, it leaves them to themselves.
+pub async fn run(listener: TcpListener, server: Server, cancel: CancellationToken) {
+    listen::serve(listener, router(server, cancel.clone()), listen::Limits::default(), cancel).await;
 }
 
 impl captions::Desks for Server {

@@ -1,6 +1,6 @@
 //! Errors as HTTP shows them: the only place that maps one to the other (RFC 9457).
 
-use std::{borrow::Cow, fmt::Display};
+use std::{borrow::Cow, error::Error};
 
 use axum::{
     Json,
@@ -9,8 +9,9 @@ use axum::{
 };
 use serde::Serialize;
 
-use crate::hls::Refused;
 use crate::captions::CorrectError;
+use crate::hls::Refused;
+use crate::model::Chain;
 
 /// What handlers return.
 pub type Result<T> = std::result::Result<T, Problem>;
@@ -63,8 +64,8 @@ impl Problem {
     }
 
     /// 500: the details go to the log, not to the client.
-    pub fn internal(error: impl Display) -> Self {
-        tracing::error!(%error, "request failed");
+    pub fn internal(error: impl Error + 'static) -> Self {
+        tracing::error!(error = %Chain(&error), "request failed");
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "/problems/internal",
@@ -88,7 +89,7 @@ impl From<CorrectError> for Problem {
     fn from(error: CorrectError) -> Self {
         match error {
             CorrectError::Unknown { .. } => Self::not_found(error.to_string()),
-            CorrectError::Open(_) => Self::conflict(error.to_string()),
+            CorrectError::Open(_) | CorrectError::Over => Self::conflict(error.to_string()),
             CorrectError::Empty => Self::bad_request(error.to_string()),
         }
     }

@@ -16,14 +16,17 @@ use std::{
 };
 
 use sqlx::{
-    SqlitePool,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    Connection as _, SqlitePool,
+    migrate::{MigrateError, Migrator},
+    sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
 use crate::model::LanguageTag;
 
 pub use channels::{Channel, Channels};
 pub use recordings::{InvalidRecordingId, Recording, RecordingId, RecordingState, Recordings};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
 
 /// How long a statement waits for another process's write.
 const BUSY: Duration = Duration::from_secs(10);
@@ -65,7 +68,7 @@ pub enum Error {
     },
     /// The tables could not be brought to this version.
     #[error("cannot bring the database to this version")]
-    Migrate(#[source] sqlx::migrate::MigrateError),
+    Migrate(#[source] MigrateError),
 }
 
 /// What a store operation gives.
@@ -97,9 +100,41 @@ impl Store {
             .connect_with(options)
             .await
             .map_err(|source| Error::Database { doing: "open the tables", source })?;
-        sqlx::migrate!("src/store/migrations").run(&pool).await.map_err(Error::Migrate)?;
+        MIGRATIONS.run(&pool).await.map_err(Error::Migrate)?;
         drop(guard);
         Ok(Self { pool, dir: data_dir.into() })
+    }
+
+    /// Whether [`Store::open`] would take what is there. Without a database there is nothing to object
+    /// to, and none is made or changed.
+    ///
+    /// # Errors
+    /// [`Error::Database`] if it is damaged, [`Error::Migrate`] if another version made it.
+    pub async fn check(data_dir: &Path) -> Result<()> {
+        let file = data_dir.join("amphi.db");
+        if !file.exists() {
+            return Ok(());
+        }
+        let options = SqliteConnectOptions::new().filename(file).create_if_missing(false).busy_timeout(BUSY);
+        let unreadable = || failed("read the tables");
+        let mut database = SqliteConnection::connect_with(&options).await.map_err(unreadable())?;
+        let said: String =
+            sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut database).await.map_err(unreadable())?;
+        if said != "ok" {
+            return Err(Error::Broken("page"));
+        }
+        let applied: Vec<(i64, Vec<u8>)> = sqlx::query_as("SELECT version, checksum FROM _sqlx_migrations")
+            .fetch_all(&mut database)
+            .await
+            .map_err(unreadable())?;
+        for (version, checksum) in applied {
+            let known = MIGRATIONS.iter().find(|known| known.version == version);
+            let known = known.ok_or(Error::Migrate(MigrateError::VersionMissing(version)))?;
+            if *known.checksum != *checksum {
+                return Err(Error::Migrate(MigrateError::VersionMismatch(version)));
+            }
+        }
+        database.close().await.map_err(unreadable())
     }
 
     /// The channels.

@@ -113,6 +113,21 @@ async fn another_process_writes_while_this_one_does() {
     assert_eq!(store.channels().list().await.unwrap().len(), 80);
 }
 
+#[tokio::test]
+async fn a_database_of_a_newer_version_is_told_from_this_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    Store::check(dir.path()).await.unwrap();
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "looking makes nothing");
+    let store = Store::open(dir.path()).await.unwrap();
+    Store::check(dir.path()).await.unwrap();
+    let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+                 VALUES (9999, 'to come', TRUE, x'00', 0)";
+    sqlx::query(newer).execute(&store.pool).await.unwrap();
+    let checked = Store::check(dir.path()).await;
+    assert!(matches!(checked, Err(Error::Migrate(MigrateError::VersionMissing(9999)))), "{checked:?}");
+    assert!(Store::open(dir.path()).await.is_err(), "and opening says so as well");
+}
+
 #[test]
 fn ids_are_safe_paths() {
     let id = RecordingId::from_random(std::array::from_fn(|i| (i as u8).wrapping_mul(37)));

@@ -1,7 +1,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -39,8 +39,15 @@ pub struct Producer {
 #[derive(Debug)]
 struct Bus {
     sender: broadcast::Sender<Message>,
-    tracks: Mutex<BTreeMap<TrackId, Arc<Track>>>,
+    known: Mutex<Known>,
     dropped: AtomicU64,
+}
+
+/// What a reader that comes now must be told.
+#[derive(Debug, Default)]
+struct Known {
+    tracks: BTreeMap<TrackId, Arc<Track>>,
+    ended: bool,
 }
 
 /// A reading end. It begins with the tracks known so far, then follows.
@@ -56,15 +63,15 @@ impl Producer {
     /// A bus on which a reader may fall `capacity` events behind before it loses the oldest.
     pub fn new(capacity: usize) -> Self {
         let (sender, _) = broadcast::channel(capacity);
-        Self { bus: Arc::new(Bus { sender, tracks: Mutex::default(), dropped: AtomicU64::new(0) }) }
+        Self { bus: Arc::new(Bus { sender, known: Mutex::default(), dropped: AtomicU64::new(0) }) }
     }
 
     /// Announces a track or its new format.
     pub fn announce(&self, track: Track) {
         let track = Arc::new(track);
         // Sent under the lock, so that a reader that subscribes meanwhile sees the track exactly once.
-        let mut tracks = self.bus.tracks.lock().unwrap_or_else(PoisonError::into_inner);
-        tracks.insert(track.id, track.clone());
+        let mut known = self.bus.known();
+        known.tracks.insert(track.id, track.clone());
         self.send(Message::Event(Event::Track(track)));
     }
 
@@ -80,23 +87,24 @@ impl Producer {
 
     /// Ends the live for every reader, now and later.
     pub fn end(&self) {
+        self.bus.known().ended = true;
         self.send(Message::End);
     }
 
     /// A new reader.
     pub fn consume(&self) -> Consumer {
-        let tracks = self.bus.tracks.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.bus.known();
         Consumer {
             bus: self.bus.clone(),
             receiver: self.bus.sender.subscribe(),
-            known: tracks.values().cloned().collect(),
-            ended: false,
+            known: known.tracks.values().cloned().collect(),
+            ended: known.ended,
         }
     }
 
     /// The tracks announced so far, by id.
     pub fn tracks(&self) -> Vec<Arc<Track>> {
-        self.bus.tracks.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.bus.known().tracks.values().cloned().collect()
     }
 
     /// Events lost by slow readers so far.
@@ -110,14 +118,20 @@ impl Producer {
     }
 }
 
+impl Bus {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Consumer {
     /// The next event, or `None` when the live has ended. Cancel-safe.
     pub async fn recv(&mut self) -> Option<Event> {
-        if let Some(track) = self.known.pop_front() {
-            return Some(Event::Track(track));
-        }
         if self.ended {
             return None;
+        }
+        if let Some(track) = self.known.pop_front() {
+            return Some(Event::Track(track));
         }
         match self.receiver.recv().await {
             Ok(Message::Event(event)) => Some(event),
@@ -127,6 +141,8 @@ impl Consumer {
             }
             Err(broadcast::error::RecvError::Lagged(lost)) => {
                 self.bus.dropped.fetch_add(lost, Ordering::Relaxed);
+                // An announcement may be among what was lost.
+                self.known = self.bus.known().tracks.values().cloned().collect();
                 Some(Event::Lost(lost))
             }
         }
@@ -188,5 +204,26 @@ mod tests {
         assert!(matches!(consumer.recv().await, Some(Event::Lost(6))));
         assert!(matches!(consumer.recv().await, Some(Event::Packet(p)) if p.dts == MediaTime::from_millis(6)));
         assert_eq!(producer.dropped(), 6);
+    }
+
+    #[tokio::test]
+    async fn an_announcement_among_the_lost_is_repeated() {
+        let producer = Producer::new(4);
+        let mut consumer = producer.consume();
+        producer.announce(track());
+        for n in 0..10 {
+            producer.write(packet(n));
+        }
+        assert!(matches!(consumer.recv().await, Some(Event::Lost(_))));
+        assert!(matches!(consumer.recv().await, Some(Event::Track(_))));
+        assert!(matches!(consumer.recv().await, Some(Event::Packet(_))));
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_comes_after_the_end_sees_the_end() {
+        let producer = Producer::new(4);
+        producer.announce(track());
+        producer.end();
+        assert!(producer.consume().recv().await.is_none());
     }
 }

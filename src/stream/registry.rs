@@ -13,8 +13,8 @@ use crate::model::{
     Anchor, AudioFormat, MediaTime, Packet, RenditionId, StreamName, Track, TrackFormat, TrackId, VideoFormat,
 };
 
-/// Readers may fall this many events behind: about 10 s of one video and one audio track.
-const BUS_CAPACITY: usize = 1024;
+/// Readers may fall this many events behind: about 13 s of a video, two rungs and an audio track.
+const BUS_CAPACITY: usize = 2048;
 /// How long a connection must have been silent before the same key may replace it.
 const SILENCE: Duration = Duration::from_secs(2);
 
@@ -201,20 +201,24 @@ impl Registry {
 
     /// Ends every live whose grace has run out at `now`. Call it about twice a second.
     pub fn expire(&self, now: Instant) {
-        self.end_where(
-            |state| matches!(state, State::Reconnecting(since) if now.duration_since(since) >= self.inner.grace),
-        );
+        let grace = self.inner.grace;
+        self.end_where(|_, state| matches!(state, State::Reconnecting(since) if now.duration_since(since) >= grace));
     }
 
     /// Ends every live at once: the server is shutting down.
     pub fn end_all(&self) {
-        self.end_where(|_| true);
+        self.end_where(|_, _| true);
     }
 
-    fn end_where(&self, over: impl Fn(State) -> bool) {
+    /// Ends one live at once: it cannot be presented. Its publisher finds itself replaced.
+    pub fn end(&self, live: &Arc<Live>) {
+        self.end_where(|candidate, _| Arc::ptr_eq(candidate, live));
+    }
+
+    fn end_where(&self, over: impl Fn(&Arc<Live>, State) -> bool) {
         lock(&self.inner.lives).retain(|_, live| {
             let mut condition = lock(&live.condition);
-            let ends = over(condition.state);
+            let ends = over(live, condition.state);
             if ends {
                 condition.state = State::Ended;
                 condition.generation += 1;
@@ -291,22 +295,22 @@ impl Publication {
     pub fn write(&mut self, frame: Frame, now: Instant) -> Result<(), Replaced> {
         let size = frame.data.len() as u64;
         let Some(mapped) = self.timeline.map(frame.track, frame.dts, self.live.at(now)) else { return Ok(()) };
-        {
-            let mut condition = lock(&self.live.condition);
-            if condition.generation != self.generation {
-                return Err(Replaced);
-            }
-            condition.last_write = now;
-            condition.end = condition.end.max(mapped.dts + Duration::from_millis(1));
-            condition.stats.bytes += size;
-            condition.stats.video_frames += u64::from(frame.track == TrackId::VIDEO);
+        // Held while the packet goes out: a replaced publisher's must not follow its successor's.
+        let live = self.live.clone();
+        let mut condition = lock(&live.condition);
+        if condition.generation != self.generation {
+            return Err(Replaced);
         }
+        condition.last_write = now;
+        condition.end = condition.end.max(mapped.dts + Duration::from_millis(1));
+        condition.stats.bytes += size;
+        condition.stats.video_frames += u64::from(frame.track == TrackId::VIDEO);
         self.resume();
         if mapped.jumped {
-            self.live.producer.discontinuity();
+            live.producer.discontinuity();
         }
         let pts = MediaTime::from_nanos(frame.pts.saturating_add(mapped.offset)).max(MediaTime::ZERO);
-        self.live.producer.write(Packet { track: frame.track, pts, dts: mapped.dts, key: frame.key, data: frame.data });
+        live.producer.write(Packet { track: frame.track, pts, dts: mapped.dts, key: frame.key, data: frame.data });
         Ok(())
     }
 

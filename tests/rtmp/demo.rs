@@ -1,6 +1,9 @@
 //! The demo's publisher, against this server and another one.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
 
 use amphi::{
     app::demo,
@@ -80,6 +83,35 @@ async fn the_demo_says_why_it_was_refused_and_ends_when_played_once() {
     };
     assert_eq!(video.frame_rate, Some(25.0));
     fixture.stop().await;
+}
+
+/// Believes at first that the channel is live.
+struct BusyAtFirst(TestDoor, AtomicBool);
+
+impl Door for BusyAtFirst {
+    fn admit(&self, knock: Knock) -> Pin<Box<dyn Future<Output = Result<Publication, Refusal>> + Send + '_>> {
+        if self.1.swap(false, Ordering::Relaxed) {
+            return Box::pin(async { Err(Refusal::Busy(StreamName::parse("maths").unwrap())) });
+        }
+        self.0.admit(knock)
+    }
+}
+
+#[tokio::test]
+async fn the_demo_comes_again_while_its_old_connection_counts_as_live() {
+    let folder = tempfile::tempdir().unwrap();
+    let film = film(folder.path()).await;
+    let (registry, _started) = Registry::new(Duration::from_secs(30));
+    let door = Arc::new(BusyAtFirst(TestDoor(registry.clone()), AtomicBool::new(true)));
+    let server = Server::bind("127.0.0.1:0", door.clone(), Settings::default()).await.unwrap();
+    let address = server.local_addr().unwrap().to_string();
+    let cancel = CancellationToken::new();
+    let serving = tokio::spawn(server.serve(cancel.clone()));
+    in_time(demo::publish(&address, "live", "s3cret", film, cancel.clone(), false)).await.unwrap();
+    assert!(!door.1.load(Ordering::Relaxed), "it was refused once");
+    assert!(registry.get(&StreamName::parse("maths").unwrap()).is_some(), "and then let in");
+    cancel.cancel();
+    in_time(serving).await.unwrap();
 }
 
 #[tokio::test]

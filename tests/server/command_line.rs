@@ -59,8 +59,11 @@ fn a_speech_is_transcribed_in_every_format() {
 fn a_caption_file_is_translated() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("en.vtt");
-    std::fs::write(&file, "WEBVTT\n\n00:00:01.000 --> 00:00:04.000\nGood morning, and welcome to this lecture on waves.\n")
-        .unwrap();
+    std::fs::write(
+        &file,
+        "WEBVTT\n\n00:00:01.000 --> 00:00:04.000\nGood morning, and welcome to this lecture on waves.\n",
+    )
+    .unwrap();
     let (good, vtt, said) = amphi(&["translate", file.to_str().unwrap(), "--from", "en", "--to", "pt"], &[]);
     assert!(good, "{said}");
     assert!(vtt.contains("00:00:01.000 --> 00:00:04.000") && vtt.to_lowercase().contains("bom dia"), "{vtt}");
@@ -80,6 +83,46 @@ fn mistakes_are_answered_with_what_to_do() {
         assert!(!good, "{args:?} went well");
         assert!(out.contains(says) || err.contains(says), "{args:?}: {out}{err}");
     }
+}
+
+#[test]
+fn check_says_what_serve_would_stumble_over_and_leaves_nothing_behind() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("new/data");
+    let check = |data: &std::path::Path, environment: &[(&str, &str)]| {
+        let mut all = vec![
+            ("AMPHI_DATA_DIR", data.to_str().unwrap()),
+            ("AMPHI_HTTP__LISTEN", "127.0.0.1:0"),
+            ("AMPHI_RTMP__LISTEN", "127.0.0.1:0"),
+        ];
+        all.extend(environment);
+        amphi(&["check"], &all)
+    };
+    let (good, out, _) = check(&data, &[]);
+    assert!(good, "{out}");
+    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0, "it made something");
+
+    let (good, out, _) = check(&data, &[("AMPHI_HTTP__LISTEN", "")]);
+    assert!(!good && out.contains("nobody can watch"), "{out}");
+    let (good, out, _) = check(std::path::Path::new("/proc/none/data"), &[]);
+    assert!(!good && out.contains("set data_dir"), "{out}");
+
+    let pipelines = home.path().join("pipelines");
+    std::fs::create_dir(&pipelines).unwrap();
+    std::fs::write(pipelines.join("tap.gst"), "this ! is ! no ) pipeline").unwrap();
+    let (good, out, _) = check(&data, &[("AMPHI_LADDER__PIPELINES_DIR", pipelines.to_str().unwrap())]);
+    assert!(!good && out.contains("FAIL") && out.contains("tap.gst"), "{out}");
+
+    let (made, _, said) = amphi(&["channel", "add", "maths"], &[("AMPHI_DATA_DIR", data.to_str().unwrap())]);
+    assert!(made, "{said}");
+    let (good, out, _) = check(&data, &[]);
+    assert!(good, "{out}");
+    std::fs::write(data.join("secret.key"), "short").unwrap();
+    let (good, out, _) = check(&data, &[]);
+    assert!(!good && out.contains("secret.key"), "{out}");
+    std::fs::write(data.join("amphi.db"), "no database at all").unwrap();
+    let (good, out, _) = check(&data, &[]);
+    assert!(!good && out.contains("FAIL  database"), "{out}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::{process::Command, time::Duration};
 
 use crate::{
     browser::Browser,
-    captions::{Subscriber, word_error_rate},
+    captions::{Subscriber, lecture_until, word_error_rate, words},
     support::{SOON, Server, ffprobe, media, wait},
 };
 
@@ -20,7 +20,8 @@ fn killed_engines_cost_no_word_and_the_picture_does_not_notice() {
     let server = Server::start(&[("AMPHI_RECONNECT_GRACE", "1s"), ("AMPHI_LADDER__ENABLED", "false")]);
     let key = server.channel("waves", &[]);
     let mut captions = Subscriber::open(&server.http, "waves", "en");
-    let publisher = server.publish(&media("lecture-en.opus"), &format!("{}/waves?key={key}", server.rtmp), &["-t", "40"]);
+    let publisher =
+        server.publish(&media("lecture-en.opus"), &format!("{}/waves?key={key}", server.rtmp), &["-t", "40"]);
     let cues = |s: &Subscriber| s.received.iter().filter(|(_, message)| message["type"] == "cue").count();
     assert!(captions.until(SOON, |s| cues(s) > 10));
     let engines = engines_of(&server);
@@ -29,13 +30,40 @@ fn killed_engines_cost_no_word_and_the_picture_does_not_notice() {
     for pid in engines {
         assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
     }
-    assert!(captions.until(Duration::from_secs(10), |s| cues(s) > before), "captions did not come back");
+    assert!(captions.until(Duration::from_secs(5), |s| cues(s) > before), "captions did not come back in 5 s");
     assert!(captions.until(SOON, Subscriber::ended));
     assert!(publisher.finish().0);
     let rate = word_error_rate(LECTURE, &captions.final_text());
     assert!(rate <= 0.12, "word error rate {rate}: {}", captions.final_text());
+    let said = words(&lecture_until(40.0)).len();
+    assert!(words(&captions.final_text()).len() + 4 >= said, "{said} words were said: {}", captions.final_text());
     let status = server.json("/api/v1/channels/waves/status");
     assert_eq!(status["dropped"], 0);
+}
+
+#[test]
+fn a_second_signal_ends_a_drain_that_hangs() {
+    let mut server = Server::start(&[("AMPHI_LADDER__ENABLED", "false")]);
+    let key = server.channel("waves", &[]);
+    let mut captions = Subscriber::open(&server.http, "waves", "en");
+    let _publisher = server.publish(&media("lecture-en.opus"), &format!("{}/waves?key={key}", server.rtmp), &[]);
+    assert!(captions.until(SOON, |s| s.received.iter().any(|(_, message)| message["type"] == "cue")));
+    let engines = engines_of(&server);
+    let signal = |name: &str, pid: u32| Command::new("kill").args([name, &pid.to_string()]).status().unwrap();
+    for engine in &engines {
+        assert!(signal("-STOP", *engine).success());
+    }
+    // The farewell to a mute engine alone takes ten seconds.
+    let pid = server.pid();
+    let code = wait("the server is gone", Duration::from_secs(8), || {
+        signal("-TERM", pid);
+        server.exit_code()
+    });
+    for engine in engines {
+        signal("-KILL", engine);
+    }
+    assert_ne!(code, 0, "a drain cut short is no success");
+    assert_eq!(Server::start_in(&server.data, &[]).recording("waves").len(), 20, "the next start finishes it");
 }
 
 #[test]
@@ -68,9 +96,7 @@ fn a_publisher_that_returns_goes_on_and_chromium_plays_on_without_a_reload() {
         (server.json("/api/v1/channels/waves/status")["state"] == "reconnecting").then_some(())
     });
     let _second = server.publish(&lecture, &url, &[]);
-    wait("the live goes on", SOON, || {
-        (server.json("/api/v1/channels/waves/status")["state"] == "live").then_some(())
-    });
+    wait("the live goes on", SOON, || (server.json("/api/v1/channels/waves/status")["state"] == "live").then_some(()));
     let frames = browser.look()["frames"].as_u64().unwrap();
     let after = browser.until("the picture moving again", |row| {
         row["state"] == "live" && row["frames"].as_u64().unwrap_or(0) > frames + 90

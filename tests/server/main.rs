@@ -1,4 +1,5 @@
 //! The whole server as its own process, with the real programs that publish, watch and break it.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -8,10 +9,12 @@ mod browser;
 #[path = "../support/captions.rs"]
 mod captions;
 #[path = "../support/strict.rs"]
+#[allow(dead_code, reason = "other tests look at more of the report")]
 mod strict;
 
 mod command_line;
 mod faults;
 mod main_job;
 mod operations;
+mod pages;
 mod refusals;

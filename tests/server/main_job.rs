@@ -1,10 +1,10 @@
 //! A real lecture in; a captioned, translated live out; a recording left behind.
 
-use std::{process::Command, time::Duration};
+use std::{collections::BTreeMap, process::Command, time::Duration};
 
 use crate::{
     browser::Browser,
-    captions::{Subscriber, word_error_rate},
+    captions::{Subscriber, lecture_until, segments, word_error_rate, words},
     strict,
     support::{SOON, Server, ffprobe, media, wait},
 };
@@ -20,9 +20,11 @@ fn a_lecture_becomes_a_captioned_translated_live_and_a_recording() {
     assert!(english.until(SOON, |s| !s.received.is_empty()));
     assert_eq!(english.received[0].1["state"], "idle", "before the live the websocket says so");
 
-    let publisher = server.publish(&media("lecture-en.opus"), &format!("{}/waves?key={key}", server.rtmp), &["-t", "45"]);
+    let publisher =
+        server.publish(&media("lecture-en.opus"), &format!("{}/waves?key={key}", server.rtmp), &["-t", "45"]);
     let playlist = server.playlist("waves");
-    for part in ["/source/", "/480p/", "/240p/", "/audio/", "LANGUAGE=\"en\"", "LANGUAGE=\"pt\"", "RESOLUTION=1280x720"] {
+    for part in ["/source/", "/480p/", "/240p/", "/audio/", "LANGUAGE=\"en\"", "LANGUAGE=\"pt\"", "RESOLUTION=1280x720"]
+    {
         assert!(playlist.contains(part), "{part} is not in\n{playlist}");
     }
     assert_eq!(server.get("/hls/waves.m3u8").unwrap().1, playlist);
@@ -36,26 +38,56 @@ fn a_lecture_becomes_a_captioned_translated_live_and_a_recording() {
     assert!(went_well, "{said}");
     assert!(english.until(SOON, Subscriber::ended) && portuguese.until(SOON, Subscriber::ended));
     let rate = word_error_rate(LECTURE, &english.final_text());
-    assert!(rate <= 0.12, "word error rate {rate}: {}", english.final_text());
-    assert!(english.final_text().split_whitespace().count() > 80, "{}", english.final_text());
+    assert!(rate <= 0.08, "word error rate {rate}: {}", english.final_text());
+    let said = words(&lecture_until(45.0)).len();
+    assert!(words(&english.final_text()).len() + 4 >= said, "{said} words were said: {}", english.final_text());
+    hls_captions_hold_every_word_once(&server, &english);
+    hls_captions_hold_every_word_once(&server, &portuguese);
     let translated = portuguese.final_text();
     assert!(translated.contains("onda") && translated.split_whitespace().count() > 60, "{translated}");
 
     let id = server.recording("waves");
-    let probe = ffprobe(&format!("{}/vod/{id}/index.m3u8", server.http), &["-show_entries", "stream=codec_name:format=duration"]);
+    let probe = ffprobe(
+        &format!("{}/vod/{id}/index.m3u8", server.http),
+        &["-show_entries", "stream=codec_name:format=duration"],
+    );
     let duration: f64 = probe["format"]["duration"].as_str().unwrap().parse().unwrap();
     assert!((40.0..48.0).contains(&duration), "{probe}");
     for (language, track) in [("en", &english), ("pt", &portuguese)] {
         let (status, document) = server.get(&format!("/vod/{id}/captions/{language}.vtt")).unwrap();
         assert_eq!(status, 200);
-        let spoken: String = document.lines().filter(|line| !line.contains("-->") && line.contains(' ')).collect::<Vec<_>>().join(" ");
+        let spoken: String =
+            document.lines().filter(|line| !line.contains("-->") && line.contains(' ')).collect::<Vec<_>>().join(" ");
         let rate = word_error_rate(&track.final_text(), &spoken);
         assert!(rate < 0.02, "{language}: the recording says\n{document}\nthe live said\n{}", track.final_text());
     }
     let mut browser = Browser::open(&format!("{}/v/{id}", server.http), 60, &[]);
     browser.until("the recording playing with captions", |row| {
-        row["state"] == "vod" && row["time"].as_f64() > Some(1.0) && !row["captions"].as_str().unwrap_or_default().is_empty()
+        row["state"] == "vod"
+            && row["time"].as_f64() > Some(1.0)
+            && !row["captions"].as_str().unwrap_or_default().is_empty()
     });
+}
+
+/// The union of the caption parts is the final text, once and in order; nothing appears before its segment.
+fn hls_captions_hold_every_word_once(server: &Server, track: &Subscriber) {
+    let language = track.cues().values().next().unwrap()["lang"].as_str().unwrap().to_owned();
+    let (mut known, mut text, mut end) = (BTreeMap::new(), String::new(), 0.0);
+    for segment in segments(&server.http, "waves", &language) {
+        let begins = segment.pdt - track.anchor();
+        for cue in segment.cues {
+            let (id, start, stop, words) = cue.clone();
+            if let Some(before) = known.insert(id, cue.clone()) {
+                assert_eq!(before, cue, "a repeated cue changed");
+                continue;
+            }
+            assert!(start >= begins - 0.002, "{cue:?} starts before its segment at {begins}");
+            assert!(start >= end && stop > start, "{cue:?} overlaps the one before it, which ends at {end}");
+            end = stop;
+            text = format!("{text} {words}");
+        }
+    }
+    assert_eq!(words(&text), words(&track.final_text()), "{language}");
 }
 
 #[test]
@@ -66,9 +98,9 @@ fn chromium_plays_the_live_within_two_seconds_and_shows_captions_in_step() {
     let mut browser = Browser::open(&format!("{}/watch/waves", server.http), 90, &[]);
     browser.until("the live playing", |row| row["state"] == "live" && row["time"].as_f64() > Some(0.5));
     browser.until("a caption over the picture", |row| !row["captions"].as_str().unwrap_or_default().is_empty());
-    browser.until("latency within two seconds", |row| {
-        row["state"] == "live" && row["latency"].as_f64().is_some_and(|seconds| seconds > 0.1 && seconds <= 2.0)
-    });
+    let mut latencies: Vec<f64> = (0..24).filter_map(|_| browser.look()["latency"].as_f64()).collect();
+    latencies.sort_by(f64::total_cmp);
+    assert!(latencies.len() > 20 && latencies[latencies.len() / 2] <= 2.0, "{latencies:?}");
     let row = browser.until("some sentences in the transcript", |row| {
         row["transcript"].as_str().unwrap_or_default().split_whitespace().count() > 12
     });
@@ -102,8 +134,8 @@ fn gstreamer_and_ffmpeg_read_the_live() {
     let heights: Vec<_> = streams.as_array().unwrap().iter().filter_map(|stream| stream["height"].as_u64()).collect();
     assert!(heights.contains(&720) && heights.contains(&480) && heights.contains(&240), "{streams}");
     let output = Command::new("gst-launch-1.0")
-        .args(["-q", "souphttpsrc", &format!("location={url}"), "!", "hlsdemux2", "name=d"])
-        .args(["d.", "!", "decodebin3", "!", "video/x-raw", "!", "identity", "eos-after=60", "!", "fakesink"])
+        .args(["-q", "uridecodebin3", &format!("uri={url}"), "!", "video/x-raw", "!", "identity", "eos-after=60"])
+        .args(["!", "fakesink"])
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -1,5 +1,7 @@
 //! What an operator relies on.
 
+use std::process::Command;
+
 use crate::support::{SOON, Server, media, wait};
 
 #[test]
@@ -19,11 +21,54 @@ fn sigterm_finishes_the_recording_first() {
 }
 
 #[test]
+fn a_second_server_on_the_same_data_is_refused_and_harms_nothing() {
+    let server = Server::start(&[("AMPHI_CAPTIONS__ENABLED", "false"), ("AMPHI_LADDER__ENABLED", "false")]);
+    let key = server.channel("waves", &[]);
+    let _publisher = server.publish(&media("lecture-en.opus"), &format!("{}/waves?key={key}", server.rtmp), &[]);
+    server.playlist("waves");
+    let second = Command::new(env!("CARGO_BIN_EXE_amphi"))
+        .arg("serve")
+        .env("AMPHI_DATA_DIR", &server.data)
+        .env("AMPHI_HTTP__LISTEN", "127.0.0.1:0")
+        .env("AMPHI_RTMP__LISTEN", "127.0.0.1:0")
+        .output()
+        .unwrap();
+    assert!(!second.status.success());
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(said.contains("another amphi serves"), "{said}");
+    assert_eq!(server.json("/api/v1/recordings")["items"][0]["state"], "recording");
+}
+
+#[test]
+fn the_status_says_how_the_publisher_and_the_recording_do_right_now() {
+    let server = Server::start(&[("AMPHI_CAPTIONS__ENABLED", "false"), ("AMPHI_LADDER__ENABLED", "false")]);
+    let key = server.channel("waves", &[]);
+    let publisher = server.publish(&media("lecture-en.opus"), &format!("{}/waves?key={key}", server.rtmp), &[]);
+    let status = || server.json("/api/v1/channels/waves/status");
+    wait("the pace of the test picture", SOON, || {
+        let fps = status()["fps"].as_f64()?;
+        (27.0..=33.0).contains(&fps).then_some(())
+    });
+    wait("parts on the disk", SOON, || (status()["recording"]["written"].as_u64()? > 0).then_some(()));
+    let now = status();
+    assert!(now["bitrate"].as_u64().unwrap() > 100_000, "{now}");
+    assert_eq!((&now["recording"]["state"], &now["recording"]["dropped"]), (&"recording".into(), &0.into()), "{now}");
+    assert!(now["recording"]["failure"].is_null() && now["viewers"].is_null(), "{now}");
+    drop(publisher);
+    wait("the outage shows, and no average hides it", SOON, || {
+        let now = status();
+        (now["state"] == "reconnecting" && now["fps"].as_f64()? < 5.0).then_some(())
+    });
+}
+
+#[test]
 fn changes_need_the_admin_token() {
     let server = Server::start(&[("AMPHI_CAPTIONS__ENABLED", "false")]);
     let url = format!("{}/api/v1/channels", server.http);
     let token = std::fs::read_to_string(server.data.join("admin.token")).unwrap();
-    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    // A refusal before the body was read ends the connection.
+    let agent: ureq::Agent =
+        ureq::Agent::config_builder().http_status_as_error(false).max_idle_connections(0).build().into();
     let post = |token: Option<&str>, body: &str| {
         let mut request = agent.post(&url);
         if let Some(token) = token {
@@ -60,6 +105,18 @@ fn health_readiness_metrics_and_the_api_document_are_there() {
     server.playlist("waves");
     let (_, metrics) = server.get("/metrics").unwrap();
     assert!(metrics.contains("amphi_lives 1"), "{metrics}");
+    for series in [
+        "amphi_live_publishing{channel=\"waves\"} 1\n",
+        "amphi_live_received_bytes_total{channel=\"waves\"}",
+        "amphi_live_bus_dropped_total{channel=\"waves\"} 0\n",
+        "amphi_hls_held_requests{channel=\"waves\"}",
+        "amphi_hls_window_bytes{channel=\"waves\"}",
+        "amphi_recorder_dropped_parts_total{channel=\"waves\"} 0\n",
+        "amphi_recorder_failed{channel=\"waves\"} 0\n",
+        "process_resident_memory_bytes ",
+    ] {
+        assert!(metrics.contains(series), "no {series} in\n{metrics}");
+    }
     assert!(!metrics.contains(&key));
     for page in ["/", "/watch/waves", "/embed/waves", "/v/00000000000000000000"] {
         let (status, html) = server.get(page).unwrap();

@@ -10,8 +10,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use amphi::speech::{EngineKind, EngineSettings, EngineSpec, Engines};
-use support::{Heard, engine, engines, media, pieces, samples, signal, transcribe, vosk, whisper};
+use amphi::{
+    model::{MediaTime, Word},
+    speech::{EngineKind, EngineSettings, EngineSpec, Engines, Event},
+};
+use support::{Heard, Talk, engine, engines, media, pieces, samples, signal, transcribe, vosk, whisper};
 
 /// Where each sentence of the lecture begins and ends.
 #[derive(serde::Deserialize)]
@@ -34,38 +37,70 @@ fn beginning(sentences: usize) -> (String, Vec<i16>) {
 }
 
 #[tokio::test]
-async fn whisper_hears_the_lecture_and_when_it_was_said() {
+async fn whisper_understands_a_file() {
     let engines = engines();
     let stream = engines.open(whisper());
     let heard = transcribe(&stream, &samples("lecture-en.opus")).await;
+    check_rate("file", &heard.text(), 0.06);
+    engines.shutdown().await;
+}
+
+#[test]
+fn whisper_hears_the_lecture_live_and_in_time() {
+    let mut talk = Talk::new(&whisper(), true);
+    let mut heard = Heard::default();
+    let mut lags = Vec::new();
+    let audio = samples("lecture-en.opus");
+    for pcm in pieces(&audio) {
+        for hypothesis in talk.say(&pcm) {
+            let position = pcm.end().as_secs_f64();
+            let known = heard.words.len() + heard.stable.len();
+            heard.take(Event::Hypothesis(hypothesis));
+            let now = heard.words.iter().chain(&heard.stable);
+            lags.extend(now.skip(known).map(|word| position - word.end.as_secs_f64()));
+        }
+    }
+    let cpu = talk.cpu() / (audio.len() as f64 / 16_000.0);
+    talk.finish().into_iter().for_each(|hypothesis| heard.take(Event::Hypothesis(hypothesis)));
+    check_rate("live", &heard.text(), 0.08);
+    let (p50, p95) = (percentile(&mut lags, 50), percentile(&mut lags, 95));
+    println!("word end to stable, in audio time: p50 {p50:.2} s, p95 {p95:.2} s; {cpu:.3} of a core");
+    assert!(p50 <= 1.1 && p95 <= 1.9, "{lags:?}");
+    assert!(cpu < 0.4, "{cpu}");
+
+    let mut errors = edges(&heard.words);
+    assert!(errors.len() > 40, "{}", errors.len());
+    let p95 = percentile(&mut errors, 95);
+    println!("edges of sentences: p50 {:.3} s, p95 {p95:.3} s", percentile(&mut errors, 50));
+    assert!(p95 <= 0.3, "{errors:?}");
+}
+
+fn check_rate(what: &str, heard: &str, most: f64) {
     let lecture = lecture();
     let reference: Vec<_> = lecture.iter().map(|sentence| sentence.text.as_str()).collect();
-    let rate = wer::rate(&reference.join(" "), &heard.text());
-    println!("word error rate {:.2} %", rate * 100.0);
-    assert!(rate <= 0.08, "{rate}: {}", heard.text());
+    let rate = wer::rate(&reference.join(" "), heard);
+    println!("{what}: word error rate {:.2} %", rate * 100.0);
+    assert!(rate <= most, "{rate}: {heard}");
+}
 
-    // A sentence whose first and last words were understood has known edges.
+/// How far off the edges of the lecture's sentences are, where their words were understood.
+fn edges(heard: &[Word]) -> Vec<f64> {
+    let edge = |text: &String, at: f64, time: fn(&Word) -> MediaTime| {
+        let same = heard.iter().filter(|word| wer::normalise(&word.text).contains(text));
+        same.map(|word| (time(word).as_secs_f64() - at).abs()).filter(|error| *error < 1.0).min_by(f64::total_cmp)
+    };
     let mut errors = Vec::new();
-    for sentence in &lecture {
+    for sentence in lecture() {
         let words = wer::normalise(&sentence.text);
-        let edge = |text: &str, at: f64, start: bool| {
-            heard
-                .words
-                .iter()
-                .filter(|word| wer::normalise(&word.text) == [text.to_owned()])
-                .map(|word| (if start { word.start.as_secs_f64() } else { word.end.as_secs_f64() } - at).abs())
-                .filter(|error| *error < 1.5)
-                .min_by(f64::total_cmp)
-        };
-        errors.extend(edge(&words[0], sentence.start, true));
-        errors.extend(edge(&words[words.len() - 1], sentence.end, false));
+        errors.extend(edge(&words[0], sentence.start, |word| word.start));
+        errors.extend(edge(&words[words.len() - 1], sentence.end, |word| word.end));
     }
-    errors.sort_by(f64::total_cmp);
-    assert!(errors.len() > 40, "{}", errors.len());
-    let p95 = errors[errors.len() * 95 / 100];
-    println!("edges of sentences: p50 {:.3} s, p95 {p95:.3} s of {}", errors[errors.len() / 2], errors.len());
-    assert!(p95 <= 0.3, "{errors:?}");
-    engines.shutdown().await;
+    errors
+}
+
+fn percentile(values: &mut [f64], percent: usize) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() * percent / 100]
 }
 
 #[tokio::test]
@@ -113,7 +148,7 @@ print(json.dumps([(w['word'], w['start']) for w in words]))
 async fn an_engine_killed_in_mid_lecture_is_back_in_time_and_loses_no_word() {
     let engines = engines();
     let (reference, audio) = beginning(8);
-    let stream = engines.open(whisper());
+    let stream = engines.open(EngineSpec { live: true, ..whisper() });
     let mut heard = Heard::default();
     let pieces = pieces(&audio);
     let (before, after) = pieces.split_at(pieces.len() / 2);
@@ -220,7 +255,7 @@ fn garbage_ends_the_engine_with_a_message() {
 async fn audio_sent_too_fast_is_dropped_and_counted_and_never_blocks() {
     let engines = Engines::new(EngineSettings::new("/bin/cat"));
     let stream = engines.open(whisper());
-    let piece = amphi::model::Pcm { start: amphi::model::MediaTime::ZERO, samples: vec![0; 1_600].into() };
+    let piece = amphi::model::Pcm { start: MediaTime::ZERO, samples: vec![0; 1_600].into() };
     let taken = (0..400).filter(|_| stream.send(piece.clone())).count();
     assert_eq!(taken, 300, "thirty seconds wait");
     assert_eq!(stream.dropped(), Duration::from_secs(10));

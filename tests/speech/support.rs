@@ -2,13 +2,16 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::Command,
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
 use amphi::{
-    model::{LanguageTag, MediaTime, Pcm, Word},
-    speech::{EngineKind, EngineSettings, EngineSpec, Engines, Event, Stream},
+    model::{Hypothesis, LanguageTag, MediaTime, Pcm, Word},
+    speech::{
+        EngineKind, EngineSettings, EngineSpec, Engines, Event, Stream,
+        wire::{self, Request, Response},
+    },
 };
 
 pub fn engine() -> PathBuf {
@@ -71,7 +74,7 @@ pub fn pieces(samples: &[i16]) -> Vec<Pcm> {
 #[derive(Default)]
 pub struct Heard {
     pub words: Vec<Word>,
-    stable: Vec<Word>,
+    pub stable: Vec<Word>,
     pub hypotheses: usize,
     pub restarts: usize,
     pub failed: Option<String>,
@@ -142,4 +145,67 @@ pub async fn transcribe(stream: &Stream, audio: &[i16]) -> Heard {
 
 pub fn signal(pid: u32, signal: &str) {
     assert!(Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
+}
+
+/// An engine spoken to directly, one message at a time: what it says then depends on no clock.
+pub struct Talk(Child);
+
+impl Talk {
+    pub fn new(spec: &EngineSpec, live: bool) -> Self {
+        let child = Command::new(engine())
+            .args(["--engine", spec.engine.as_str(), "--language", spec.language.as_str(), "--model"])
+            .arg(&spec.model_dir)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut talk = Self(child);
+        assert!(matches!(talk.read(), Response::Ready { .. }));
+        talk.write(&Request::Open { stream: 1, language: spec.language.clone(), live });
+        talk
+    }
+
+    /// Sends audio and waits until it is taken in.
+    pub fn say(&mut self, pcm: &Pcm) -> Vec<Hypothesis> {
+        self.write(&Request::Audio { stream: 1, pcm: pcm.clone() });
+        self.answers()
+    }
+
+    pub fn finish(&mut self) -> Vec<Hypothesis> {
+        self.write(&Request::Finish { stream: 1 });
+        self.answers()
+    }
+
+    /// Processor time so far, in seconds (proc(5), `/proc/PID/stat`, fields 14 and 15, in ticks of 10 ms).
+    pub fn cpu(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
+    }
+
+    fn answers(&mut self) -> Vec<Hypothesis> {
+        let mut heard = Vec::new();
+        loop {
+            match self.read() {
+                Response::Heard { hypothesis, .. } => heard.push(hypothesis),
+                Response::Progress { .. } | Response::Finished { .. } => return heard,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn write(&mut self, request: &Request) {
+        wire::write_frame(self.0.stdin.as_mut().unwrap(), &request.to_frame()).unwrap();
+    }
+
+    fn read(&mut self) -> Response {
+        Response::parse(&wire::read_frame(self.0.stdout.as_mut().unwrap()).unwrap().unwrap()).unwrap()
+    }
+}
+
+impl Drop for Talk {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
 }

@@ -2,16 +2,19 @@
 
 use std::{
     collections::BTreeMap,
-    net::TcpStream,
+    sync::mpsc,
+    thread,
     time::{Duration, Instant, SystemTime},
 };
 
 use serde_json::Value;
-use tokio_tungstenite::tungstenite::{self, Message, WebSocket, stream::MaybeTlsStream};
+use tokio_tungstenite::tungstenite::{self, Message};
 
-/// A websocket on one caption track.
+use crate::support;
+
+/// A websocket on one caption track, read on a thread of its own.
 pub struct Subscriber {
-    socket: WebSocket<MaybeTlsStream<TcpStream>>,
+    messages: mpsc::Receiver<(SystemTime, Value)>,
     /// Every message with its arrival.
     pub received: Vec<(SystemTime, Value)>,
 }
@@ -20,32 +23,40 @@ impl Subscriber {
     /// Subscribes to a channel's track.
     pub fn open(http: &str, channel: &str, language: &str) -> Self {
         let url = format!("{}/api/v1/channels/{channel}/captions/ws?lang={language}", http.replace("http", "ws"));
-        let (socket, _) = tungstenite::connect(url).unwrap();
-        if let MaybeTlsStream::Plain(stream) = socket.get_ref() {
-            stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
-        }
-        Self { socket, received: Vec::new() }
+        let (mut socket, _) = tungstenite::connect(url).unwrap();
+        let (send, messages) = mpsc::channel();
+        thread::spawn(move || {
+            // An error is the end: the server says goodbye, or was killed.
+            while let Ok(message) = socket.read() {
+                let Message::Text(text) = message else { continue };
+                if send.send((SystemTime::now(), serde_json::from_str(&text).unwrap())).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { messages, received: Vec::new() }
     }
 
     /// Reads until `enough` or `limit`; whether it was enough.
     pub fn until(&mut self, limit: Duration, mut enough: impl FnMut(&Self) -> bool) -> bool {
         let deadline = Instant::now() + limit;
-        while !enough(self) {
-            if Instant::now() > deadline {
+        loop {
+            self.received.extend(self.messages.try_iter());
+            if enough(self) {
+                return true;
+            }
+            let Ok(message) = self.messages.recv_timeout(deadline.saturating_duration_since(Instant::now())) else {
                 return false;
-            }
-            match self.socket.read() {
-                Ok(Message::Text(text)) => {
-                    self.received.push((SystemTime::now(), serde_json::from_str(&text).unwrap()));
-                }
-                Ok(Message::Close(_)) => return enough(self),
-                Ok(_) => {}
-                Err(tungstenite::Error::Io(error))
-                    if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {}
-                Err(error) => panic!("the websocket broke: {error}"),
-            }
+            };
+            self.received.push(message);
         }
-        true
+    }
+
+    /// Wall clock of media time zero, in seconds, as the cues tell it.
+    pub fn anchor(&self) -> f64 {
+        let (_, cue) = self.received.iter().find(|(_, message)| message["type"] == "cue").unwrap();
+        let pdt: jiff::Timestamp = cue["start_pdt"].as_str().unwrap().parse().unwrap();
+        pdt.as_millisecond() as f64 / 1e3 - cue["start"].as_f64().unwrap()
     }
 
     /// The newest revision of each cue, in order.
@@ -73,6 +84,45 @@ impl Subscriber {
     }
 }
 
+/// A caption segment of an HLS playlist.
+pub struct Segment {
+    /// Wall clock of its beginning, in seconds.
+    pub pdt: f64,
+    /// Id, start and end in seconds of media time, text.
+    pub cues: Vec<(String, f64, f64, String)>,
+}
+
+/// Every segment a caption playlist lists.
+pub fn segments(http: &str, channel: &str, language: &str) -> Vec<Segment> {
+    let (status, playlist) = support::get(&format!("{http}/live/{channel}/captions-{language}/stream.m3u8")).unwrap();
+    assert_eq!(status, 200, "{playlist}");
+    let (mut pdt, mut segments) = (0.0, Vec::new());
+    for line in playlist.lines() {
+        if let Some(time) = line.strip_prefix("#EXT-X-PROGRAM-DATE-TIME:") {
+            pdt = time.parse::<jiff::Timestamp>().unwrap().as_millisecond() as f64 / 1e3;
+        } else if line.starts_with('/') {
+            let (status, document) = support::get(&format!("{http}{line}")).unwrap();
+            assert_eq!(status, 200, "{line}");
+            segments.push(Segment { pdt, cues: cues(&document) });
+        }
+    }
+    segments
+}
+
+/// The cues of a WebVTT document of ours: every one has an id.
+fn cues(document: &str) -> Vec<(String, f64, f64, String)> {
+    let seconds = |time: &str| time.split(':').fold(0.0, |sum, part| sum * 60.0 + part.parse::<f64>().unwrap());
+    let mut blocks = document.split("\n\n");
+    assert!(blocks.next().unwrap().starts_with("WEBVTT"), "{document}");
+    let block = |block: &str| {
+        let (id, rest) = block.trim().split_once('\n')?;
+        let (times, text) = rest.split_once('\n')?;
+        let (start, end) = times.split_once(" --> ")?;
+        Some((id.to_owned(), seconds(start), seconds(end.split(' ').next()?), text.to_owned()))
+    };
+    blocks.filter(|text| !text.trim().is_empty()).map(|text| block(text).expect(document)).collect()
+}
+
 /// Words without casing and punctuation.
 pub fn words(text: &str) -> Vec<String> {
     text.to_lowercase()
@@ -82,7 +132,15 @@ pub fn words(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Word error rate of `said` against `truth`, which may go on behind what was said.
+/// The sentences of a text whose beginnings lie in the first `seconds` of the bundled lecture.
+pub fn lecture_until(seconds: f64) -> String {
+    let sentences: Value = serde_json::from_str(include_str!("../media/lecture-en.json")).unwrap();
+    let said = sentences.as_array().unwrap().iter().filter(|sentence| sentence["end"].as_f64() <= Some(seconds));
+    said.map(|sentence| sentence["text"].as_str().unwrap()).collect::<Vec<_>>().join(" ")
+}
+
+/// Word error rate of `said` against the beginning of `truth`, which may go on behind what was said.
+/// Ask for a number of words besides, since silence has no errors.
 pub fn word_error_rate(truth: &str, said: &str) -> f64 {
     let (truth, said) = (words(truth), words(said));
     let mut row: Vec<usize> = (0..=truth.len()).collect();

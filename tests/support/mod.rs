@@ -82,6 +82,11 @@ impl Server {
         wait("the server has stopped", SOON, || self.child.try_wait().unwrap()).code()
     }
 
+    /// How it ended, if it has; -1 for a signal.
+    pub fn exit_code(&mut self) -> Option<i32> {
+        self.child.try_wait().unwrap().map(|status| status.code().unwrap_or(-1))
+    }
+
     /// The process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
@@ -140,7 +145,16 @@ impl Server {
     /// Publishes in real time with ffmpeg: a moving test picture with the file's sound.
     pub fn publish(&self, audio: &Path, url: &str, options: &[&str]) -> Publisher {
         let mut command = Command::new("ffmpeg");
-        command.args(["-hide_banner", "-loglevel", "warning", "-re", "-f", "lavfi", "-i", "testsrc2=size=1280x720:rate=30"]);
+        command.args([
+            "-hide_banner",
+            "-loglevel",
+            "warning",
+            "-re",
+            "-f",
+            "lavfi",
+            "-i",
+            "testsrc2=size=1280x720:rate=30",
+        ]);
         command.args(["-re", "-i"]).arg(audio);
         command.args(["-map", "0:v", "-map", "1:a", "-shortest"]);
         command.args(["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "60"]);
@@ -229,12 +243,7 @@ pub fn media(name: &str) -> PathBuf {
 
 /// What ffprobe says of a file or URL, as JSON.
 pub fn ffprobe(target: &str, args: &[&str]) -> Value {
-    let output = Command::new("ffprobe")
-        .args(["-v", "error", "-of", "json"])
-        .args(args)
-        .arg(target)
-        .output()
-        .unwrap();
+    let output = Command::new("ffprobe").args(["-v", "error", "-of", "json"]).args(args).arg(target).output().unwrap();
     assert!(output.status.success(), "ffprobe {target}: {}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }

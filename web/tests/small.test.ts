@@ -86,11 +86,20 @@ describe('the watchdog', () => {
     dog.look(video, 0);
     expect(dog.look({ ...video, currentTime: 2 }, 100)).toBe('moving');
     const stuck = { ...video, currentTime: 2 };
-    expect(dog.look(stuck, 5000)).toBe('still');
-    expect(dog.look(stuck, 6200)).toBe('stuck');
-    expect(dog.look(stuck, 6300)).toBe('still');
-    expect(dog.look(stuck, 12_200)).toBe('stuck');
+    expect(dog.look(stuck, 4000)).toBe('still');
+    expect(dog.look(stuck, 4200)).toBe('stuck');
+    expect(dog.look(stuck, 4300)).toBe('still');
+    expect(dog.look(stuck, 8200)).toBe('stuck');
     expect(dog.look(stuck, 50_000)).toBe('dead');
+  });
+
+  it('has everything made anew when a jump did not help for long', () => {
+    const dog = new Watchdog();
+    expect(dog.jump(0)).toBe(false);
+    expect(dog.jump(30_000)).toBe(false);
+    expect(dog.jump(38_000)).toBe(true);
+    dog.reset();
+    expect(dog.jump(40_000)).toBe(false);
   });
 
   it('leaves a paused picture alone', () => {

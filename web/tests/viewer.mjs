@@ -1,5 +1,9 @@
 // Opens a page in Chromium and reports, a JSON line every half second, what a viewer would see.
-// usage: node tests/viewer.mjs URL [--seconds N] [--screenshot FILE] [--phone] [--language fr]
+// usage: node tests/viewer.mjs URL [--seconds N] [--screenshot FILE] [--phone] [--dark] [--language fr]
+//          [--without-websocket] [--choose MENU/ITEM]… [--audit]
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+
 import { chromium } from 'playwright-core'
 
 const [url, ...options] = process.argv.slice(2)
@@ -27,14 +31,29 @@ const context = await browser.newContext({
   viewport: phone ? { width: 390, height: 844 } : { width: 1280, height: 800 },
   locale: option('language', 'en'),
   colorScheme: options.includes('--dark') ? 'dark' : 'light',
+  // Colours are measured at rest, not while they fade.
+  reducedMotion: options.includes('--audit') ? 'reduce' : 'no-preference',
 })
 const page = await context.newPage()
 const problems = []
 page.on('pageerror', (error) => problems.push(String(error)))
 page.on('console', (message) => {
-  if (message.type() === 'error' && !message.text().includes('Failed to load resource')) problems.push(message.text())
+  // A server that cannot be reached is the page's business, which must live with it; all else is a mistake.
+  const unreachable = /^(Failed to load resource|WebSocket connection to)/.test(message.text())
+  if (message.type() === 'error' && !unreachable) problems.push(message.text())
 })
+if (options.includes('--without-websocket')) await page.routeWebSocket(/./, (socket) => socket.close())
 await page.goto(url)
+
+// Opens menus of the control bar and chooses in them, as a mouse does.
+for (const [at, name] of options.entries()) {
+  if (name !== '--choose') continue
+  const [menu, item] = options[at + 1].split('/')
+  await page.waitForSelector('#player[data-state="live"], #player[data-state="vod"]', { timeout: 60_000 })
+  await page.locator('#player').hover()
+  await page.getByRole('button', { name: menu }).click()
+  await page.getByRole('menuitemradio', { name: item, exact: true }).click()
+}
 
 // Runs in the page.
 const look = () => {
@@ -55,14 +74,30 @@ const look = () => {
     captions: captions?.textContent?.trim() ?? null,
     language: captions?.lang ?? null,
     transcript: document.querySelector('[data-transcript]')?.textContent?.trim() ?? null,
+    source: globalThis.amphi?.captions.source ?? null,
+    ui: document.documentElement.lang,
+    sideways: document.documentElement.scrollWidth > globalThis.innerWidth,
+    veil: document.querySelector('.veil:not([hidden])')?.innerText ?? null,
     loaded: performance.timeOrigin,
   }
+}
+
+// What axe finds against WCAG 2.2 AA: rule, and the first element that breaks it.
+const audit = async () => {
+  // The page's policy lets no script in, but what the tester evaluates.
+  await page.evaluate(readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8'))
+  return page.evaluate(async () => {
+    const only = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']
+    const { violations } = await globalThis.axe.run(document, { runOnly: only })
+    return violations.map(({ id, nodes }) => `${id}: ${nodes[0].html}`)
+  })
 }
 
 const until = Date.now() + seconds * 1000
 while (Date.now() < until) {
   const seen = await page.evaluate(look)
-  console.log(JSON.stringify({ at: Date.now() / 1000, ...seen, problems: problems.splice(0) }))
+  const audited = options.includes('--audit') ? { violations: await audit() } : {}
+  console.log(JSON.stringify({ at: Date.now() / 1000, ...seen, ...audited, problems: problems.splice(0) }))
   await page.waitForTimeout(500)
 }
 const file = option('screenshot')

@@ -1,15 +1,19 @@
-use std::{net::TcpListener, process::ExitCode};
+use std::{fs, io, net::TcpListener, path::Path, process::ExitCode};
 
 use anyhow::Result;
 use serde::Serialize;
 
 use crate::{
+    access::Secrets,
     app::{
+        cli,
         config::Config,
         models::{Manifest, Task},
         speech,
     },
     media,
+    model::Chain,
+    store::Store,
 };
 
 /// One thing looked at.
@@ -48,17 +52,16 @@ pub(in crate::app) fn run(config: &Config, json: bool) -> Result<ExitCode> {
 }
 
 fn gstreamer(config: &Config, findings: &mut Vec<Finding>) {
-    let mut add = |what: &str, good, detail: String| findings.push(Finding { what: what.into(), needed: true, good, detail });
+    let mut add =
+        |what: &str, good, detail: String| findings.push(Finding { what: what.into(), needed: true, good, detail });
     if let Err(error) = media::init() {
         add("gstreamer", false, format!("{error}: install GStreamer 1.22 or newer"));
         return;
     }
-    let missing = media::check(config.ladder.pipelines_dir.as_deref());
-    if missing.is_empty() {
-        add("gstreamer", true, "every element is there".into());
-    }
-    for missing in missing {
-        add("gstreamer", false, missing.to_string());
+    match media::Templates::load(config.ladder.pipelines_dir.as_deref()) {
+        Ok(_) => add("gstreamer", true, "every element is there".into()),
+        Err(media::Error::Missing(missing)) => missing.iter().for_each(|m| add("gstreamer", false, m.to_string())),
+        Err(error) => add("pipelines", false, Chain(&error).to_string()),
     }
     let encoders: Vec<_> = media::Encoder::available().into_iter().map(media::Encoder::element).collect();
     add(
@@ -81,19 +84,31 @@ fn models(config: &Config, findings: &mut Vec<Finding>) -> Result<()> {
     let installed: Vec<_> = manifest.models.iter().filter(|model| model.installed(&config.models_dir)).collect();
     let ids: Vec<_> = installed.iter().map(|model| model.id.as_str()).collect();
     let hears = installed.iter().any(|model| model.task == Task::Speech);
-    let detail = if hears { ids.join(", ") } else { "no speech model: run `amphi models fetch whisper-tiny.en`".into() };
+    let detail =
+        if hears { ids.join(", ") } else { "no speech model: run `amphi models fetch whisper-tiny.en`".into() };
     findings.push(Finding { what: "models".into(), needed: config.captions.enabled, good: hears, detail });
     if config.captions.enabled
         && let Err(error) = manifest.speech(&config.captions.language, &config.captions.models, &config.models_dir)
     {
-        findings.push(Finding { what: "captions.language".into(), needed: false, good: false, detail: error.to_string() });
+        findings.push(Finding {
+            what: "captions.language".into(),
+            needed: false,
+            good: false,
+            detail: error.to_string(),
+        });
     }
     Ok(())
 }
 
 fn ports(config: &Config, findings: &mut Vec<Finding>) {
     for (name, listener) in [("http", &config.http), ("rtmp", &config.rtmp)] {
-        let Some(address) = listener.listen else { continue };
+        let Some(address) = listener.listen else {
+            if name == "http" {
+                let detail = "http.listen is empty: without it nobody can watch".into();
+                findings.push(Finding { what: "http port".into(), needed: true, good: false, detail });
+            }
+            continue;
+        };
         let (good, detail) = match TcpListener::bind(address) {
             Ok(_) => (true, format!("{address} is free")),
             Err(error) => (false, format!("{address}: {error}; set {name}.listen, or stop what listens there")),
@@ -102,16 +117,30 @@ fn ports(config: &Config, findings: &mut Vec<Finding>) {
     }
 }
 
+/// The data directory is made by `serve`, not by looking.
 fn data(config: &Config, findings: &mut Vec<Finding>) {
     let folder = &config.data_dir;
-    let tried = std::fs::create_dir_all(folder).and_then(|()| {
-        let probe = folder.join(".probe");
-        std::fs::write(&probe, b"")?;
-        std::fs::remove_file(&probe)
-    });
-    let (good, detail) = match tried {
-        Ok(()) => (true, folder.display().to_string()),
-        Err(error) => (false, format!("{}: {error}; set data_dir", folder.display())),
+    let mut add = |what: &str, problem: Option<String>| {
+        let good = problem.is_none();
+        let detail = problem.unwrap_or_else(|| folder.display().to_string());
+        findings.push(Finding { what: what.into(), needed: true, good, detail });
     };
-    findings.push(Finding { what: "data directory".into(), needed: true, good, detail });
+    let writable = writable(folder);
+    add("data directory", writable.err().map(|error| format!("{}: {error}; set data_dir", folder.display())));
+    if !folder.exists() {
+        return;
+    }
+    let database = cli::block_on(async { Ok(Store::check(folder).await?) });
+    let advice = "put back a backup, or run the version that made it";
+    add("database", database.err().map(|error| format!("{error:#}: {advice}")));
+    add("secrets", Secrets::check(folder).err().map(|error| Chain(&error).to_string()));
+}
+
+/// Whether files can be made in a folder, or in what it would be made in.
+fn writable(folder: &Path) -> io::Result<()> {
+    let there = folder.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(Path::new("."));
+    let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
+    let probe = there.join(format!(".amphi-check-{}", std::process::id()));
+    fs::OpenOptions::new().write(true).create_new(true).open(&probe)?;
+    fs::remove_file(&probe)
 }

@@ -55,7 +55,14 @@ fn list(config: &Config, manifest: &Manifest, json: bool) -> Result<()> {
     }
     for model in &manifest.models {
         let mark = if model.installed(&config.models_dir) { "installed" } else { "-" };
-        println!("{:18} {mark:10} {:8} {:16} {:12} {}", model.id, model.engine.as_str(), languages(model), model.licence, model.about);
+        println!(
+            "{:18} {mark:10} {:8} {:16} {:12} {}",
+            model.id,
+            model.engine.as_str(),
+            languages(model),
+            model.licence,
+            model.about
+        );
     }
     Ok(())
 }

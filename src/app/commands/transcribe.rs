@@ -118,7 +118,8 @@ fn render(format: Format, cues: &[Cue], words: &[Word]) -> String {
                     "confidence": word.confidence,
                 })
             };
-            let cue = |cue: &Cue| json!({ "start": cue.start.as_secs_f64(), "end": cue.end.as_secs_f64(), "text": cue.text });
+            let cue =
+                |cue: &Cue| json!({ "start": cue.start.as_secs_f64(), "end": cue.end.as_secs_f64(), "text": cue.text });
             let document = json!({
                 "cues": cues.iter().map(cue).collect::<Vec<_>>(),
                 "words": words.iter().map(word).collect::<Vec<_>>(),

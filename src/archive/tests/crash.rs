@@ -14,6 +14,11 @@ async fn abandon(store: &Store, clip: &Clip) -> RecordingId {
     while recorder.status().queued > 0 {
         tokio::task::yield_now().await;
     }
+    drop(recorder);
+    // The writer's thread gives its spare room back last.
+    while layout::Folder::new(&store.recordings_dir(), &id).ballast().exists() {
+        tokio::task::yield_now().await;
+    }
     id
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{at, cue, lang, script::reference, word};
 use crate::{
-    captions::{CorrectError, Desk, Dress, Event, Phase, Subscription, TooSlow, TrackSpec},
+    captions::{CorrectError, Desk, Dress, Event, Hearing, Phase, Subscription, TooSlow, TrackSpec},
     model::{Anchor, Cue, Hypothesis, MediaTime, Source},
 };
 
@@ -152,6 +152,31 @@ fn corrections_reach_readers_and_the_track_but_no_published_part() {
     assert!(matches!(desk.correct(&lang("en"), 9, "x", at(0)), Err(CorrectError::Unknown { .. })));
     assert!(matches!(desk.correct(&lang("fr"), 1, "x", at(0)), Err(CorrectError::Unknown { .. })));
     assert_eq!(desk.correct(&lang("en"), 1, "\n ", at(0)), Err(CorrectError::Empty));
+}
+
+#[test]
+fn corrections_behind_the_end_are_refused() {
+    let desk = desk(&["en"]);
+    say(&desk, "wrong", 0, true, true);
+    let mut observer = desk.cues();
+    desk.end(at(2_000));
+    assert_eq!(desk.correct(&lang("en"), 1, "right", at(3_000)), Err(CorrectError::Over));
+    assert!(observer.try_recv().is_err());
+}
+
+#[test]
+fn failed_recognition_shows_until_it_works_again() {
+    let desk = desk(&["en"]);
+    let mut subscription = desk.subscribe(None, None, MediaTime::ZERO);
+    drain(&mut subscription);
+    desk.set_hearing(Hearing::Restarting, at(1));
+    desk.set_hearing(Hearing::Failed, at(2));
+    desk.set_phase(Phase::Reconnecting, at(3));
+    desk.set_phase(Phase::Live, at(4));
+    assert_eq!(desk.phase(), Phase::Failed);
+    desk.set_hearing(Hearing::Well, at(5));
+    let states: Vec<_> = drain(&mut subscription).into_iter().map(|sent| sent["state"].clone()).collect();
+    assert_eq!(states, ["restarting", "failed", "live"]);
 }
 
 #[test]

@@ -24,6 +24,9 @@ const CHUNK_SIZE: u32 = 65_536;
 /// Why publishing failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
+    /// Someone else is publishing, in the server's words; trying again helps once they have stopped.
+    #[error("the server refused the stream: {0}")]
+    Busy(String),
     /// The server said no, in these words; trying again does not help.
     #[error("the server refused the stream: {0}")]
     Refused(String),
@@ -165,7 +168,9 @@ impl Client {
             kind::COMMAND | kind::COMMAND_AMF3 => {
                 let command = Command::parse(message)?;
                 if command.name == "_error" || command.member(1, "level") == "error" {
-                    return Err(ClientError::Refused(command.member(1, "description").into()));
+                    let busy = command.member(1, "code") == "NetStream.Publish.BadName";
+                    let refused = if busy { ClientError::Busy } else { ClientError::Refused };
+                    return Err(refused(command.member(1, "description").into()));
                 }
                 Ok(Some(command))
             }

@@ -10,7 +10,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
 use super::session::{self, Settings};
-use crate::ingest::Door;
+use crate::{ingest::Door, model::Chain};
 
 /// Sessions get this long to say goodbye.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -81,22 +81,10 @@ impl Server {
             async move {
                 match session::run(stream, peer, door, settings, cancel, Some(place)).await {
                     Ok(()) => tracing::debug!("connection ended"),
-                    Err(error) => tracing::info!(error = describe(&error), "connection ended"),
+                    Err(error) => tracing::info!(error = %Chain(&error), "connection ended"),
                 }
             }
             .instrument(span),
         );
     }
-}
-
-/// An error with its sources, in one line.
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }

@@ -364,7 +364,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             }
             Err(refusal) => {
                 let channel = channel.as_ref().map(|name| name.as_str());
-                tracing::warn!(peer = %self.peer, channel, reason = reason(&refusal), "publisher turned away");
+                // The door has told the operator.
+                tracing::debug!(peer = %self.peer, channel, reason = reason(&refusal), "publisher turned away");
                 let code = match refusal {
                     Refusal::Busy(_) => "NetStream.Publish.BadName",
                     Refusal::Unknown | Refusal::WrongKey(_) => "NetStream.Publish.Denied",

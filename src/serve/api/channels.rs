@@ -1,6 +1,6 @@
 //! `/channels`: who may publish, in which languages, and how it goes.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use axum::{
     Json, Router,
@@ -13,11 +13,12 @@ use serde::{Deserialize, Serialize};
 use super::List;
 use crate::{
     access::NewChannel,
+    archive::Monitor,
     model::{LanguageTag, StreamName, TrackFormat},
     serve::{
         Server,
         admin::Admin,
-        board::state_of,
+        board::{OnAir, state_of},
         problem::{Problem, Result},
     },
     store::{self, Channel},
@@ -96,18 +97,54 @@ pub struct Status {
     pub video_frames: u64,
     /// Times the publisher came back.
     pub reconnects: u32,
-    /// Bits a second since the live began.
+    /// Bits a second over the last ten seconds; null before the live's first second and behind its end.
     pub bitrate: Option<u64>,
-    /// Frames a second since the live began.
+    /// Frames a second over the last ten seconds, as `bitrate`.
     pub fps: Option<f64>,
+    /// People watching. Null: not counted yet.
+    pub viewers: Option<u32>,
     /// What is made of it.
     pub renditions: Vec<Rendition>,
-    /// Caption languages, the spoken one first.
-    pub captions: Vec<String>,
+    /// Caption tracks, the spoken language first.
+    pub captions: Vec<Track>,
     /// Events that slow readers inside the server lost; 0 when all is well.
     pub dropped: u64,
-    /// The recording in progress.
-    pub recording: Option<String>,
+    /// The recording, unless lives are not recorded or it could not begin.
+    pub recording: Option<Recording>,
+}
+
+/// The recording of a live.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Recording {
+    /// Its id, as in `/recordings/{id}`.
+    pub id: String,
+    /// `recording`, or `failed`: nothing is written any more, what was written is kept. Behind the end
+    /// of the live see `/recordings/{id}`.
+    pub state: &'static str,
+    /// Why it failed: for operators.
+    pub failure: Option<String>,
+    /// Bytes of media on the disk.
+    pub written: u64,
+    /// Bytes that wait for the disk.
+    pub queued: u64,
+    /// Parts lost because the disk was too slow or failed; 0 when all is well.
+    pub dropped: u64,
+}
+
+/// One caption track of a live.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Track {
+    /// Its language.
+    pub lang: String,
+    /// `live`, `reconnecting`, `restarting`, or `failed`: no words come until recognition, which is
+    /// tried again every half minute, works.
+    pub state: &'static str,
+    /// Pieces of audio and text lost on their way to this track; 0 when all is well.
+    pub dropped: u64,
+    /// End of a word → its text published, median over the last 200 words.
+    pub lag_p50_ms: Option<u64>,
+    /// The same, 95th percentile.
+    pub lag_p95_ms: Option<u64>,
 }
 
 /// One rendition of a live.
@@ -215,6 +252,7 @@ pub async fn status(State(server): State<Server>, Path(name): Path<String>) -> R
             reconnects: 0,
             bitrate: None,
             fps: None,
+            viewers: None,
             renditions: vec![],
             captions: vec![],
             dropped: 0,
@@ -222,7 +260,8 @@ pub async fn status(State(server): State<Server>, Path(name): Path<String>) -> R
         }));
     };
     let stats = live.stream.stats();
-    let seconds = live.started_at.elapsed().map_or(0.0, |elapsed| elapsed.as_secs_f64()).max(0.001);
+    let state = state_of(Some(&live.stream));
+    let rates = live.pace.rates().filter(|_| state != "ended");
     let rendition = |track: &crate::model::Track| {
         let video = match &track.format {
             TrackFormat::Video(video) => Some(video),
@@ -236,18 +275,43 @@ pub async fn status(State(server): State<Server>, Path(name): Path<String>) -> R
         }
     };
     Ok(Json(Status {
-        state: state_of(Some(&live.stream)),
+        state,
         protocol: Some(stats.protocol),
         bytes: stats.bytes,
         video_frames: stats.video_frames,
         reconnects: stats.reconnects,
-        bitrate: Some((stats.bytes as f64 * 8.0 / seconds) as u64),
-        fps: Some(stats.video_frames as f64 / seconds),
+        bitrate: rates.map(|rates| rates.bitrate as u64),
+        fps: rates.map(|rates| (rates.fps * 100.0).round() / 100.0),
+        viewers: None,
         renditions: live.stream.producer.tracks().iter().map(|track| rendition(track)).collect(),
-        captions: live.languages.iter().map(ToString::to_string).collect(),
+        captions: live.languages.iter().map(|lang| track(&live, lang)).collect(),
         dropped: live.stream.producer.dropped(),
-        recording: live.recording.as_ref().map(ToString::to_string),
+        recording: live.recording.as_ref().map(recording),
     }))
+}
+
+fn track(live: &OnAir, lang: &LanguageTag) -> Track {
+    let lag = live.desk.lag(lang);
+    let millis = |lag: Duration| lag.as_millis() as u64;
+    Track {
+        lang: lang.to_string(),
+        state: live.desk.phase().as_str(),
+        dropped: live.desk.dropped(lang),
+        lag_p50_ms: lag.map(|(p50, _)| millis(p50)),
+        lag_p95_ms: lag.map(|(_, p95)| millis(p95)),
+    }
+}
+
+fn recording(monitor: &Monitor) -> Recording {
+    let status = monitor.status();
+    Recording {
+        id: monitor.id().to_string(),
+        state: if status.failure.is_some() { "failed" } else { "recording" },
+        failure: status.failure,
+        written: status.written,
+        queued: status.queued as u64,
+        dropped: status.dropped,
+    }
 }
 
 /// A wall clock instant as RFC 3339 writes it, in UTC with milliseconds.
@@ -281,7 +345,9 @@ fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T> {
 
 fn problem(error: crate::access::Error) -> Problem {
     match error {
-        crate::access::Error::Store(store::Error::Exists(_)) => Problem::conflict("a channel of this name exists already"),
+        crate::access::Error::Store(store::Error::Exists(_)) => {
+            Problem::conflict("a channel of this name exists already")
+        }
         other => Problem::internal(other),
     }
 }

@@ -15,8 +15,7 @@ use crate::serve::Server;
 #[utoipa::path(get, path = "/events", responses((status = 200, content_type = "text/event-stream")))]
 pub async fn events(State(server): State<Server>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     // A listener that fell behind lost changes, not the truth: it reads the lists again.
-    let changes = BroadcastStream::new(server.board.changes()).filter_map(async |change| {
-        Event::default().json_data(change.ok()?).ok().map(Ok)
-    });
+    let changes = BroadcastStream::new(server.board.changes())
+        .filter_map(async |change| Event::default().json_data(change.ok()?).ok().map(Ok));
     Sse::new(changes).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
 }

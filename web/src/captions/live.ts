@@ -2,7 +2,8 @@ import type { Engine } from '../player/engine';
 import { t } from '../i18n';
 import type { CaptionDesk } from './desk';
 import { CaptionSocket } from './socket';
-import { CueTimeline, type Shown } from './timeline';
+import { Stage } from './stage';
+import { CueTimeline, type Shown, type TimelineCue } from './timeline';
 import type { Transcript } from './transcript';
 import type { CaptionEvent, CueEvent } from './wire';
 
@@ -10,11 +11,19 @@ import type { CaptionEvent, CueEvent } from './wire';
 const SAME_LIVE = 2000;
 /** Failed connections in a row after which the captions of the playlist take over. */
 const PATIENCE = 3;
+/** Milliseconds within which a new subscription brings what was said before it. */
+const PAST = 500;
 
 /** The captions of a live: from the websocket, in step with the picture; from the playlist if that fails. */
 export class LiveCaptions {
   /** The cues known. */
   readonly timeline = new CueTimeline();
+  private readonly stage = new Stage(this.timeline);
+  /** Milliseconds in which the viewer did not pause, up to `drawn`. */
+  private clock = 0;
+  private drawn = performance.now();
+  /** When the first cue of this subscription came, null before it. */
+  private first: number | null = null;
   private socket: CaptionSocket | null = null;
   private lang: string | null = null;
   private engine: Engine | null = null;
@@ -23,7 +32,6 @@ export class LiveCaptions {
   /** What the playlist's own track shows, while that is the source. */
   private fallback: Shown | null = null;
   private failing = false;
-  private fallbackId = 0;
 
   /** `state` hears what the server says of the channel. */
   constructor(
@@ -57,22 +65,28 @@ export class LiveCaptions {
     this.socket = new CaptionSocket(this.channel, lang, {
       event: (event) => { this.event(event); },
       connection: (open, failures) => {
-        this.transcript.remark(open ? this.origin() : t('transcript.reconnecting'));
         this.failing = failures >= PATIENCE;
+        this.transcript.remark(open || this.failing ? this.origin() : t('transcript.reconnecting'));
         this.fall();
       },
     });
   }
 
-  /** Draws what the picture has reached. */
-  draw(): void {
+  /** Draws what the picture has reached; `paused` by the viewer, words stay as long as he likes. */
+  draw(paused: boolean): void {
+    const time = performance.now();
+    if (!paused) this.clock += time - this.drawn;
+    this.drawn = time;
     if (this.failing) {
       this.desk.draw(this.fallback);
+      this.transcript.draw(Infinity);
       return;
     }
     const now = this.now();
     if (now === null) return;
-    this.desk.draw(this.timeline.at(now));
+    // What was said before the viewer came is not made up for: the newest of it will do.
+    if (this.first !== null && time - this.first < PAST) this.stage.clear();
+    this.desk.draw(this.stage.at(now, this.clock / 1000));
     this.transcript.draw(now);
   }
 
@@ -89,6 +103,8 @@ export class LiveCaptions {
     if (this.failing) {
       this.failing = false;
       this.fall();
+      this.transcript.clear('');
+      for (const cue of this.timeline.all) this.transcript.take(cue);
     }
     switch (event.type) {
       case 'cue':
@@ -111,20 +127,23 @@ export class LiveCaptions {
       if (this.anchor !== null && Math.abs(anchor - this.anchor) > SAME_LIVE) this.restart();
       this.anchor ??= anchor;
     }
-    const cue = this.timeline.apply(event, this.now());
+    this.first ??= performance.now();
+    const cue = this.timeline.apply(event);
     if (cue === null) return;
     this.transcript.take(cue);
     this.transcript.remark(this.origin());
   }
 
   private origin(): string {
-    const source = this.timeline.all.at(-1)?.source;
+    const source = this.failing ? (this.lang === this.desk.languages[0] ? 'asr' : 'mt') : this.timeline.all.at(-1)?.source;
     if (source === undefined || source === 'human') return '';
     return t(source === 'mt' ? 'transcript.translated' : 'transcript.machine');
   }
 
   private restart(): void {
     this.timeline.clear();
+    this.stage.clear();
+    this.first = null;
     this.anchor = null;
     this.fallback = null;
     this.transcript.clear(t('transcript.empty.live'));
@@ -136,19 +155,18 @@ export class LiveCaptions {
     this.fallback = null;
     const lang = this.failing ? this.lang : null;
     this.engine?.track(lang, (cues) => {
-      const [cue] = cues;
-      if (cue === undefined || lang === null) {
-        this.fallback = null;
-        return;
-      }
-      const text = cues.map((active) => active.getCueAsHTML().textContent).join(' ');
-      const pieces = [{ text, start: cue.startTime, stable: true }];
-      this.fallbackId += 1;
-      this.fallback = {
-        cue: { id: this.fallbackId, rev: 0, lang, start: cue.startTime, end: cue.endTime, final: true, source: 'asr',
-          pieces, appeared: cue.startTime },
-        pieces,
-      };
+      const active = cues.map((cue) => fromTrack(cue, lang ?? ''));
+      for (const cue of active) this.transcript.take(cue);
+      const [cue] = active;
+      this.fallback = cue === undefined ? null : { cue, pieces: active.flatMap(({ pieces }) => pieces) };
     });
   }
+}
+
+/** A cue of the playlist's own track, whose times are those of the picture. */
+function fromTrack(cue: VTTCue, lang: string): TimelineCue {
+  const start = cue.startTime;
+  const text = cue.getCueAsHTML().textContent.replace(/\s+/g, ' ').trim();
+  return { id: Math.round(start * 1000), rev: 0, lang, start, end: cue.endTime, final: true, source: 'asr',
+    pieces: [{ text: ` ${text}`, start, stable: true }] };
 }

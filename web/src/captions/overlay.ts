@@ -1,6 +1,6 @@
 import { directionOf } from '../i18n';
 import { el } from '../ui/dom';
-import type { Shown } from './timeline';
+import type { Shown, TimelineCue } from './timeline';
 import { wrap } from './wrap';
 
 /** The captions over the picture. */
@@ -24,7 +24,7 @@ export class Overlay {
     if (shown !== null) {
       this.element.lang = shown.cue.lang;
       this.element.dir = directionOf(shown.cue.lang);
-      this.element.toggleAttribute('data-growing', shown.cue.pieces.length > 1 || !shown.cue.final);
+      this.element.toggleAttribute('data-growing', grows(shown.cue));
     }
     const drawn: (Node | string)[] = [];
     lines.forEach((line, index) => {
@@ -37,4 +37,9 @@ export class Overlay {
     });
     this.element.replaceChildren(...drawn);
   }
+}
+
+/** Words are added while it stands there; a recording's cues without word times come whole. */
+function grows(cue: TimelineCue): boolean {
+  return !cue.final || cue.source === 'mt' || cue.pieces.some((piece) => piece.start > cue.start);
 }

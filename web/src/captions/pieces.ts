@@ -1,9 +1,8 @@
 import type { WireWord } from './wire';
 import { LINE, LINES } from './wrap';
 
-/** Characters the screen holds, less what wrapping may waste. */
-const SCREEN = LINE * LINES;
-const MARGIN = 12;
+/** Characters that certainly fit on the screen, whatever wrapping wastes. */
+export const SCREEN = LINE * LINES - 12;
 
 /** A stretch of a cue's text that appears at one moment. */
 export interface Piece {
@@ -31,12 +30,12 @@ export interface Timed {
  * The text rules (it carries punctuation and casing), the words only give times. Where they do not
  * match, a text of as many tokens takes the words' times in order; otherwise, and for a cue without
  * words, the text appears at the cue's start, and what does not fit on the screen rolls in evenly
- * until its end.
+ * until its end. A cue that was withdrawn has no text and no pieces.
  */
 export function pieces(cue: Timed): Piece[] {
   const words = cue.words ?? [];
   const cuts = words.length > 0 ? (locate(cue.text, words) ?? matching(cue.text, words.length)) : null;
-  return (cuts ?? screenfuls(cue.text)).map((cut, index) => ({
+  return (cuts ?? tokens(cue.text)).map((cut, index) => ({
     text: cut.text,
     start: cuts === null ? rollIn(cue, cut.from) : (words[index]?.start ?? cue.start),
     stable: cue.final || scalars(cue.text.slice(0, cut.from + cut.text.length).trimEnd()) <= cue.stable_len,
@@ -49,15 +48,10 @@ function matching(text: string, count: number): Cut[] | null {
   return cuts.length === count ? cuts : null;
 }
 
-/** A text that fits as one piece, a longer one as one piece a word. */
-function screenfuls(text: string): Cut[] {
-  return text.length > SCREEN ? tokens(text) : [{ text: text.trim(), from: 0 }];
-}
-
 /** When a word appears that begins at `from` and has no time of its own. */
 function rollIn(cue: Timed, from: number): number {
-  if (from < SCREEN - MARGIN) return cue.start;
-  const beyond = (from - SCREEN + MARGIN) / (cue.text.length - SCREEN + MARGIN);
+  if (from < SCREEN) return cue.start;
+  const beyond = (from - SCREEN) / (cue.text.length - SCREEN);
   return cue.start + (cue.end - cue.start) * (0.3 + 0.6 * beyond);
 }
 

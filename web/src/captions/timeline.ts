@@ -1,5 +1,6 @@
 import { type Piece, pieces } from './pieces';
 import type { CueEvent } from './wire';
+import { widthOf } from './wrap';
 
 /** A cue on the timeline, cut into pieces. */
 export interface TimelineCue {
@@ -11,9 +12,8 @@ export interface TimelineCue {
   end: number;
   final: boolean;
   source: 'asr' | 'mt' | 'human';
+  /** In order; none if the cue was withdrawn. */
   pieces: Piece[];
-  /** Seconds on the timeline; when it could first be shown, later than `start` if the text came late. */
-  appeared: number;
 }
 
 /** What stands over the picture. */
@@ -23,22 +23,30 @@ export interface Shown {
   pieces: Piece[];
 }
 
-/** Seconds a cue stays after its end, unless another replaces it. */
-const HOLD = 1.5;
-/** Characters a second that people read. */
+/** Seconds a cue stays after its end or after it was read, unless another replaces it. */
+export const HOLD = 1.5;
+/** Seconds the shortest text takes to be noticed and read. */
+export const GLANCE = 1;
+/** Columns a second that people read: 20 letters, 10 characters of a wide script. */
 const READING = 20;
 /** Cues kept; older ones are forgotten. */
 const CAPACITY = 4000;
 
+/** Seconds it takes to read a text. */
+export function readingTime(text: string): number {
+  return widthOf(text) / READING;
+}
+
 /**
- * The cues of one track, in order, and what is visible at a moment of the picture.
+ * The cues of one track, in order, and what of them belongs to a moment of the picture.
  *
- * Pure: time is an argument, in seconds on the stream's timeline.
+ * Pure: time is an argument, in seconds on the stream's timeline. It shows a recording as it is;
+ * what comes too late in a live is for the `Stage` to show.
  */
 export class CueTimeline {
   private cues: TimelineCue[] = [];
 
-  /** The highest id seen, to resume from. */
+  /** The highest id seen. */
   get lastId(): number | null {
     return this.cues.at(-1)?.id ?? null;
   }
@@ -48,11 +56,8 @@ export class CueTimeline {
     return this.cues;
   }
 
-  /**
-   * Takes a cue or a revision that came when the picture was at `now` (null before it plays).
-   * Returns the cue as it stands, null for a revision that is older than what is known.
-   */
-  apply(event: CueEvent, now: number | null): TimelineCue | null {
+  /** Takes a cue or a revision. Returns the cue as it stands, null for a revision older than what is known. */
+  apply(event: CueEvent): TimelineCue | null {
     const at = this.place(event.id);
     const known = this.cues[at];
     const replaces = known?.id === event.id;
@@ -66,7 +71,6 @@ export class CueTimeline {
       final: event.final,
       source: event.source ?? 'asr',
       pieces: pieces(event),
-      appeared: replaces ? known.appeared : Math.max(event.start, now ?? event.start),
     };
     this.cues.splice(at, replaces ? 1 : 0, cue);
     if (this.cues.length > CAPACITY) this.cues.shift();
@@ -78,19 +82,41 @@ export class CueTimeline {
     this.cues = [];
   }
 
-  /** What is visible when the picture is at `now`. */
-  at(now: number): Shown | null {
-    // Cues are few and the newest matter: walk back to the last one that has begun.
-    for (let index = this.cues.length - 1; index >= 0; index -= 1) {
+  /** The cue with this id, null if there is none. */
+  get(id: number): TimelineCue | null {
+    const cue = this.cues[this.place(id)];
+    return cue?.id === id ? cue : null;
+  }
+
+  /** The first cue after `id` that the picture has begun to speak at `now`, null if there is none. */
+  after(id: number, now: number): TimelineCue | null {
+    for (let index = this.place(id); index < this.cues.length; index += 1) {
       const cue = this.cues[index];
-      if (cue === undefined || cue.start > now) continue;
-      const reached = reachedBy(cue, now);
-      if (reached.length === 0) continue;
-      return now < expiry(cue) ? { cue, pieces: reached } : null;
+      if (cue !== undefined && cue.id > id && reachedBy(cue, now).length > 0) return cue;
     }
     return null;
   }
 
+  /** The last cue that the picture has begun to speak at `now`, null if there is none. */
+  latest(now: number): TimelineCue | null {
+    // Cues are few and the newest matter: walk back to the last one that has begun.
+    for (let index = this.cues.length - 1; index >= 0; index -= 1) {
+      const cue = this.cues[index];
+      if (cue !== undefined && reachedBy(cue, now).length > 0) return cue;
+    }
+    return null;
+  }
+
+  /** What is visible when the picture is at `now` and every cue was there in time. */
+  at(now: number): Shown | null {
+    const cue = this.latest(now);
+    if (cue === null) return null;
+    const text = cue.pieces.map((piece) => piece.text).join('');
+    const over = Math.max(cue.end, cue.start + Math.max(GLANCE, readingTime(text))) + HOLD;
+    return now < over ? { cue, pieces: reachedBy(cue, now) } : null;
+  }
+
+  /** Where a cue of this id is or belongs. */
   private place(id: number): number {
     let index = this.cues.length;
     while (index > 0 && (this.cues[index - 1]?.id ?? 0) >= id) index -= 1;
@@ -100,16 +126,11 @@ export class CueTimeline {
 
 /** The pieces of a cue that the picture has reached. */
 export function reachedBy(cue: TimelineCue, now: number): Piece[] {
+  if (cue.start > now) return [];
   // Times of words may be out of order in a bad hypothesis; the text's order rules.
   let last = -1;
   cue.pieces.forEach((piece, index) => {
     if (piece.start <= now) last = index;
   });
   return cue.pieces.slice(0, last + 1);
-}
-
-/** When a cue goes if nothing replaces it: after its end, and not before it can have been read. */
-function expiry(cue: TimelineCue): number {
-  const characters = cue.pieces.reduce((sum, piece) => sum + piece.text.length, 0);
-  return Math.max(cue.end, cue.appeared + Math.max(1, characters / READING)) + HOLD;
 }

@@ -91,6 +91,10 @@ export class Transcript {
     let grown = false;
     for (const [id, cue] of this.open) {
       if (cue.start > now && this.seek === null) continue;
+      if (cue.pieces.length === 0) {
+        this.withdraw(id);
+        continue;
+      }
       const reached = this.seek === null ? reachedBy(cue, now) : cue.pieces;
       if (reached.length === 0) continue;
       this.row(cue).text.replaceChildren(
@@ -146,11 +150,15 @@ export class Transcript {
     return button;
   }
 
+  private withdraw(id: number): void {
+    this.open.delete(id);
+    this.rows.get(id)?.element.remove();
+    this.rows.delete(id);
+  }
+
   private forgetOldest(): void {
-    const first = this.rows.entries().next();
-    if (first.done === true) return;
-    first.value[1].element.remove();
-    this.rows.delete(first.value[0]);
+    const first = this.rows.keys().next();
+    if (first.done !== true) this.withdraw(first.value);
   }
 
   /** Marks the cue being spoken in a recording and keeps it in view. */

@@ -39,7 +39,7 @@ export class VodCaptions {
     // Another language may have been chosen while this one was on its way.
     if (this.lang !== lang) return;
     for (const event of parseVtt(file, lang)) {
-      const cue = this.timeline.apply(event, null);
+      const cue = this.timeline.apply(event);
       if (cue !== null) this.transcript.take(cue);
     }
     if (this.timeline.all.length === 0) this.transcript.clear(t('transcript.empty.vod'));

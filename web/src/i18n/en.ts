@@ -34,7 +34,6 @@ export const en = {
   'viewers.one': '{count} viewer',
   'viewers.other': '{count} viewers',
 
-  'watch.player': 'Video player',
   'watch.latency': '{seconds} s behind live',
   'watch.goLive': 'Go to live',
   'watch.unmute': 'Tap for sound',

@@ -36,7 +36,6 @@ export const fr: Messages = {
   'viewers.one': '{count} spectateur',
   'viewers.other': '{count} spectateurs',
 
-  'watch.player': 'Lecteur vidéo',
   'watch.latency': '{seconds} s de retard sur le direct',
   'watch.goLive': 'Revenir au direct',
   'watch.unmute': 'Toucher pour le son',

@@ -33,7 +33,8 @@ async function refresh(): Promise<void> {
   try {
     const [channels, recorded] = await Promise.all([api.channels(), api.recordings()]);
     const now = Date.now();
-    draw(lives, channels, () => (channels.length === 0 ? noLives() : liveCards(channels, now)));
+    // "Started 3 minutes ago" grows old.
+    draw(lives, [channels, Math.floor(now / 60_000)], () => (channels.length === 0 ? noLives() : liveCards(channels, now)));
     draw(recordings, recorded, () => (recorded.length === 0 ? noRecordings() : recordingCards(recorded)));
     problem.hidden = true;
   } catch (error) {

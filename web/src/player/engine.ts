@@ -34,8 +34,8 @@ export interface Engine {
   latency(): number | null;
   /** Jumps to the live edge. */
   goLive(): void;
-  /** Tries to get a stalled picture going again. */
-  nudge(): void;
+  /** Tries to get a stalled picture going again; whether there was a picture further on to jump to. */
+  nudge(): boolean;
   /** Best first; empty if there is no choice. */
   readonly qualities: readonly Quality[];
   /** Lines of what plays now, null if unknown. */

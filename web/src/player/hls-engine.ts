@@ -6,6 +6,9 @@ import { TrackFollower } from './text-track';
 /** Media errors to mend in place within ten seconds before giving up. */
 const MENDS = 2;
 
+/** Seconds of picture beyond a stuck one that prove that the publisher is not what it waits for. */
+const AHEAD = 2;
+
 /** A playlist that is asked for again and again before it counts as gone: a publisher may be away for 30 s. */
 const PATIENT = { maxNumRetry: 6, retryDelayMs: 500, maxRetryDelayMs: 4000, backoff: 'exponential' as const };
 
@@ -103,10 +106,12 @@ export class HlsEngine implements Engine {
     if (edge !== null) this.video.currentTime = edge;
   }
 
-  nudge(): void {
+  nudge(): boolean {
     const edge = this.hls.liveSyncPosition;
-    if (edge !== null && edge > this.video.currentTime + 0.5) this.video.currentTime = edge;
+    const jumps = edge !== null && edge > this.video.currentTime + AHEAD;
+    if (jumps) this.video.currentTime = edge;
     this.hls.startLoad();
+    return jumps;
   }
 
   get qualities(): readonly Quality[] {

@@ -77,7 +77,7 @@ export class LivePage {
     document.addEventListener('visibilitychange', () => { this.catchUp(); });
     window.setInterval(() => { this.tick(); }, TICK);
     window.setInterval(() => { void this.countViewers(); }, VIEWERS);
-    this.waiting();
+    this.connecting();
     void this.describe();
     this.again(0);
   }
@@ -135,6 +135,7 @@ export class LivePage {
       this.veil.cover('error', t('watch.error.browser.title'), t('watch.error.browser.text'));
       return;
     }
+    this.connecting();
     this.watchdog.reset();
     this.pausedByViewer = false;
     this.captions.play(this.engine);
@@ -191,18 +192,19 @@ export class LivePage {
   private tick(): void {
     if (this.engine === null) return;
     const { video } = this.screen;
-    this.captions.draw();
+    this.captions.draw(video.paused);
     const latency = this.engine.latency();
     this.keepUp(latency);
     this.badge.draw(latency, video.paused);
     this.about.latency(latency);
-    switch (this.watchdog.look(video, performance.now())) {
+    const now = performance.now();
+    switch (this.watchdog.look(video, now)) {
       case 'moving':
         if (this.veil.state !== 'live') this.veil.lift('live');
         this.backoff.reset();
         break;
       case 'stuck':
-        this.engine.nudge();
+        if (this.engine.nudge() && this.watchdog.jump(now)) this.failed('media');
         break;
       case 'dead':
         this.failed('gone');
@@ -213,6 +215,10 @@ export class LivePage {
       case 'still':
         break;
     }
+  }
+
+  private connecting(): void {
+    this.veil.cover('waiting', t('watch.connecting.title'), '');
   }
 
   private waiting(connecting = false): void {

@@ -51,8 +51,9 @@ export class NativeEngine implements Engine {
     if (seekable.length > 0) this.video.currentTime = seekable.end(seekable.length - 1);
   }
 
-  nudge(): void {
+  nudge(): boolean {
     this.goLive();
+    return false;
   }
 
   choose(): void {

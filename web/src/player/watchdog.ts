@@ -2,7 +2,9 @@
 export type Look = 'moving' | 'still' | 'stuck' | 'dead' | 'over';
 
 /** Milliseconds without movement until the picture is nudged, again and again. */
-const STUCK = 6000;
+const STUCK = 4000;
+/** Milliseconds within which a second jump that does not get it going for good proves the player confused. */
+const CONFUSED = 20_000;
 /** Milliseconds without movement until everything is made anew. */
 const DEAD = 45_000;
 /** Milliseconds without movement after which a complete playlist has been played. */
@@ -14,6 +16,7 @@ export class Watchdog {
   private since: number | null = null;
   private nudged = 0;
   private isComplete = false;
+  private jumped: number | null = null;
 
   /** A new engine starts. */
   reset(): void {
@@ -21,6 +24,14 @@ export class Watchdog {
     this.since = null;
     this.nudged = 0;
     this.isComplete = false;
+    this.jumped = null;
+  }
+
+  /** The picture was stuck although there was more of it, and has jumped there; whether to make everything anew. */
+  jump(now: number): boolean {
+    const again = this.jumped !== null && now - this.jumped < CONFUSED;
+    this.jumped = now;
+    return again;
   }
 
   /** Nothing more will come: the picture may stop. */

@@ -18,7 +18,7 @@ export function decimal(value: number): string {
 export function moment(iso: string | undefined): string {
   const date = new Date(iso ?? '');
   if (Number.isNaN(date.getTime())) return '';
-  return new Intl.DateTimeFormat(language, { dateStyle: 'medium', timeStyle: 'short' }).format(date);
+  return new Intl.DateTimeFormat(regional(), { dateStyle: 'medium', timeStyle: 'short' }).format(date);
 }
 
 /** How long ago something began ("12 minutes ago"); empty for something that is no date. */
@@ -28,4 +28,9 @@ export function ago(iso: string | undefined, now: number): string {
   const minutes = Math.round((then - now) / 60_000);
   const relative = new Intl.RelativeTimeFormat(language, { numeric: 'auto' });
   return Math.abs(minutes) < 90 ? relative.format(minutes, 'minute') : relative.format(Math.round(minutes / 60), 'hour');
+}
+
+/** The page's language as the browser's region writes it: days come first in Britain. */
+function regional(): string {
+  return navigator.languages.find((tag) => tag.split('-')[0] === language) ?? language;
 }

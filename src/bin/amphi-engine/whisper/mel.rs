@@ -114,3 +114,64 @@ fn filters(bands: usize) -> Vec<(usize, Vec<f32>)> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::process::Command;
+
+    use super::*;
+
+    /// Noise that a test in another language can make as well.
+    fn noise(length: usize) -> Vec<i16> {
+        let mut state = 1_u32;
+        let next = |state: &mut u32| {
+            *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (*state >> 18) as i16 - 8_192
+        };
+        (0..length).map(|_| next(&mut state)).collect()
+    }
+
+    #[test]
+    fn features_are_those_of_faster_whisper() {
+        let script = "
+import json, numpy as np
+from faster_whisper.feature_extractor import FeatureExtractor
+state, samples = 1, []
+for _ in range(16000):
+    state = (state * 1664525 + 1013904223) % 2**32
+    samples.append((state >> 18) - 8192)
+audio = np.array(samples, dtype=np.float32) / 32768
+print(json.dumps(FeatureExtractor(feature_size=80)(audio, padding=16000 * 14).astype(float).round(5).tolist()))
+";
+        let python = format!("{}/.cache/amphi/venv/bin/python", std::env::var("HOME").unwrap());
+        let out = Command::new(python).args(["-c", script]).output().unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        let reference: Vec<Vec<f32>> = serde_json::from_slice(&out.stdout).unwrap();
+        let mel = Mel::new(80);
+        let ours = Frames::default().features(&mel, &noise(16_000), 1_500);
+        for (band, values) in reference.iter().enumerate() {
+            // The very first frame differs: theirs mirrors the audio at its edge, ours is silent before it.
+            for frame in 2..1_500 {
+                let (ours, theirs) = (ours[band * 1_500 + frame], values[frame]);
+                assert!((ours - theirs).abs() < 2e-3, "band {band} frame {frame}: {ours} and {theirs}");
+            }
+        }
+    }
+
+    #[test]
+    fn frames_computed_in_pieces_are_the_same() {
+        let (mel, samples) = (Mel::new(80), noise(16_000));
+        let mut frames = Frames::default();
+        for end in [3_000, 3_001, 9_000, 16_000] {
+            frames.features(&mel, &samples[..end], 1_500);
+        }
+        assert_eq!(frames.features(&mel, &samples, 1_500), Frames::default().features(&mel, &samples, 1_500));
+        frames.skip(&mel, 10);
+        let cut = frames.features(&mel, &samples[1_600..], 1_500);
+        let fresh = Frames::default().features(&mel, &samples[1_600..], 1_500);
+        let same = cut.iter().zip(&fresh).filter(|(a, b)| (*a - *b).abs() < 1e-4).count();
+        assert!(same >= 80 * 1_498, "all but the first frames, which know what came before: {same}");
+    }
+}

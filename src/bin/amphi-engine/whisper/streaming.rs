@@ -36,14 +36,29 @@ impl Decode for Arc<super::Model> {
     }
 }
 
-/// Frames (10 ms) of new audio between two decodings.
-const STEP: usize = 70;
-/// Frames of silence after which what was said is decoded at once and taken as it is.
-const PAUSE: usize = 30;
+/// When audio is decoded, in frames of 10 ms.
+struct Pace {
+    /// New audio between two decodings.
+    step: usize,
+    /// Silence after which what was said is decoded at once and taken as it is.
+    pause: usize,
+    /// One decoding is enough for words that have this much audio behind them; without it
+    /// two decodings must agree.
+    trust: Option<usize>,
+    /// Samples taken between two looks at the above.
+    stride: usize,
+}
+
+/// Captions: early and often; audio that has piled up is taken in one go.
+const LIVE: Pace = Pace { step: 70, pause: 30, trust: None, stride: 2 * Pcm::RATE as usize };
+/// Files: as much context and as little work as possible.
+const FILE: Pace = Pace { step: 1_000, pause: SILENCE, trust: Some(100), stride: Pcm::RATE as usize / 10 };
 /// Frames of silence that end an utterance.
 const SILENCE: usize = 60;
 /// Frames kept from before speech begins.
 const LEAD: usize = 30;
+/// Frames of silence that no word has inside.
+const GAP: usize = 15;
 /// Frames after which an utterance is closed at a stable word, sentence or not.
 const LONG: usize = 800;
 /// Frames after which it is closed whatever is stable.
@@ -59,9 +74,7 @@ const CONTEXT: usize = 40;
 pub struct Streaming<D> {
     model: D,
     language: String,
-    /// Samples taken between two looks at the clock: small for a reproducible result, larger to
-    /// catch up after falling behind.
-    stride: usize,
+    pace: Pace,
     vad: Vad,
     /// Time of the first sample of `audio`; nothing before the first samples.
     base: Option<MediaTime>,
@@ -88,7 +101,7 @@ impl<D: Decode> Streaming<D> {
         Self {
             model,
             language: language.primary().to_owned(),
-            stride: if live { 2 * Pcm::RATE as usize } else { Pcm::RATE as usize / 10 },
+            pace: if live { LIVE } else { FILE },
             vad: Vad::new(),
             base: None,
             audio: Vec::new(),
@@ -121,9 +134,9 @@ impl<D: Decode> Streaming<D> {
         if silence >= SILENCE {
             return self.close(out);
         }
-        if silence >= PAUSE && self.decoded < self.spoken {
+        if silence >= self.pace.pause && self.decoded < self.spoken {
             self.step(true, out)?;
-        } else if self.levels.len() >= self.decoded + STEP && self.decoded < self.spoken {
+        } else if self.levels.len() >= self.decoded + self.pace.step && self.decoded < self.spoken {
             self.step(false, out)?;
         }
         Ok(())
@@ -132,7 +145,14 @@ impl<D: Decode> Streaming<D> {
     /// Decodes, and returns what changed. `settled`: the audio is complete, so the text is.
     fn step(&mut self, settled: bool, out: &mut Vec<Hypothesis>) -> Result<()> {
         let heard = self.decode()?;
-        let agreed = if settled { heard.len() } else { agreed(&self.open, &heard) };
+        let agreed = match self.pace.trust {
+            _ if settled => heard.len(),
+            Some(behind) => {
+                let edge = self.levels.len().saturating_sub(behind) as f64 / 100.0;
+                heard.iter().take_while(|word| word.end < edge).count()
+            }
+            None => agreed(&self.open, &heard),
+        };
         self.open = heard;
         self.stable.extend(self.open.drain(..agreed));
         let before = self.stable.len();
@@ -150,7 +170,7 @@ impl<D: Decode> Streaming<D> {
     /// The words beyond the stable ones.
     fn decode(&mut self) -> Result<Vec<Timed>> {
         let heard = self.levels.len();
-        let window = (heard + PADDING).clamp(WINDOW, 3_000) & !1;
+        let window = (heard + PADDING).next_multiple_of(2).clamp(WINDOW, 3_000);
         let features = self.frames.features(self.model.mel(), &self.audio, window);
         let prefix: Vec<usize> = self.stable.iter().flat_map(|word| word.tokens.iter().copied()).collect();
         let task = Task { features, window, heard, language: &self.language, context: &self.context, prefix: &prefix };
@@ -160,6 +180,8 @@ impl<D: Decode> Streaming<D> {
         let texts: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
         let nobody = decoded.no_speech > 0.6 && decoded.log_prob < -1.0;
         if nobody || guard::is_loop(&texts, heard as f64 / 100.0) {
+            // Whatever led the model astray shall not do so again.
+            self.context.clear();
             return Ok(Vec::new());
         }
         let known = prefix.len();
@@ -175,14 +197,23 @@ impl<D: Decode> Streaming<D> {
         Ok(words)
     }
 
-    /// Pulls a word's edges in to where sound begins and ends.
+    /// Pulls a word's edges in to where its sound begins and ends. Attention is often vague about
+    /// a pause: of several stretches of sound with [`GAP`] between them the longest is the word.
     fn fit(&self, word: &mut Timed) {
         let frame = |seconds: f64| ((seconds * 100.0) as usize).min(self.levels.len());
-        let loud = |index: &usize| self.vad.is_loud(self.levels[*index]);
-        let (from, to) = (frame(word.start), frame(word.end));
-        if let (Some(first), Some(last)) = ((from..to).find(loud), (from..to).rev().find(loud)) {
+        let mut stretches: Vec<(usize, usize, usize)> = Vec::new();
+        for index in frame(word.start)..frame(word.end) {
+            if !self.vad.is_loud(self.levels[index]) {
+                continue;
+            }
+            match stretches.last_mut() {
+                Some((_, end, loud)) if index < *end + GAP => (*end, *loud) = (index + 1, *loud + 1),
+                _ => stretches.push((index, index + 1, 1)),
+            }
+        }
+        if let Some((first, end, _)) = stretches.into_iter().max_by_key(|(_, _, loud)| *loud) {
             word.start = word.start.max(first as f64 / 100.0);
-            word.end = word.end.min((last + 1) as f64 / 100.0);
+            word.end = word.end.min(end as f64 / 100.0);
         }
     }
 
@@ -296,7 +327,7 @@ impl<D: Decode> Recognizer for Streaming<D> {
         if self.base.is_none() {
             self.base = Some(pcm.start);
         }
-        for samples in pcm.samples.chunks(self.stride) {
+        for samples in pcm.samples.chunks(self.pace.stride) {
             self.take(samples, &mut out)?;
         }
         Ok(out)
@@ -323,3 +354,6 @@ impl<D: Decode> Recognizer for Streaming<D> {
 fn agreed(before: &[Timed], now: &[Timed]) -> usize {
     before.iter().zip(now).take_while(|(before, now)| before.text == now.text).count()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,227 @@
+//! Recognition of one live, tried again for as long as the live goes on.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    captions::{Desk, Hearing},
+    model::{Hypothesis, LanguageTag, MediaTime, Pcm},
+    speech::{EngineSpec, Engines, Event, Stream},
+};
+
+/// Pauses before recognition that gave up is tried again: the first, and the longest, up to which
+/// they double. Recognition that went well for the longest begins with the first again.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pauses {
+    pub first: Duration,
+    pub longest: Duration,
+}
+
+impl Default for Pauses {
+    fn default() -> Self {
+        Self { first: Duration::from_secs(5), longest: Duration::from_secs(30) }
+    }
+}
+
+/// One live's ear.
+pub(super) struct Ear<C> {
+    pub engines: Engines,
+    pub spec: EngineSpec,
+    pub desk: Arc<Desk>,
+    /// The track that lost audio is counted on.
+    pub lang: LanguageTag,
+    /// Media time now.
+    pub clock: C,
+    pub pauses: Pauses,
+}
+
+/// Why an attempt is over.
+enum End {
+    /// The sound, or whoever wants the words.
+    Over,
+    GaveUp,
+}
+
+impl<C: Fn() -> MediaTime> Ear<C> {
+    /// Hears `sound` to its end, or until `cancel`. Sound that comes while nothing can be recognised
+    /// is lost, and counted on the desk, block by block.
+    pub async fn hear(
+        self,
+        mut sound: mpsc::Receiver<Pcm>,
+        words: mpsc::Sender<Hypothesis>,
+        cancel: CancellationToken,
+    ) {
+        let attempts = async {
+            let mut pause = self.pauses.first;
+            loop {
+                let begun = Instant::now();
+                if let End::Over = self.attempt(&mut sound, &words).await {
+                    return;
+                }
+                if begun.elapsed() >= self.pauses.longest {
+                    pause = self.pauses.first;
+                }
+                self.desk.set_hearing(Hearing::Failed, (self.clock)());
+                if self.skip(&mut sound, pause).await.is_none() {
+                    return;
+                }
+                pause = (pause * 2).min(self.pauses.longest);
+            }
+        };
+        let _ = cancel.run_until_cancelled(attempts).await;
+    }
+
+    async fn attempt(&self, sound: &mut mpsc::Receiver<Pcm>, words: &mpsc::Sender<Hypothesis>) -> End {
+        let stream: Stream = self.engines.open(self.spec.clone());
+        let mut open: Option<Hypothesis> = None;
+        let mut sounding = true;
+        let end = loop {
+            tokio::select! {
+                block = sound.recv(), if sounding => match block {
+                    Some(block) => {
+                        if !stream.send(block) {
+                            self.desk.lost(&self.lang, 1);
+                        }
+                    }
+                    None => {
+                        sounding = false;
+                        stream.finish();
+                    }
+                },
+                event = stream.recv() => match event {
+                    Some(Event::Hypothesis(hypothesis)) => {
+                        open = (!hypothesis.last).then(|| hypothesis.clone());
+                        if words.send(hypothesis).await.is_err() {
+                            break End::Over;
+                        }
+                    }
+                    Some(Event::Ready { model }) => {
+                        tracing::info!(model, "speech engine ready");
+                        self.desk.set_hearing(Hearing::Well, (self.clock)());
+                    }
+                    Some(Event::Restarted { lost }) => {
+                        if lost.is_some() {
+                            self.desk.lost(&self.lang, 1);
+                        }
+                        self.desk.set_hearing(Hearing::Restarting, (self.clock)());
+                    }
+                    Some(Event::Failed { reason }) => {
+                        tracing::error!(reason, lang = %self.lang, "captions have stopped");
+                        break if sounding { End::GaveUp } else { End::Over };
+                    }
+                    None => break if sounding { End::GaveUp } else { End::Over },
+                },
+            }
+        };
+        // What was heard is all that will ever be known of this utterance.
+        if let Some(open) = open {
+            let _ = words.send(Hypothesis { stable: open.words.len(), last: true, ..open }).await;
+        }
+        end
+    }
+
+    /// Loses what comes for so long; none if the sound ends.
+    async fn skip(&self, sound: &mut mpsc::Receiver<Pcm>, pause: Duration) -> Option<()> {
+        let pause = sleep(pause);
+        tokio::pin!(pause);
+        loop {
+            tokio::select! {
+                () = &mut pause => return Some(()),
+                block = sound.recv() => {
+                    block?;
+                    self.desk.lost(&self.lang, 1);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::SystemTime};
+
+    use super::*;
+    use crate::{
+        captions::{Dress, Phase, TrackSpec},
+        model::Anchor,
+        speech::{EngineKind, EngineSettings, wire::Response},
+    };
+
+    const SOON: Duration = Duration::from_secs(20);
+
+    fn en() -> LanguageTag {
+        LanguageTag::parse("en").unwrap()
+    }
+
+    /// An engine that says that it is ready, hears a word, and takes whatever comes.
+    fn write_engine(path: &Path, words: &str) {
+        let mut said = Response::Ready { model: "tiny".into() }.to_frame().unwrap();
+        let hypothesis = serde_json::json!({
+            "words": [{"text": words, "start": 0, "end": 400_000_000, "confidence": 1.0}], "stable": 0, "last": false
+        });
+        let hypothesis: Hypothesis = serde_json::from_value(hypothesis).unwrap();
+        // Whichever attempt finds it: what is said to streams that are not open is ignored.
+        for stream in 1..100 {
+            said.extend(Response::Heard { stream, hypothesis: hypothesis.clone() }.to_frame().unwrap());
+        }
+        let frames = path.with_extension("frames");
+        fs::write(&frames, said).unwrap();
+        fs::write(path, format!("#!/bin/sh\ncat '{}'\nexec cat > /dev/null\n", frames.display())).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    #[tokio::test]
+    async fn recognition_that_gave_up_shows_and_is_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = folder.path().join("engine");
+        let track = TrackSpec { lang: en(), engine: "whisper".into(), model: "tiny".into(), dress: Dress::AsGiven };
+        let desk = Desk::new(Anchor::new(SystemTime::UNIX_EPOCH), [track], Duration::ZERO);
+        let ear = Ear {
+            engines: Engines::new(EngineSettings::new(&engine)),
+            spec: EngineSpec {
+                engine: EngineKind::Whisper,
+                model_dir: folder.path().into(),
+                language: en(),
+                threads: 1,
+                live: true,
+            },
+            desk: desk.clone(),
+            lang: en(),
+            clock: || MediaTime::ZERO,
+            pauses: Pauses { first: Duration::from_millis(300), longest: Duration::from_millis(300) },
+        };
+        let mut events = desk.subscribe(None, None, MediaTime::ZERO);
+        let mut until = async |state: &str| {
+            let state = format!(r#""state":"{state}""#);
+            let seen = async {
+                while let Some(event) = events.recv().await.unwrap() {
+                    if String::from_utf8_lossy(&event.json).contains(&state) {
+                        break;
+                    }
+                }
+            };
+            tokio::time::timeout(SOON, seen).await.expect("the state never came");
+        };
+        let (sound, blocks) = mpsc::channel(1);
+        let (words, mut heard) = mpsc::channel(8);
+        let hearing = tokio::spawn(ear.hear(blocks, words, CancellationToken::new()));
+
+        until("failed").await;
+        write_engine(&engine, "word");
+        for _ in 0..3 {
+            sound.send(Pcm { start: MediaTime::ZERO, samples: vec![0; 1600].into() }).await.unwrap();
+        }
+        until("live").await;
+        assert_eq!(desk.phase(), Phase::Live);
+        assert!(desk.dropped(&en()) > 0, "what came meanwhile is counted");
+        let word = tokio::time::timeout(SOON, heard.recv()).await.unwrap().unwrap();
+        assert_eq!(word.words[0].text, "word");
+        drop(sound);
+        hearing.abort();
+    }
+}

@@ -1,0 +1,165 @@
+use std::net::SocketAddr;
+
+use axum::{
+    extract::ws::{Message, WebSocketUpgrade},
+    routing::get,
+};
+use futures_util::{SinkExt, StreamExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::Notify,
+    task::JoinHandle,
+    time::timeout,
+};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite};
+
+use super::*;
+
+/// A hang guard.
+const SOON: Duration = Duration::from_secs(20);
+const REQUEST: &[u8] = b"GET /ok HTTP/1.1\r\nHost: x\r\n\r\n";
+
+struct House {
+    address: SocketAddr,
+    cancel: CancellationToken,
+    /// Says that a request for `/held` has come.
+    held: Arc<Notify>,
+    /// Lets it go.
+    release: Arc<Notify>,
+    serving: JoinHandle<()>,
+}
+
+impl House {
+    async fn open(connections: usize, head: Duration) -> Self {
+        let (held, release, cancel) = (Arc::new(Notify::new()), Arc::new(Notify::new()), CancellationToken::new());
+        let (come, go) = (held.clone(), release.clone());
+        let echo = |upgrade: WebSocketUpgrade| async {
+            upgrade.on_upgrade(|mut socket| async move {
+                while let Some(Ok(message @ Message::Text(_))) = socket.recv().await {
+                    let _ = socket.send(message).await;
+                }
+            })
+        };
+        let hold = move || async move {
+            come.notify_one();
+            go.notified().await;
+            "done"
+        };
+        let router =
+            Router::new().route("/ok", get(|| async { "fine" })).route("/held", get(hold)).route("/ws", get(echo));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = tokio::spawn(serve(listener, router, Limits { connections, head }, cancel.clone()));
+        Self { address, cancel, held, release, serving }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    async fn websocket(&self) -> WebSocketStream<MaybeTlsStream<TcpStream>> {
+        tokio_tungstenite::connect_async(format!("ws://{}/ws", self.address)).await.unwrap().0
+    }
+}
+
+/// Sends one request and reads until its answer's body is there.
+async fn ask(stream: &mut TcpStream) -> String {
+    stream.write_all(REQUEST).await.unwrap();
+    until(stream, "fine").await
+}
+
+async fn until(stream: &mut TcpStream, end: &str) -> String {
+    let mut answer = Vec::new();
+    let reading = async {
+        while !answer.ends_with(end.as_bytes()) {
+            assert_ne!(stream.read_buf(&mut answer).await.unwrap(), 0, "it was closed");
+        }
+    };
+    timeout(SOON, reading).await.unwrap();
+    String::from_utf8(answer).unwrap()
+}
+
+/// Everything until the server closes; a reset is as good.
+async fn rest(stream: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    let _ = timeout(SOON, stream.read_to_end(&mut answer)).await.expect("it was never closed");
+    String::from_utf8(answer).unwrap()
+}
+
+async fn echoes(socket: &mut WebSocketStream<MaybeTlsStream<TcpStream>>) {
+    socket.send(tungstenite::Message::text("hello")).await.unwrap();
+    let answer = timeout(SOON, socket.next()).await.unwrap().unwrap().unwrap();
+    assert_eq!(answer, tungstenite::Message::text("hello"));
+}
+
+#[tokio::test]
+async fn a_head_that_trickles_in_is_cut_off_and_a_prompt_one_is_not() {
+    let house = House::open(8, Duration::from_millis(300)).await;
+    let (mut slow, mut prompt) = (house.connect().await, house.connect().await);
+    slow.write_all(b"GET /ok HTTP/1.1\r\nHost: ").await.unwrap();
+    assert!(ask(&mut prompt).await.starts_with("HTTP/1.1 200"));
+    assert!(!rest(&mut slow).await.contains("200"));
+    assert!(ask(&mut house.connect().await).await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn a_connection_serves_many_requests_with_pauses() {
+    let house = House::open(8, Limits::default().head).await;
+    let mut stream = house.connect().await;
+    for _ in 0..3 {
+        assert!(ask(&mut stream).await.starts_with("HTTP/1.1 200"));
+        ask(&mut house.connect().await).await;
+    }
+}
+
+#[tokio::test]
+async fn a_held_request_outlives_the_time_for_heads() {
+    let house = House::open(8, Duration::from_millis(100)).await;
+    let (mut held, mut idle) = (house.connect().await, house.connect().await);
+    held.write_all(b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    // This one's time is up behind that of the other, which came first.
+    assert_eq!(rest(&mut idle).await, "");
+    house.release.notify_one();
+    assert!(until(&mut held, "done").await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn who_comes_on_top_is_turned_away_and_nobody_else_notices() {
+    let house = House::open(2, Limits::default().head).await;
+    let mut socket = house.websocket().await;
+    let mut stream = house.connect().await;
+    ask(&mut stream).await;
+    assert!(rest(&mut house.connect().await).await.starts_with("HTTP/1.1 503"));
+    echoes(&mut socket).await;
+    assert!(ask(&mut stream).await.starts_with("HTTP/1.1 200"));
+    // A websocket keeps its place for as long as it is open, and not longer.
+    assert!(rest(&mut house.connect().await).await.starts_with("HTTP/1.1 503"));
+    socket.close(None).await.unwrap();
+    let free = async {
+        loop {
+            let mut next = house.connect().await;
+            let _ = next.write_all(REQUEST).await;
+            let mut answer = [0; 12];
+            if next.read_exact(&mut answer).await.is_ok() && answer.ends_with(b"200") {
+                break;
+            }
+        }
+    };
+    timeout(SOON, free).await.expect("the place was never free again");
+}
+
+#[tokio::test]
+async fn a_stop_lets_the_request_in_hand_finish_and_ends_idle_connections() {
+    let house = House::open(8, Limits::default().head).await;
+    let (mut idle, mut held) = (house.connect().await, house.connect().await);
+    ask(&mut idle).await;
+    held.write_all(b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    house.held.notified().await;
+    house.cancel.cancel();
+    assert_eq!(rest(&mut idle).await, "");
+    house.release.notify_one();
+    let answer = rest(&mut held).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("done"), "{answer}");
+    timeout(SOON, house.serving).await.expect("serving goes on").unwrap();
+    assert!(TcpStream::connect(house.address).await.is_err(), "it still accepts");
+}
