@@ -157,7 +157,7 @@ def whisper() -> None:
         ratios = (f"**{sums[ours] / sums[theirs]:.2f}×**" for ours, theirs in PAIRS)
         rows.append((name, *(f"**{value:.2f} s**" for value in sums), *ratios))
     rows.append(("word error rate", *(f"{compare(truth, heard)[0]:.1%}" for heard in texts), "", "", ""))
-    table(["clip", "A: ours as in a live", "B: ours, 30 s window", "C: faster-whisper 1.2.1, word times", "D: faster-whisper, no word times",
+    table(["clip", "A: ours as in a live", "B: ours, 30 s window", "C: faster-whisper 1.2.1, word times", "D: faster-whisper, without",
            "A / D", "B / D", "B / C"], rows)
     print(f"Medians of {ROUNDS} turns. Target A / D ≤ 1.0×: {verdict(walls[0] <= walls[3])}. A and B give word times. A live's windows "
           "are 15 s and more, with 7 s of silence behind the speech; B does as much encoding as the peer. With word times "
