@@ -246,11 +246,10 @@ impl Window {
         if let Some((_, playlist)) = self.multivariant.as_ref().filter(|(of, _)| *of == begun) {
             return Some(playlist.clone());
         }
-        // The bit rate of a rendition whose encoder does not state it is that of its first segment.
+        // The bit rate of a rendition is told by its first segment.
         let known = |id| {
             self.rendition(id).is_some_and(|rendition| {
-                let stated = rendition.captions || rendition.inits.back().is_some_and(|init| init.bitrate.is_some());
-                if stated { !rendition.is_empty() } else { rendition.has_segment() }
+                if rendition.captions { !rendition.is_empty() } else { rendition.has_segment() }
             })
         };
         if self.multivariant.is_none()

@@ -122,8 +122,9 @@ while block := sys.stdin.buffer.read(3200):
 words += json.loads(recognizer.FinalResult()).get('result', [])
 print(json.dumps([(w['word'], w['start']) for w in words]))
 ";
-    let home = std::env::var("HOME").unwrap();
-    let mut python = Command::new(format!("{home}/.cache/amphi/venv/bin/python"))
+    let home = || std::env::home_dir().unwrap().join(".cache/amphi/venv");
+    let reference = std::env::var_os("AMPHI_VENV").map_or_else(home, std::path::PathBuf::from);
+    let mut python = Command::new(reference.join("bin/python"))
         .args(["-c", script])
         .arg(vosk().model_dir)
         .stdin(Stdio::piped())

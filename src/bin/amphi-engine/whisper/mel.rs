@@ -145,8 +145,9 @@ for _ in range(16000):
 audio = np.array(samples, dtype=np.float32) / 32768
 print(json.dumps(FeatureExtractor(feature_size=80)(audio, padding=16000 * 14).astype(float).round(5).tolist()))
 ";
-        let python = format!("{}/.cache/amphi/venv/bin/python", std::env::var("HOME").unwrap());
-        let out = Command::new(python).args(["-c", script]).output().unwrap();
+        let home = || std::env::home_dir().unwrap().join(".cache/amphi/venv");
+        let reference = std::env::var_os("AMPHI_VENV").map_or_else(home, std::path::PathBuf::from);
+        let out = Command::new(reference.join("bin/python")).args(["-c", script]).output().unwrap();
         assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
         let reference: Vec<Vec<f32>> = serde_json::from_slice(&out.stdout).unwrap();
         let mel = Mel::new(80);
