@@ -107,6 +107,38 @@ fn chromium_plays_the_live_within_two_seconds_and_shows_captions_in_step() {
     assert!(word_error_rate(LECTURE, row["transcript"].as_str().unwrap()) < 0.3, "{row}");
 }
 
+const JFK: &str = "And so, my fellow Americans, ask not what your country can do for you, \
+                   ask what you can do for your country.";
+
+#[test]
+fn a_real_speech_is_captioned_and_a_correction_cannot_break_out_of_its_cue() {
+    let server = Server::start(&[("AMPHI_RECONNECT_GRACE", "5s"), ("AMPHI_LADDER__ENABLED", "false")]);
+    let key = server.channel("jfk", &[]);
+    let mut captions = Subscriber::open(&server.http, "jfk", "en");
+    let publisher = server.publish(&media("jfk.flac"), &format!("{}/jfk?key={key}", server.rtmp), &[]);
+    assert!(publisher.finish().0);
+    assert!(captions.until(SOON, |s| words(&s.final_text()).len() >= 20), "{}", captions.final_text());
+    let rate = word_error_rate(JFK, &captions.final_text());
+    assert!(rate <= 0.15, "word error rate {rate}: {}", captions.final_text());
+    let (id, _) = captions.cues().into_iter().find(|(_, cue)| cue["final"] == true).unwrap();
+    let token = std::fs::read_to_string(server.data.join("admin.token")).unwrap();
+    let nasty = "1 --> 2 <script>alert(1)</script> & more";
+    let put = ureq::put(format!("{}/api/v1/channels/jfk/captions/en/cues/{id}", server.http))
+        .header("authorization", format!("Bearer {}", token.trim()))
+        .header("content-type", "application/json")
+        .send(serde_json::json!({ "text": nasty }).to_string());
+    assert_eq!(put.unwrap().status().as_u16(), 200);
+    assert!(captions.until(SOON, |s| s.cues()[&id]["source"] == "human"));
+    assert_eq!(captions.cues()[&id]["text"], nasty, "the websocket carries the text itself");
+    assert!(captions.until(SOON, Subscriber::ended));
+
+    let recording = server.recording("jfk");
+    let (_, document) = server.get(&format!("/vod/{recording}/captions/en.vtt")).unwrap();
+    assert!(document.contains("1 --&gt; 2 &lt;script&gt;alert(1)&lt;/script&gt; &amp; more"), "{document}");
+    let mut browser = Browser::open(&format!("{}/v/{recording}", server.http), 60, &[]);
+    browser.until("the correction, as text", |row| row["transcript"].as_str().unwrap_or_default().contains(nasty));
+}
+
 #[test]
 fn korean_is_captioned_by_vosk() {
     let server = Server::start(&[("AMPHI_RECONNECT_GRACE", "1s"), ("AMPHI_LADDER__ENABLED", "false")]);

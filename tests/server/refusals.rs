@@ -51,6 +51,45 @@ fn garbage_on_the_rtmp_port_disturbs_nobody() {
     wait("the neighbour's frames go on", SOON, || (frames() > before + 30).then_some(()));
 }
 
+/// A `connect` whose command object nests ten thousand deep, in chunks of 128 bytes.
+fn deep_connect() -> Vec<u8> {
+    let mut payload = b"\x02\x00\x07connect\x00\x3f\xf0\x00\x00\x00\x00\x00\x00".to_vec();
+    payload.extend(b"\x03\x00\x01a".repeat(10_000));
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut bytes = vec![3, 0, 0, 0, length[1], length[2], length[3], 20, 0, 0, 0, 0];
+    for (nth, chunk) in payload.chunks(128).enumerate() {
+        if nth > 0 {
+            bytes.push(0xc3);
+        }
+        bytes.extend(chunk);
+    }
+    bytes
+}
+
+#[test]
+fn deep_amf_ends_its_own_connection_alone() {
+    let mut server = Server::start(QUIET);
+    let key = server.channel("maths", &[]);
+    let _publisher = server.publish(&media("lecture-en.opus"), &format!("{}/maths?key={key}", server.rtmp), &[]);
+    server.playlist("maths");
+    let address = server.rtmp.trim_start_matches("rtmp://").trim_end_matches("/live").to_owned();
+    let mut stranger = TcpStream::connect(&address).unwrap();
+    stranger.set_read_timeout(Some(SOON)).unwrap();
+    stranger.write_all(&[3]).unwrap();
+    stranger.write_all(&[0; 1536]).unwrap();
+    let mut hello = [0; 1 + 1536 + 1536];
+    stranger.read_exact(&mut hello).unwrap();
+    stranger.write_all(&hello[1..1537]).unwrap();
+    // The server may close before the last byte.
+    let _ = stranger.write_all(&deep_connect());
+    let mut rest = Vec::new();
+    let _ = stranger.read_to_end(&mut rest);
+    assert!(server.is_running(), "the server fell over it");
+    let frames = || server.json("/api/v1/channels/maths/status")["video_frames"].as_u64().unwrap();
+    let before = frames();
+    wait("the neighbour's frames go on", SOON, || (frames() > before + 30).then_some(()));
+}
+
 #[test]
 fn what_is_not_there_is_a_problem_document() {
     let server = Server::start(QUIET);

@@ -87,6 +87,11 @@ impl Server {
         self.child.try_wait().unwrap().map(|status| status.code().unwrap_or(-1))
     }
 
+    /// Whether the process is still there.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
     /// The process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
