@@ -37,8 +37,16 @@ pub(super) struct Ear<C> {
     pub lang: LanguageTag,
     /// Media time now.
     pub clock: C,
+    /// Whether the publisher is away.
+    pub away: Box<dyn Fn() -> bool + Send + Sync>,
     pub pauses: Pauses,
 }
+
+/// A publisher that has sent nothing for so long while it is away has said its last word for now.
+const QUIET: Duration = Duration::from_secs(3);
+/// Silence that lets an engine finish what it holds; shorter than [`QUIET`], so that the publisher's
+/// return lies behind it.
+const SILENCE: usize = 2 * Pcm::RATE as usize;
 
 /// Why an attempt is over.
 enum End {
@@ -80,10 +88,17 @@ impl<C: Fn() -> MediaTime> Ear<C> {
         let stream: Stream = self.engines.open(self.spec.clone());
         let mut open: Option<Hypothesis> = None;
         let mut sounding = true;
+        let mut heard: Option<MediaTime> = None;
         let end = loop {
             tokio::select! {
+                () = sleep(QUIET), if sounding && heard.is_some() => {
+                    if let Some(start) = heard.take_if(|_| (self.away)()) {
+                        stream.send(Pcm { start, samples: vec![0; SILENCE].into() });
+                    }
+                }
                 block = sound.recv(), if sounding => match block {
                     Some(block) => {
+                        heard = Some(block.end());
                         if !stream.send(block) {
                             self.desk.lost(&self.lang, 1);
                         }
@@ -190,6 +205,7 @@ mod tests {
                 threads: 1,
                 live: true,
             },
+            away: Box::new(|| false),
             desk: desk.clone(),
             lang: en(),
             clock: || MediaTime::ZERO,

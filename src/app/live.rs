@@ -92,9 +92,11 @@ async fn on_air(rooms: &Rooms, live: Arc<stream::Live>) -> Result<Arc<OnAir>> {
         let tapping =
             media::tap::run(live.producer.consume(), sender, rooms.templates.clone(), cut_short.child_token());
         work.spawn(watch("tap", tapping).in_current_span());
-        let clock_live = live.clone();
-        let clock = move || clock_live.at(Instant::now());
-        work.spawn(captions.clone().run(desk.clone(), sound, clock, cut_short.child_token()).in_current_span());
+        let (timed, watched) = (live.clone(), live.clone());
+        let clock = move || timed.at(Instant::now());
+        let away = move || watched.state() != stream::State::Live;
+        let hearing = captions.clone().run(desk.clone(), sound, clock, away, cut_short.child_token());
+        work.spawn(hearing.in_current_span());
     }
     work.close();
     let mut cues = desk.cues();

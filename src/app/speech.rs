@@ -155,6 +155,7 @@ impl Plan {
         desk: Arc<Desk>,
         sound: mpsc::Receiver<Pcm>,
         clock: impl Fn() -> MediaTime + Clone + Send + 'static,
+        away: impl Fn() -> bool + Send + Sync + 'static,
         cancel: CancellationToken,
     ) {
         let Some((engines, spec, _)) = self.heard else { return };
@@ -162,7 +163,8 @@ impl Plan {
         let (sender, hypotheses) = mpsc::channel::<Hypothesis>(HYPOTHESES);
         let captioning =
             captions::run(desk.clone(), self.spoken.clone(), hypotheses, targets, clock.clone(), cancel.clone());
-        let ear = Ear { engines, spec, desk, lang: self.spoken, clock, pauses: Pauses::default() };
+        let ear =
+            Ear { engines, spec, desk, lang: self.spoken, clock, away: Box::new(away), pauses: Pauses::default() };
         tokio::join!(captioning, ear.hear(sound, sender, cancel));
     }
 }

@@ -112,7 +112,7 @@ const JFK: &str = "And so, my fellow Americans, ask not what your country can do
 
 #[test]
 fn a_real_speech_is_captioned_and_a_correction_cannot_break_out_of_its_cue() {
-    let server = Server::start(&[("AMPHI_RECONNECT_GRACE", "5s"), ("AMPHI_LADDER__ENABLED", "false")]);
+    let server = Server::start(&[("AMPHI_RECONNECT_GRACE", "15s"), ("AMPHI_LADDER__ENABLED", "false")]);
     let key = server.channel("jfk", &[]);
     let mut captions = Subscriber::open(&server.http, "jfk", "en");
     let publisher = server.publish(&media("jfk.flac"), &format!("{}/jfk?key={key}", server.rtmp), &[]);
