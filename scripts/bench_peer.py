@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -59,8 +60,8 @@ def peer() -> Path | None:
 
 
 @contextlib.contextmanager
-def nginx(place: Path) -> Iterator[tuple[int, str]]:
-    """A running nginx: its process id, and where to publish."""
+def nginx(place: Path) -> Iterator[tuple[int, str, Path]]:
+    """A running nginx: its process id, where to publish, and where its playlists are."""
     with tempfile.TemporaryDirectory(prefix="amphi-bench-") as home:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -70,7 +71,7 @@ def nginx(place: Path) -> Iterator[tuple[int, str]]:
         process = subprocess.Popen([place / "usr/sbin/nginx", "-p", home, "-c", file, "-e", f"{home}/error.log"])
         try:
             wait("nginx to listen", lambda: listens(port))
-            yield process.pid, f"rtmp://127.0.0.1:{port}/live"
+            yield process.pid, f"rtmp://127.0.0.1:{port}/live", Path(home) / "hls"
         finally:
             process.terminate()
             process.wait(20)
@@ -119,8 +120,10 @@ def main() -> None:
         film = moving(Path(scratch), "1500k")
         names = [f"peer{n}" for n in range(PUBLISHERS)]
         if place:
-            with nginx(place) as (pid, base):
+            with nginx(place) as (pid, base, playlists):
                 rows["nginx-rtmp, HLS written to disk"] = cost(pid, [f"{base}/{name}" for name in names], film)
+                if len(list(playlists.glob("*.m3u8"))) != PUBLISHERS:
+                    sys.exit("nginx has not made a playlist for every publisher")
         for what, recording in (("ours, low-latency HLS, recording off", "false"), ("ours, low-latency HLS, recording on", "true")):
             with Server(CAPTIONS__ENABLED="false", LADDER__ENABLED="false", RECORDING__ENABLED=recording) as server:
                 rows[what] = cost(server.process.pid, [server.channel(name) for name in names], film)
