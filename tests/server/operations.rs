@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use crate::support::{SOON, Server, media, wait};
 
 #[test]
@@ -37,6 +39,17 @@ fn a_second_server_on_the_same_data_is_refused_and_harms_nothing() {
     let said = String::from_utf8_lossy(&second.stderr).into_owned();
     assert!(said.contains("another amphi serves"), "{said}");
     assert_eq!(server.json("/api/v1/recordings")["items"][0]["state"], "recording");
+}
+
+#[test]
+fn a_shells_low_limit_of_open_files_is_raised() {
+    let hard = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: Some(512), maximum: hard }).unwrap();
+    let server = Server::start(&[]);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.pid())).unwrap();
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let mut numbers = files.split_whitespace().skip(3);
+    assert_eq!(numbers.next(), numbers.next(), "soft and hard: {files}");
 }
 
 #[test]

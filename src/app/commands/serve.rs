@@ -1,6 +1,7 @@
 use std::{process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::Instant,
@@ -16,6 +17,7 @@ const ECHO: Duration = Duration::from_secs(1);
 /// `amphi serve`: configure, build, run, drain.
 pub(in crate::app) fn run(config: Config, demo: bool) -> Result<ExitCode> {
     logs::start(&config.log)?;
+    raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
     let served = runtime.block_on(async {
         let server = server::build(config.clone()).await?;
@@ -39,6 +41,14 @@ pub(in crate::app) fn run(config: Config, demo: bool) -> Result<ExitCode> {
             runtime.shutdown_timeout(LAST);
             served.map(|_| ExitCode::SUCCESS)
         }
+    }
+}
+
+/// Every connection is an open file, and shells hand out 1,024: take what the hard limit allows.
+fn raise_open_files() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(%error, "the limit of open files stays low: many viewers may be refused");
     }
 }
 
