@@ -70,7 +70,7 @@ pub(super) async fn build(config: Config) -> Result<Server> {
     media::init()?;
     let templates = media::Templates::load(config.ladder.pipelines_dir.as_deref())
         .context("GStreamer is not complete: `amphi check` says what is missing")?;
-    let manifest = Manifest::builtin()?;
+    let manifest = Manifest::load(&config.models_dir)?;
     let recovered = archive::recover(&store).await.context("recordings of an earlier run cannot be read")?;
     if recovered != archive::Recovered::default() {
         tracing::warn!(

@@ -1,7 +1,7 @@
 //! Which engine hears a channel, which models translate it, and how their results reach the desk.
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::Command,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -106,18 +106,21 @@ impl Speech {
 
     fn target(&self, from: &LanguageTag, to: &LanguageTag) -> Result<(Target, Track)> {
         ensure!(from.primary() != to.primary(), "it is the language spoken");
-        let model = self.manifest.translation(from, to, &self.config.models_dir)?;
+        let models = self.manifest.translation(from, to, &self.config.models_dir)?;
+        let id = models.iter().map(|model| model.id.as_str()).collect::<Vec<_>>().join("+");
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        let worker = match workers.iter().find(|(id, _)| *id == model.id) {
+        let worker = match workers.iter().find(|(known, _)| *known == id) {
             Some((_, worker)) => worker.clone(),
             None => {
-                let (loading, folder) = (model.clone(), self.config.models_dir.clone());
-                let worker = Worker::start(&model.id, move || translator(&loading, &folder))?;
-                workers.push((model.id.clone(), worker.clone()));
+                let (loading, config) =
+                    (models.iter().map(|&model| model.clone()).collect::<Vec<_>>(), self.config.clone());
+                let worker = Worker::start(&id, move || translator(&loading.iter().collect::<Vec<_>>(), &config))?;
+                workers.push((id.clone(), worker.clone()));
                 worker
             }
         };
-        let track = Track { engine: model.engine.as_str(), model: model.id.clone() };
+        let engine = models.last().map_or("none", |model| model.engine.as_str());
+        let track = Track { engine, model: id };
         Ok((Target { lang: to.clone(), worker }, track))
     }
 }
@@ -190,7 +193,7 @@ pub(super) fn spec(
     let engine = match model.engine {
         Engine::Whisper => EngineKind::Whisper,
         Engine::Vosk => EngineKind::Vosk,
-        Engine::Fx => bail!("{} translates, it does not hear", model.id),
+        Engine::Fx | Engine::Ct2 => bail!("{} translates, it does not hear", model.id),
     };
     Ok(EngineSpec {
         engine,
@@ -201,13 +204,27 @@ pub(super) fn spec(
     })
 }
 
-/// Loads a translation model.
+/// Loads a translation model, or a row of them that hand on what they say.
 ///
 /// # Errors
-/// It cannot be loaded, or is no translation model.
-pub(super) fn translator(model: &Model, models_dir: &Path) -> Result<Box<dyn Translator>> {
+/// One cannot be loaded, or is no translation model.
+pub(super) fn translator(models: &[&Model], config: &Config) -> Result<Box<dyn Translator>> {
+    let loaded = models.iter().map(|model| load(model, config)).collect::<Result<Vec<_>>>()?;
+    let in_a_row = |first, second| Box::new(translate::Pivot::new(first, second)) as Box<dyn Translator>;
+    loaded.into_iter().reduce(in_a_row).context("there is no translation model")
+}
+
+fn load(model: &Model, config: &Config) -> Result<Box<dyn Translator>> {
+    let folder = model.folder(&config.models_dir);
     match model.engine {
-        Engine::Fx => Ok(Box::new(translate::fx::Fx::load(&model.folder(models_dir))?)),
+        Engine::Fx => Ok(Box::new(translate::fx::Fx::load(&folder)?)),
+        Engine::Ct2 => {
+            let [source, target] = model.tokens.clone().map_or([None, None], |tokens| tokens.map(Some));
+            let threads = config.captions.threads.into();
+            let settings =
+                translate::ct2::Settings { engine: engine_path(config), model: folder, threads, source, target };
+            Ok(Box::new(translate::ct2::Ct2::load(settings)?))
+        }
         Engine::Whisper | Engine::Vosk => bail!("{} hears, it does not translate", model.id),
     }
 }

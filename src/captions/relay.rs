@@ -5,7 +5,10 @@ use super::{
     lane::{Intake, Token},
     text, vtt,
 };
-use crate::model::{Cue, LanguageTag, MediaTime, Source};
+use crate::{
+    model::{Cue, LanguageTag, MediaTime, Source},
+    translate::Text,
+};
 
 /// Carries one track's words through a translator into another language's track. Pure.
 ///
@@ -33,8 +36,8 @@ pub struct Relay {
 pub struct Request {
     /// Comes back with the answer.
     pub ticket: u64,
-    /// A sentence, or the beginning of one.
-    pub text: String,
+    /// A sentence, or the beginning of one, with what was said of it before.
+    pub text: Text,
     /// The sentence is complete.
     pub last: bool,
 }
@@ -133,7 +136,7 @@ impl Relay {
         }
         sentence.asked = sentence.words.len();
         let words: Vec<&str> = sentence.words.iter().map(|word| word.text.as_str()).collect();
-        let text = words.join(text::joiner(&self.from));
+        let text = Text { text: words.join(text::joiner(&self.from)), before: sentence.said.clone() };
         self.tickets += 1;
         self.asked = Some(now);
         self.out = Some(Pending { ticket: self.tickets, last, end: sentence.end() });

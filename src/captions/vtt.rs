@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{builder::reading_time, text};
 use crate::{
     model::{Cue, MediaTime},
-    translate::Translator,
+    translate::{Text, Translator},
 };
 
 /// Head of every document in a live rendition; maps cue times to media time one to one
@@ -157,7 +157,7 @@ pub fn translate(entries: &[Entry], translator: &mut dyn Translator) -> anyhow::
     let sentences = sentences(entries);
     let mut outputs = Vec::with_capacity(sentences.len());
     for batch in sentences.chunks(16) {
-        let texts: Vec<&str> = batch.iter().map(|sentence| sentence.text.as_str()).collect();
+        let texts: Vec<Text> = batch.iter().map(|sentence| sentence.text.as_str().into()).collect();
         let translated = translator.translate(&texts)?;
         anyhow::ensure!(translated.len() == texts.len(), "the translator lost a sentence");
         outputs.extend(translated);

@@ -20,9 +20,12 @@ use tokio_util::sync::CancellationToken;
 use super::{
     ledger::Ledger,
     supervisor::{EngineSettings, EngineSpec, EngineStatus, Event, StreamState, lock},
-    wire::{self, Request, Response, StreamId},
+    wire::{Request, Response, StreamId},
 };
-use crate::model::{LanguageTag, Pcm};
+use crate::{
+    model::{LanguageTag, Pcm},
+    pipe,
+};
 
 /// What streams ask of their process.
 pub(super) enum Command {
@@ -412,10 +415,10 @@ async fn write(mut stdin: ChildStdin, mut frames: mpsc::UnboundedReceiver<Vec<u8
 async fn read(stdout: ChildStdout, responses: mpsc::Sender<Result<Response, String>>) {
     let mut stdout = BufReader::new(stdout);
     loop {
-        let response = match wire::read_frame_async(&mut stdout).await {
+        let response = match pipe::read_async(&mut stdout).await {
             Ok(Some(body)) => Response::parse(&body),
             // A broken pipe is the process's end, which its exit status tells better.
-            Ok(None) | Err(wire::WireError::Io(_)) => return,
+            Ok(None) | Err(pipe::PipeError::Io(_)) => return,
             Err(error) => Err(error),
         };
         let broken = response.is_err();

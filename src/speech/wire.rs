@@ -1,17 +1,15 @@
 //! What the server and an engine process say to each other.
 //!
-//! Every message is a frame: its length (`u32`, little endian, at most [`MAX_FRAME`]) and so many
-//! bytes. Requests are a kind byte and fixed fields, because they carry the audio; responses are JSON.
-
-use std::io::{self, Read, Write};
+//! Every message is a frame of a [`pipe`]. Requests are a kind byte and fixed fields, because they
+//! carry the audio; responses are JSON.
 
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncRead, AsyncReadExt};
 
-use crate::model::{Hypothesis, LanguageTag, MediaTime, Pcm};
+use crate::{
+    model::{Hypothesis, LanguageTag, MediaTime, Pcm},
+    pipe::{self, PipeError},
+};
 
-/// The longest frame either side takes, in bytes.
-pub const MAX_FRAME: usize = 1 << 20;
 /// The most samples one [`Request::Audio`] carries: a second, so that streams take turns.
 pub const MAX_SAMPLES: usize = Pcm::RATE as usize;
 
@@ -89,17 +87,6 @@ pub enum Response {
     },
 }
 
-/// Why a conversation cannot go on.
-#[derive(Debug, thiserror::Error)]
-pub enum WireError {
-    /// The pipe broke, or ended within a frame.
-    #[error("engine pipe")]
-    Io(#[from] io::Error),
-    /// The other side says something that is no message.
-    #[error("malformed engine message: {0}")]
-    Malformed(&'static str),
-}
-
 const OPEN: u8 = 1;
 const AUDIO: u8 = 2;
 const FINISH: u8 = 3;
@@ -109,7 +96,7 @@ impl Request {
     /// The message as a whole frame.
     ///
     /// # Panics
-    /// If audio is longer than [`MAX_FRAME`] allows; callers cut it at [`MAX_SAMPLES`].
+    /// If audio is longer than [`pipe::MAX_FRAME`] allows; callers cut it at [`MAX_SAMPLES`].
     pub fn to_frame(&self) -> Vec<u8> {
         let mut frame = vec![0; 4];
         match self {
@@ -135,28 +122,28 @@ impl Request {
                 frame.extend(stream.to_le_bytes());
             }
         }
-        seal(frame)
+        pipe::seal(frame)
     }
 
     /// Reads the body of a frame.
     ///
     /// # Errors
-    /// [`WireError::Malformed`] for anything [`Request::to_frame`] does not write.
-    pub fn parse(body: &[u8]) -> Result<Self, WireError> {
-        let (kind, rest) = body.split_first().ok_or(WireError::Malformed("empty frame"))?;
-        let (stream, rest) = rest.split_first_chunk().ok_or(WireError::Malformed("no stream"))?;
+    /// [`PipeError::Malformed`] for anything [`Request::to_frame`] does not write.
+    pub fn parse(body: &[u8]) -> Result<Self, PipeError> {
+        let (kind, rest) = body.split_first().ok_or(PipeError::Malformed("empty frame"))?;
+        let (stream, rest) = rest.split_first_chunk().ok_or(PipeError::Malformed("no stream"))?;
         let stream = StreamId::from_le_bytes(*stream);
         match (*kind, rest) {
             (OPEN, [live @ (0 | 1), language @ ..]) => {
                 let language = std::str::from_utf8(language).ok().and_then(|text| LanguageTag::parse(text).ok());
-                let language = language.ok_or(WireError::Malformed("no language tag"))?;
+                let language = language.ok_or(PipeError::Malformed("no language tag"))?;
                 Ok(Self::Open { stream, language, live: *live == 1 })
             }
             (AUDIO, rest) => {
-                let (start, bytes) = rest.split_first_chunk().ok_or(WireError::Malformed("no start time"))?;
+                let (start, bytes) = rest.split_first_chunk().ok_or(PipeError::Malformed("no start time"))?;
                 let (pairs, odd) = bytes.as_chunks::<2>();
                 if pairs.is_empty() || !odd.is_empty() || pairs.len() > MAX_SAMPLES {
-                    return Err(WireError::Malformed("audio of no, half or too many samples"));
+                    return Err(PipeError::Malformed("audio of no, half or too many samples"));
                 }
                 let samples = pairs.iter().map(|pair| i16::from_le_bytes(*pair)).collect();
                 let start = MediaTime::from_nanos(i64::from_le_bytes(*start));
@@ -164,7 +151,7 @@ impl Request {
             }
             (FINISH, []) => Ok(Self::Finish { stream }),
             (CLOSE, []) => Ok(Self::Close { stream }),
-            _ => Err(WireError::Malformed("unknown kind")),
+            _ => Err(PipeError::Malformed("unknown kind")),
         }
     }
 }
@@ -173,86 +160,18 @@ impl Response {
     /// The message as a whole frame.
     ///
     /// # Errors
-    /// [`WireError::Malformed`] if it outgrows [`MAX_FRAME`].
-    pub fn to_frame(&self) -> Result<Vec<u8>, WireError> {
-        let mut frame = vec![0; 4];
-        serde_json::to_writer(&mut frame, self).map_err(io::Error::from)?;
-        if frame.len() - 4 > MAX_FRAME {
-            return Err(WireError::Malformed("response too long"));
-        }
-        Ok(seal(frame))
+    /// [`PipeError::Malformed`] if it outgrows [`pipe::MAX_FRAME`].
+    pub fn to_frame(&self) -> Result<Vec<u8>, PipeError> {
+        pipe::json(self)
     }
 
     /// Reads the body of a frame.
     ///
     /// # Errors
-    /// [`WireError::Malformed`] for anything else than a response.
-    pub fn parse(body: &[u8]) -> Result<Self, WireError> {
-        serde_json::from_slice(body).map_err(|_| WireError::Malformed("no response"))
+    /// [`PipeError::Malformed`] for anything else than a response.
+    pub fn parse(body: &[u8]) -> Result<Self, PipeError> {
+        pipe::parse(body)
     }
-}
-
-/// Reads the body of the next frame, blocking; nothing at a clean end.
-///
-/// # Errors
-/// See [`WireError`]; the pipe is unusable from then on.
-pub fn read_frame(from: &mut impl Read) -> Result<Option<Vec<u8>>, WireError> {
-    let mut head = [0; 4];
-    let mut filled = 0;
-    while filled < head.len() {
-        match from.read(&mut head[filled..]) {
-            Ok(0) if filled == 0 => return Ok(None),
-            Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    let mut body = vec![0; length(head)?];
-    from.read_exact(&mut body)?;
-    Ok(Some(body))
-}
-
-/// Reads the body of the next frame; nothing at a clean end. Not cancel-safe.
-///
-/// # Errors
-/// As [`read_frame`].
-pub async fn read_frame_async(from: &mut (impl AsyncRead + Unpin)) -> Result<Option<Vec<u8>>, WireError> {
-    let mut head = [0; 4];
-    let mut filled = 0;
-    while filled < head.len() {
-        match from.read(&mut head[filled..]).await? {
-            0 if filled == 0 => return Ok(None),
-            0 => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
-            read => filled += read,
-        }
-    }
-    let mut body = vec![0; length(head)?];
-    from.read_exact(&mut body).await?;
-    Ok(Some(body))
-}
-
-/// Writes a whole frame, blocking.
-///
-/// # Errors
-/// The pipe broke.
-pub fn write_frame(to: &mut impl Write, frame: &[u8]) -> Result<(), WireError> {
-    to.write_all(frame)?;
-    Ok(to.flush()?)
-}
-
-fn length(head: [u8; 4]) -> Result<usize, WireError> {
-    match u32::from_le_bytes(head) as usize {
-        length @ 1..=MAX_FRAME => Ok(length),
-        _ => Err(WireError::Malformed("frame of no or too many bytes")),
-    }
-}
-
-fn seal(mut frame: Vec<u8>) -> Vec<u8> {
-    let body = frame.len() - 4;
-    assert!(body <= MAX_FRAME, "frame of {body} bytes");
-    frame[..4].copy_from_slice(&(body as u32).to_le_bytes());
-    frame
 }
 
 #[cfg(test)]
@@ -285,12 +204,12 @@ mod tests {
         pipe.extend(responses.iter().flat_map(|response| response.to_frame().unwrap()));
         let mut pipe = pipe.as_slice();
         for request in requests {
-            assert_eq!(Request::parse(&read_frame(&mut pipe).unwrap().unwrap()).unwrap(), request);
+            assert_eq!(Request::parse(&pipe::read(&mut pipe).unwrap().unwrap()).unwrap(), request);
         }
         for response in responses {
-            assert_eq!(Response::parse(&read_frame(&mut pipe).unwrap().unwrap()).unwrap(), response);
+            assert_eq!(Response::parse(&pipe::read(&mut pipe).unwrap().unwrap()).unwrap(), response);
         }
-        assert!(read_frame(&mut pipe).unwrap().is_none());
+        assert!(pipe::read(&mut pipe).unwrap().is_none());
     }
 
     #[test]
@@ -309,13 +228,5 @@ mod tests {
         for bad in [&[][..], &[AUDIO], &[AUDIO, 0, 0, 0, 0], &[OPEN, 0, 0, 0, 0, 1, b'.', b'.'], &[9, 0, 0, 0, 0]] {
             assert!(Request::parse(bad).is_err(), "{bad:?}");
         }
-    }
-
-    #[test]
-    fn a_length_beyond_the_bound_takes_no_memory_and_a_cut_frame_is_an_error() {
-        assert!(matches!(read_frame(&mut &[0xff; 8][..]), Err(WireError::Malformed(_))));
-        assert!(matches!(read_frame(&mut &[0; 4][..]), Err(WireError::Malformed(_))));
-        assert!(matches!(read_frame(&mut &[9, 0, 0, 0, 1][..]), Err(WireError::Io(_))));
-        assert!(matches!(read_frame(&mut &[9, 0][..]), Err(WireError::Io(_))));
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow, bail};
 use fxtranslate::engine::Engine;
 
-use super::Translator;
+use super::{Text, Translator};
 
 /// One model: one pair of languages, one direction.
 pub struct Fx {
@@ -37,12 +37,12 @@ impl Fx {
 }
 
 impl Translator for Fx {
-    fn translate(&mut self, texts: &[&str]) -> anyhow::Result<Vec<String>> {
-        if texts.iter().any(|text| text.len() > LONGEST) {
+    fn translate(&mut self, texts: &[Text]) -> anyhow::Result<Vec<String>> {
+        if texts.iter().any(|text| text.text.len() > LONGEST) {
             bail!("a text is longer than {LONGEST} bytes: divide it into sentences");
         }
         // One by one: a long sentence is cut to the model's window, which the batch call does not do.
-        let translate = |text: &&str| match text.trim() {
+        let translate = |text: &Text| match text.text.trim() {
             "" => String::new(),
             text => self.engine.translate_long(text),
         };

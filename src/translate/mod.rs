@@ -1,16 +1,39 @@
 //! Translation: text of one language in, text of another out.
 
+pub mod wire;
 pub mod fx;
+pub mod ct2;
+mod pivot;
 mod worker;
 
+pub use pivot::Pivot;
 pub use worker::{Worker, WorkerError};
+
+use serde::{Deserialize, Serialize};
+
+/// What to translate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Text {
+    /// A sentence, or the beginning of one.
+    pub text: String,
+    /// The translation of a shorter beginning, which this one should keep to where it can, so that
+    /// what viewers have read stays (biased decoding, arXiv 1912.03393). A wish: not every engine
+    /// hears it.
+    pub before: Option<String>,
+}
+
+impl<T: Into<String>> From<T> for Text {
+    fn from(text: T) -> Self {
+        Self { text: text.into(), before: None }
+    }
+}
 
 /// Translates one pair of languages. Blocking; stays on the thread that loaded it, as some
 /// engines hold pointers that may not move: [`Worker`] gives it one of its own.
 pub trait Translator {
-    /// Translates texts, each a sentence or the beginning of one, in order.
+    /// Translates texts, in order.
     ///
     /// # Errors
     /// The model could not translate; the next call may.
-    fn translate(&mut self, texts: &[&str]) -> anyhow::Result<Vec<String>>;
+    fn translate(&mut self, texts: &[Text]) -> anyhow::Result<Vec<String>>;
 }

@@ -2,7 +2,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc, thread};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::Translator;
+use super::{Text, Translator};
 
 /// A translator on a thread of its own, shared by all lives that need its pair. Cheap to clone;
 /// the thread ends with the last clone.
@@ -30,7 +30,7 @@ pub enum WorkerError {
 
 #[derive(Debug)]
 struct Job {
-    texts: Vec<String>,
+    texts: Vec<Text>,
     answer: oneshot::Sender<Result<Vec<String>, String>>,
 }
 
@@ -57,7 +57,7 @@ impl Worker {
     ///
     /// # Errors
     /// [`WorkerError`]; the next request may succeed.
-    pub async fn translate(&self, texts: Vec<String>) -> Result<Vec<String>, WorkerError> {
+    pub async fn translate(&self, texts: Vec<Text>) -> Result<Vec<String>, WorkerError> {
         let (answer, answered) = oneshot::channel();
         self.jobs.try_send(Job { texts, answer }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => WorkerError::Full(self.name.clone()),
@@ -84,7 +84,6 @@ fn work(load: impl FnOnce() -> anyhow::Result<Box<dyn Translator>>, mut queue: m
         if answer.is_closed() {
             continue;
         }
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let result = match &mut loaded {
             Ok(translator) => guarded(|| {
                 let translated = translator.translate(&texts)?;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod support;
+mod translation;
 mod wer;
 
 use std::{
@@ -14,7 +15,7 @@ use amphi::{
     model::{MediaTime, Word},
     speech::{EngineKind, EngineSettings, EngineSpec, Engines, Event},
 };
-use support::{Heard, Talk, engine, engines, media, pieces, samples, signal, transcribe, vosk, whisper};
+use support::{Heard, Talk, engine, engines, media, pieces, python, samples, signal, transcribe, vosk, whisper};
 
 /// Where each sentence of the lecture begins and ends.
 #[derive(serde::Deserialize)]
@@ -122,9 +123,7 @@ while block := sys.stdin.buffer.read(3200):
 words += json.loads(recognizer.FinalResult()).get('result', [])
 print(json.dumps([(w['word'], w['start']) for w in words]))
 ";
-    let home = || std::env::home_dir().unwrap().join(".cache/amphi/venv");
-    let reference = std::env::var_os("AMPHI_VENV").map_or_else(home, std::path::PathBuf::from);
-    let mut python = Command::new(reference.join("bin/python"))
+    let mut python = Command::new(python())
         .args(["-c", script])
         .arg(vosk().model_dir)
         .stdin(Stdio::piped())

@@ -1,6 +1,7 @@
 //! Audio, models and a patient listener.
 
 use std::{
+    io::Write as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
@@ -8,9 +9,10 @@ use std::{
 
 use amphi::{
     model::{Hypothesis, LanguageTag, MediaTime, Pcm, Word},
+    pipe,
     speech::{
         EngineKind, EngineSettings, EngineSpec, Engines, Event, Stream,
-        wire::{self, Request, Response},
+        wire::{Request, Response},
     },
 };
 
@@ -28,6 +30,12 @@ pub fn model(id: &str) -> PathBuf {
     let dir = all.join(id);
     assert!(dir.is_dir(), "{} is missing: run `make setup`", dir.display());
     dir
+}
+
+/// The interpreter that has the packages results are compared with.
+pub fn python() -> PathBuf {
+    let home = || std::env::home_dir().unwrap().join(".cache/amphi/venv");
+    std::env::var_os("AMPHI_VENV").map_or_else(home, PathBuf::from).join("bin/python")
 }
 
 pub fn media(name: &str) -> PathBuf {
@@ -195,11 +203,11 @@ impl Talk {
     }
 
     fn write(&mut self, request: &Request) {
-        wire::write_frame(self.0.stdin.as_mut().unwrap(), &request.to_frame()).unwrap();
+        self.0.stdin.as_mut().unwrap().write_all(&request.to_frame()).unwrap();
     }
 
     fn read(&mut self) -> Response {
-        Response::parse(&wire::read_frame(self.0.stdout.as_mut().unwrap()).unwrap().unwrap()).unwrap()
+        Response::parse(&pipe::read(self.0.stdout.as_mut().unwrap()).unwrap().unwrap()).unwrap()
     }
 }
 

@@ -80,7 +80,7 @@ fn engine(config: &Config, findings: &mut Vec<Finding>) {
 }
 
 fn models(config: &Config, findings: &mut Vec<Finding>) -> Result<()> {
-    let manifest = Manifest::builtin()?;
+    let manifest = Manifest::load(&config.models_dir)?;
     let installed: Vec<_> = manifest.models.iter().filter(|model| model.installed(&config.models_dir)).collect();
     let ids: Vec<_> = installed.iter().map(|model| model.id.as_str()).collect();
     let hears = installed.iter().any(|model| model.task == Task::Speech);

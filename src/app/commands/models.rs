@@ -9,7 +9,7 @@ use crate::app::{
 
 /// `amphi models`.
 pub(in crate::app) fn run(config: &Config, command: cli::Models) -> Result<()> {
-    let manifest = Manifest::builtin()?;
+    let manifest = Manifest::load(&config.models_dir)?;
     match command {
         cli::Models::List { json } => list(config, &manifest, json),
         cli::Models::Fetch { ids, accept_unverified } => {

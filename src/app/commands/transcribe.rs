@@ -25,7 +25,7 @@ pub(in crate::app) fn run(
     format: Format,
     output: Option<&Path>,
 ) -> Result<()> {
-    let manifest = Manifest::builtin()?;
+    let manifest = Manifest::load(&config.models_dir)?;
     let spec = EngineSpec { live: false, ..speech::spec(&manifest, config, language, model)? };
     media::init()?;
     let templates = media::Templates::load(config.ladder.pipelines_dir.as_deref())?;

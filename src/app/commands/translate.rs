@@ -19,9 +19,9 @@ pub(in crate::app) fn run(
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let entries = vtt::parse(&text);
     ensure!(!entries.is_empty(), "{} holds no WebVTT cues", file.display());
-    let manifest = Manifest::builtin()?;
-    let model = manifest.translation(from, to, &config.models_dir)?;
-    let mut translator = speech::translator(model, &config.models_dir)?;
+    let manifest = Manifest::load(&config.models_dir)?;
+    let models = manifest.translation(from, to, &config.models_dir)?;
+    let mut translator = speech::translator(&models, config)?;
     let translated = vtt::translate(&entries, &mut *translator).context("the model could not translate it")?;
     cli::write(output, &vtt::write(&translated))
 }

@@ -1,5 +1,6 @@
 use std::{
     collections::BTreeMap,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -8,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::LanguageTag;
 
+/// Nearly every pair of languages has models to and from it.
+const PIVOT: &str = "en";
 const MANIFEST: &str = include_str!("../../../models/manifest.toml");
 
 /// Every model Amphi knows, in the manifest's order.
@@ -39,6 +42,8 @@ pub enum Engine {
     Vosk,
     /// Firefox Translations.
     Fx,
+    /// CTranslate2: OPUS-MT, NLLB, M2M100 and others.
+    Ct2,
 }
 
 impl Engine {
@@ -48,6 +53,7 @@ impl Engine {
             Self::Whisper => "whisper",
             Self::Vosk => "vosk",
             Self::Fx => "fx",
+            Self::Ct2 => "ct2",
         }
     }
 }
@@ -74,6 +80,8 @@ pub struct Model {
     pub join: Option<String>,
     /// A line that one of its files lacks.
     pub append: Option<Append>,
+    /// How a translation model of many languages is told which ones: two tokens, from and to.
+    pub tokens: Option<[String; 2]>,
 }
 
 /// One archive.
@@ -109,17 +117,52 @@ impl Manifest {
     /// # Errors
     /// The manifest is wrong, which a test rules out.
     pub fn builtin() -> Result<Self> {
-        let manifest: Self = toml::from_str(MANIFEST).context("models/manifest.toml is wrong")?;
+        Self::parse(MANIFEST).context("models/manifest.toml is wrong")
+    }
+
+    /// The operator's own models, which come first, and those this build knows. His are in
+    /// `manifest.toml` of the models' folder, in the same form.
+    ///
+    /// # Errors
+    /// That file is wrong or names a model that there is already.
+    pub fn load(models_dir: &Path) -> Result<Self> {
+        let builtin = Self::builtin()?;
+        let path = models_dir.join("manifest.toml");
+        let own = match fs::read_to_string(&path) {
+            Ok(text) => Self::parse(&text).with_context(|| format!("{} is wrong", path.display()))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(builtin),
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+        };
+        let mut models = own.models;
+        for model in builtin.models {
+            let id = &model.id;
+            ensure!(
+                models.iter().all(|own| own.id != *id),
+                "{}: {id} exists already, choose another id",
+                path.display()
+            );
+            models.push(model);
+        }
+        Ok(Self { models })
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        let manifest: Self = toml::from_str(text)?;
         for model in &manifest.models {
+            let id = &model.id;
+            // It becomes a folder's name.
+            let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+            ensure!(
+                !id.is_empty() && !id.starts_with('.') && id.chars().all(plain),
+                "{id:?}: an id has letters, digits, - _ and ."
+            );
             ensure!(
                 model.source.iter().all(|source| source.pypi.is_some() != source.url.is_some()),
-                "{}: a source is either `pypi` or `url`",
-                model.id
+                "{id}: a source is either `pypi` or `url`"
             );
             ensure!(
                 model.task == Task::Speech || model.languages.len() == 2,
-                "{}: a translation model has two languages",
-                model.id
+                "{id}: a translation model has two languages"
             );
         }
         Ok(manifest)
@@ -156,16 +199,30 @@ impl Manifest {
         })
     }
 
-    /// The model that translates `from` one language `to` another.
+    /// The model that translates `from` one language `to` another, or the two that do so through
+    /// English where the pair has none of its own.
     ///
     /// # Errors
     /// Says what to fetch.
-    pub fn translation(&self, from: &LanguageTag, to: &LanguageTag, models_dir: &Path) -> Result<&Model> {
-        self.first(models_dir, &format!("translation model from {from} to {to}"), |model| {
-            model.task == Task::Translation
-                && model.languages[0].primary() == from.primary()
-                && model.languages[1].primary() == to.primary()
-        })
+    pub fn translation(&self, from: &LanguageTag, to: &LanguageTag, models_dir: &Path) -> Result<Vec<&Model>> {
+        let (from, to) = (from.primary(), to.primary());
+        let leg = |from: &str, to: &str| {
+            self.first(models_dir, &format!("translation model from {from} to {to}"), |model| {
+                model.task == Task::Translation
+                    && model.languages[0].primary() == from
+                    && model.languages[1].primary() == to
+            })
+        };
+        let direct = leg(from, to);
+        if direct.is_ok() || from == PIVOT || to == PIVOT {
+            return direct.map(|model| vec![model]);
+        }
+        match (leg(from, PIVOT), leg(PIVOT, to)) {
+            (Ok(first), Ok(second)) => Ok(vec![first, second]),
+            (Err(error), _) | (_, Err(error)) => {
+                Err(error.context(format!("from {from} to {to} goes through {PIVOT}")))
+            }
+        }
     }
 
     fn first(&self, models_dir: &Path, what: &str, fits: impl Fn(&Model) -> bool) -> Result<&Model> {

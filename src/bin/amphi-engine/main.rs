@@ -1,8 +1,10 @@
-//! `amphi-engine`: one speech model and the streams that use it, in a process that may crash alone.
+//! `amphi-engine`: one model and those who use it, in a process that may crash alone.
 //!
-//! Requests come on standard input, responses leave on standard output (`amphi::speech::wire`),
+//! Requests come on standard input, responses leave on standard output (`amphi::speech::wire`,
+//! `amphi::translate::wire`),
 //! logs on standard error. The process ends when its input does.
 
+mod ct2;
 mod vosk;
 mod vosk_sys;
 mod whisper;
@@ -18,15 +20,17 @@ use std::{
 
 use amphi::{
     model::{Hypothesis, LanguageTag, Pcm},
+    pipe,
     speech::{
         Recognizer,
-        wire::{self, Request, Response, StreamId},
+        wire::{Request, Response, StreamId},
     },
+    translate,
 };
 use anyhow::{Context as _, Result, bail};
 use clap::{Parser, ValueEnum};
 
-/// A speech engine, started by `amphi`.
+/// A speech or translation engine, started by `amphi`.
 #[derive(Parser)]
 #[command(version)]
 struct Args {
@@ -36,12 +40,18 @@ struct Args {
     /// The model's folder.
     #[arg(long)]
     model: PathBuf,
-    /// The language it is meant for.
+    /// The language it hears.
     #[arg(long, default_value = "en")]
     language: LanguageTag,
     /// Threads a decoding may use.
     #[arg(long, default_value_t = 1)]
     threads: usize,
+    /// The token that tells a many-language translation model what it reads.
+    #[arg(long)]
+    source_token: Option<String>,
+    /// The token that tells it what to write.
+    #[arg(long)]
+    target_token: Option<String>,
     /// Times single calls of a Whisper model instead of serving.
     #[arg(long, hide = true)]
     calls: bool,
@@ -51,6 +61,7 @@ struct Args {
 enum Kind {
     Vosk,
     Whisper,
+    Ct2,
 }
 
 /// A loaded model makes a recogniser for every stream.
@@ -73,16 +84,20 @@ fn main() -> ExitCode {
         };
     }
     let out = Output(Arc::new(Mutex::new(io::stdout())));
-    match serve(&args, &out) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let reason = format!("{error:#}");
-            eprintln!("{reason}");
-            // The server may be gone; there is nobody else to tell.
-            let _ = out.send(&Response::Failed { stream: None, reason });
-            ExitCode::from(2)
-        }
-    }
+    let served = match args.engine {
+        Kind::Ct2 => ct2::serve(&args, &out),
+        Kind::Vosk | Kind::Whisper => serve(&args, &out),
+    };
+    let Err(error) = served else { return ExitCode::SUCCESS };
+    let reason = format!("{error:#}");
+    eprintln!("{reason}");
+    let last = match args.engine {
+        Kind::Ct2 => pipe::json(&translate::wire::Response::Failed { reason }),
+        Kind::Vosk | Kind::Whisper => Response::Failed { stream: None, reason }.to_frame(),
+    };
+    // The server may be gone; there is nobody else to tell.
+    let _ = last.map(|frame| out.frame(&frame));
+    ExitCode::from(2)
 }
 
 fn serve(args: &Args, out: &Output) -> Result<()> {
@@ -91,7 +106,7 @@ fn serve(args: &Args, out: &Output) -> Result<()> {
     out.send(&Response::Ready { model })?;
     let mut input = io::stdin().lock();
     let mut streams: HashMap<StreamId, mpsc::SyncSender<Work>> = HashMap::new();
-    while let Some(body) = wire::read_frame(&mut input)? {
+    while let Some(body) = pipe::read(&mut input)? {
         match Request::parse(&body)? {
             Request::Open { stream, language, live } => {
                 if streams.len() >= MAX_STREAMS {
@@ -190,9 +205,12 @@ struct Output(Arc<Mutex<io::Stdout>>);
 
 impl Output {
     fn send(&self, response: &Response) -> Result<()> {
-        let frame = response.to_frame()?;
+        self.frame(&response.to_frame()?)
+    }
+
+    fn frame(&self, frame: &[u8]) -> Result<()> {
         let mut out = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        out.write_all(&frame)?;
+        out.write_all(frame)?;
         Ok(out.flush()?)
     }
 
@@ -206,6 +224,7 @@ fn load(args: &Args) -> Result<Factory> {
         bail!("speech model folder {} is missing: fetch it with `amphi models fetch`", args.model.display());
     }
     match args.engine {
+        Kind::Ct2 => bail!("this engine translates"),
         Kind::Vosk => {
             let model = Arc::new(vosk_sys::Model::open(&args.model)?);
             Ok(Box::new(move |_, _| Ok(Box::new(vosk::Streaming::new(model.clone())?))))

@@ -15,7 +15,7 @@ use super::{at, cue, lang, script::talk, word};
 use crate::{
     captions::{Builder, Desk, Dress, Ids, Relay, Subscription, Target, TrackSpec, run, text},
     model::{Anchor, Cue, Hypothesis, MediaTime, Source, Word},
-    translate::{Translator, Worker, fx::Fx},
+    translate::{Text, Translator, Worker, fx::Fx},
 };
 
 fn relay() -> Relay {
@@ -37,14 +37,15 @@ fn a_growing_sentence_is_shown_without_its_last_words_and_then_as_a_whole() {
     let mut relay = relay();
     relay.push(&partial("the water goes up and down", "the water goes up and down but"));
     let request = relay.request(at(3_000)).unwrap();
-    assert_eq!((request.text.as_str(), request.last), ("the water goes up and down", false));
+    assert_eq!((request.text.text.as_str(), request.last), ("the water goes up and down", false));
     assert_eq!(relay.request(at(3_000)), None, "one at a time");
     let cues = relay.answer(request.ticket, Some("a água sobe e desce"));
     assert_eq!((cues[0].text.as_str(), cues[0].stable_len, cues[0].is_final), ("a água", 0, false));
     assert_eq!(cues[0].source, Source::Mt);
     relay.push(&Cue { rev: 2, ..cue(1, 0, 3_000, "the water goes up and down but stays.") });
     let request = relay.request(at(3_200)).unwrap();
-    assert_eq!((request.text.as_str(), request.last), ("the water goes up and down but stays.", true));
+    assert_eq!((request.text.text.as_str(), request.last), ("the water goes up and down but stays.", true));
+    assert_eq!(request.text.before.as_deref(), Some("a água sobe e desce"), "what was said so far");
     let last = relay.answer(request.ticket, Some("a água sobe e desce, mas fica."));
     assert_eq!((last[0].id, last[0].rev, last[0].is_final), (cues[0].id, 2, true));
     assert_eq!((last[0].stable_len, last[0].start, last[0].end), (30, at(0), at(3_000)));
@@ -83,11 +84,11 @@ fn a_translator_that_fails_is_asked_twice_and_the_sentence_after_is_not_lost() {
     relay.push(&cue(2, 1_000, 2_000, "Found."));
     for _ in 0..2 {
         let request = relay.request(at(2_000)).unwrap();
-        assert_eq!(request.text, "Lost.");
+        assert_eq!(request.text.text, "Lost.");
         assert!(relay.answer(request.ticket, None).is_empty());
     }
     assert_eq!(relay.dropped(), 1);
-    assert_eq!(relay.request(at(2_000)).unwrap().text, "Found.");
+    assert_eq!(relay.request(at(2_000)).unwrap().text.text, "Found.");
 }
 
 #[test]
@@ -98,12 +99,12 @@ fn talk_without_end_is_cut_where_cues_end_and_silence_closes_it() {
     }
     let mut texts = Vec::new();
     while let Some(request) = relay.request(at(24_000)) {
-        texts.push((request.text.split(' ').count(), request.last));
+        texts.push((request.text.text.split(' ').count(), request.last));
         relay.answer(request.ticket, Some("x y z w"));
     }
     assert_eq!(texts, [(20, true), (20, true)]);
     let rest = relay.request(at(40_000)).unwrap();
-    assert_eq!((rest.text.split(' ').count(), rest.last), (15, true));
+    assert_eq!((rest.text.text.split(' ').count(), rest.last), (15, true));
 }
 
 #[test]
@@ -122,8 +123,8 @@ fn long_translations_fill_cues_of_two_lines_that_do_not_overlap() {
 struct Echo;
 
 impl Translator for Echo {
-    fn translate(&mut self, texts: &[&str]) -> anyhow::Result<Vec<String>> {
-        let twice = |text: &&str| text.split(' ').flat_map(|word| [word, word]).collect::<Vec<_>>().join(" ");
+    fn translate(&mut self, texts: &[Text]) -> anyhow::Result<Vec<String>> {
+        let twice = |text: &Text| text.text.split(' ').flat_map(|word| [word, word]).collect::<Vec<_>>().join(" ");
         Ok(texts.iter().map(twice).collect())
     }
 }
@@ -154,7 +155,7 @@ fn whatever_is_said_every_word_is_translated_once_and_in_order() {
 
 fn pump(relay: &mut Relay, now: MediaTime, latest: &mut BTreeMap<u64, Cue>) {
     while let Some(request) = relay.request(now) {
-        let text = Echo.translate(&[&request.text]).unwrap().remove(0);
+        let text = Echo.translate(&[request.text]).unwrap().remove(0);
         for cue in relay.answer(request.ticket, Some(&text)) {
             let old = latest.get(&cue.id);
             assert!(old.is_none_or(|old| !old.is_final && old.rev + 1 == cue.rev), "{old:?} then {cue:?}");
@@ -167,7 +168,8 @@ fn pump(relay: &mut Relay, now: MediaTime, latest: &mut BTreeMap<u64, Cue>) {
 fn a_real_model_translates_sentences_and_lower_case_speech() {
     let mut fx = Fx::load(&model("fx-en-pt")).unwrap();
     let texts =
-        ["The third question is the most interesting one.", "good morning and welcome to this lecture on waves", ""];
+        ["The third question is the most interesting one.", "good morning and welcome to this lecture on waves", ""]
+            .map(Text::from);
     let translated = fx.translate(&texts).unwrap();
     expect_test::expect![[r#"
         A terceira questão é a mais interessante.
@@ -186,9 +188,9 @@ fn a_model_that_is_not_there_says_where_it_was_looked_for() {
 async fn a_worker_survives_a_model_that_panics_or_cannot_be_loaded() {
     struct Mine;
     impl Translator for Mine {
-        fn translate(&mut self, texts: &[&str]) -> anyhow::Result<Vec<String>> {
-            assert_ne!(texts, ["boom"]);
-            Ok(texts.iter().map(ToString::to_string).collect())
+        fn translate(&mut self, texts: &[Text]) -> anyhow::Result<Vec<String>> {
+            assert_ne!(texts[0].text, "boom");
+            Ok(texts.iter().map(|text| text.text.clone()).collect())
         }
     }
     let worker = Worker::start("mine", || Ok(Box::new(Mine))).unwrap();

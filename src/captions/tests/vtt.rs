@@ -1,7 +1,10 @@
 use std::process::Command;
 
 use super::{at, cue};
-use crate::{captions::vtt, translate::Translator};
+use crate::{
+    captions::vtt,
+    translate::{Text, Translator},
+};
 
 #[test]
 fn the_whole_track_reads_well_and_other_tools_agree() {
@@ -70,8 +73,8 @@ fn no_file_makes_the_reader_stumble() {
 struct Shout;
 
 impl Translator for Shout {
-    fn translate(&mut self, texts: &[&str]) -> anyhow::Result<Vec<String>> {
-        Ok(texts.iter().map(|text| format!("[{}]", text.to_uppercase())).collect())
+    fn translate(&mut self, texts: &[Text]) -> anyhow::Result<Vec<String>> {
+        Ok(texts.iter().map(|text| format!("[{}]", text.text.to_uppercase())).collect())
     }
 }
 

@@ -13,7 +13,7 @@ pub struct Item {
     pub id: String,
     /// `speech` or `translation`.
     pub task: String,
-    /// `whisper`, `vosk` or `fx`.
+    /// `whisper`, `vosk`, `fx` or `ct2`.
     pub engine: String,
     /// Languages it hears; for translation, from and to.
     pub languages: Vec<String>,

@@ -1,0 +1,104 @@
+//! Translation through real engine processes and a real, if small, model.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use amphi::translate::{
+    Text, Translator as _,
+    ct2::{Ct2, Settings},
+};
+
+use crate::support::{engine, python};
+
+/// Arabic names in Latin letters, a letter a token; from CTranslate2's own tests.
+fn model() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models/aren-transliteration")
+}
+
+fn settings(model: PathBuf) -> Settings {
+    Settings { engine: engine(), model, threads: 1, source: None, target: None }
+}
+
+fn texts<const N: usize>(texts: [&str; N]) -> [Text; N] {
+    texts.map(Text::from)
+}
+
+/// What the `ctranslate2` of PyPI makes of the same.
+fn reference(word: &str, before: Option<&str>) -> String {
+    let script = "
+import ctranslate2, sys
+model = ctranslate2.Translator(sys.argv[1], device='cpu', compute_type='int8', intra_threads=1)
+bias = dict(target_prefix=[list(sys.argv[3])], prefix_bias_beta=0.25) if len(sys.argv) > 3 else {}
+print(''.join(model.translate_batch([list(sys.argv[2])], beam_size=2, **bias)[0].hypotheses[0]))";
+    let output = Command::new(python()).args(["-c", script]).arg(model()).arg(word).args(before).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().into()
+}
+
+#[test]
+fn ctranslate2_says_what_its_python_package_says() {
+    let words = ["آتزمون", "مدرسة", "محمد", "القاهرة"];
+    let mut ct2 = Ct2::load(settings(model())).unwrap();
+    let expected: Vec<String> = words.iter().map(|word| reference(word, None)).collect();
+    assert_eq!(expected[0], "atzmon");
+    assert_eq!(ct2.translate(&words.map(Text::from)).unwrap(), expected);
+}
+
+#[test]
+fn what_was_shown_before_weighs_in_the_next_translation() {
+    let mut ct2 = Ct2::load(settings(model())).unwrap();
+    let text = Text { text: "مدرسة".into(), before: Some("modr".into()) };
+    let biased = reference("مدرسة", Some("modr"));
+    assert_ne!(biased, reference("مدرسة", None));
+    let plain = Text { before: None, ..text.clone() };
+    // One batch may hold both kinds.
+    assert_eq!(ct2.translate(&[text, plain]).unwrap(), [biased, reference("مدرسة", None)]);
+}
+
+#[test]
+fn a_folder_without_a_tokenizer_takes_tokens_between_spaces() {
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["model.bin", "source_vocabulary.txt", "target_vocabulary.txt"] {
+        fs::copy(model().join(file), folder.path().join(file)).unwrap();
+    }
+    let mut ct2 = Ct2::load(settings(folder.path().into())).unwrap();
+    assert_eq!(ct2.translate(&texts(["آ ت ز م و ن", "", "  "])).unwrap(), ["a t z m o n", "", ""]);
+}
+
+#[test]
+fn a_text_that_cannot_be_translated_costs_that_request_alone() {
+    let mut ct2 = Ct2::load(settings(model())).unwrap();
+    let error = ct2.translate(&texts([&"ا".repeat(4_001)])).unwrap_err().to_string();
+    assert!(error.contains("divide it into sentences"), "{error}");
+    assert_eq!(ct2.translate(&texts(["آتزمون"])).unwrap(), ["atzmon"]);
+    assert!(ct2.translate(&[]).unwrap().is_empty());
+}
+
+#[test]
+fn an_engine_that_is_killed_is_there_again_for_the_next_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let (wrapper, pid) = (folder.path().join("engine"), folder.path().join("pid"));
+    let script = format!("#!/bin/sh\necho $$ >{}\nexec {} \"$@\"\n", pid.display(), engine().display());
+    fs::write(&wrapper, script).unwrap();
+    fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut ct2 = Ct2::load(Settings { engine: wrapper, ..settings(model()) }).unwrap();
+    let killed = fs::read_to_string(&pid).unwrap();
+    assert!(Command::new("kill").args(["-9", killed.trim()]).status().unwrap().success());
+    let error = ct2.translate(&texts(["آتزمون"])).unwrap_err().to_string();
+    assert!(error.contains("died"), "{error}");
+    assert_eq!(ct2.translate(&texts(["آتزمون"])).unwrap(), ["atzmon"]);
+    assert_ne!(fs::read_to_string(&pid).unwrap(), killed);
+}
+
+#[test]
+fn what_is_no_model_is_refused_with_its_name() {
+    let empty = tempfile::tempdir().unwrap();
+    let error = Ct2::load(settings(empty.path().into())).err().unwrap().to_string();
+    assert!(error.contains(&empty.path().display().to_string()), "{error}");
+    let error = Ct2::load(Settings { engine: "/nowhere".into(), ..settings(model()) }).err().unwrap();
+    assert!(format!("{error:#}").contains("amphi check"), "{error:#}");
+}
