@@ -35,7 +35,7 @@ pub(super) struct Rooms {
     pub board: Board,
     pub registry: Registry,
     pub templates: Arc<media::Templates>,
-    pub speech: Speech,
+    pub speech: Arc<Speech>,
     /// Fires when the server has drained: nothing lingers any longer.
     pub cancel: CancellationToken,
 }

@@ -21,7 +21,6 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     config::Config,
     live::{self, Rooms},
-    models::Manifest,
     speech::Speech,
 };
 use crate::{
@@ -70,7 +69,6 @@ pub(super) async fn build(config: Config) -> Result<Server> {
     media::init()?;
     let templates = media::Templates::load(config.ladder.pipelines_dir.as_deref())
         .context("GStreamer is not complete: `amphi check` says what is missing")?;
-    let manifest = Manifest::load(&config.models_dir)?;
     let recovered = archive::recover(&store).await.context("recordings of an earlier run cannot be read")?;
     if recovered != archive::Recovered::default() {
         tracing::warn!(
@@ -93,7 +91,7 @@ pub(super) async fn build(config: Config) -> Result<Server> {
         }
         None => None,
     };
-    let speech = Speech::new(manifest.clone(), &config)?;
+    let speech = Arc::new(Speech::new(&config)?);
     let (ready, is_ready) = watch::channel(false);
     let shared = serve::Server {
         catalogue: Arc::new(Catalogue::new(store.clone())),
@@ -105,7 +103,7 @@ pub(super) async fn build(config: Config) -> Result<Server> {
         metrics: super::metrics::install(board.clone(), speech.engines())?,
         ready: is_ready,
         language: config.captions.language.clone(),
-        models: models(&manifest, &config),
+        models: models(speech.clone(), &config),
     };
     let cancel = CancellationToken::new();
     let rooms = Arc::new(Rooms {
@@ -273,8 +271,8 @@ fn announce_states(board: &Board, states: &mut HashMap<crate::model::StreamName,
     }
 }
 
-fn models(manifest: &Manifest, config: &Config) -> Arc<dyn Fn() -> Vec<Item> + Send + Sync> {
-    let (manifest, models_dir) = (manifest.clone(), config.models_dir.clone());
+fn models(speech: Arc<Speech>, config: &Config) -> Arc<dyn Fn() -> Vec<Item> + Send + Sync> {
+    let models_dir = config.models_dir.clone();
     Arc::new(move || {
         let item = |model: &super::models::Model| Item {
             id: model.id.clone(),
@@ -284,6 +282,6 @@ fn models(manifest: &Manifest, config: &Config) -> Arc<dyn Fn() -> Vec<Item> + S
             licence: model.licence.clone(),
             installed: model.installed(&models_dir),
         };
-        manifest.models.iter().map(item).collect()
+        speech.manifest().models.iter().map(item).collect()
     })
 }

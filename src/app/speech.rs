@@ -29,7 +29,8 @@ const HYPOTHESES: usize = 64;
 /// The engines and models of this server. One model in memory serves every live.
 pub(super) struct Speech {
     config: Config,
-    manifest: Manifest,
+    /// As it was when it could last be read.
+    manifest: Mutex<Manifest>,
     engines: Engines,
     workers: Mutex<Vec<(String, Worker)>>,
 }
@@ -53,8 +54,9 @@ impl Speech {
     /// Nothing is loaded before the first live needs it.
     ///
     /// # Errors
-    /// The engine's binary is missing while captions are on.
-    pub fn new(manifest: Manifest, config: &Config) -> Result<Self> {
+    /// The engine's binary is missing while captions are on, or the operator's manifest is wrong.
+    pub fn new(config: &Config) -> Result<Self> {
+        let manifest = Mutex::new(Manifest::load(&config.models_dir)?);
         let engine = engine_path(config);
         if config.captions.enabled {
             ensure!(engine.is_file(), "no {}: build it, or set captions.engine", engine.display());
@@ -69,7 +71,8 @@ impl Speech {
         if !self.config.captions.enabled {
             return plan;
         }
-        match self.hear(&channel.language) {
+        let manifest = self.manifest();
+        match self.hear(&manifest, &channel.language) {
             Ok(heard) => plan.heard = Some(heard),
             Err(error) => {
                 tracing::error!(error = format!("{error:#}"), language = %channel.language, "this live has no captions");
@@ -77,7 +80,7 @@ impl Speech {
             }
         }
         for to in &channel.translate {
-            match self.target(&channel.language, to) {
+            match self.target(&manifest, &channel.language, to) {
                 Ok(target) => plan.targets.push(target),
                 Err(error) => {
                     tracing::error!(error = format!("{error:#}"), language = %to, "this live is not translated");
@@ -85,6 +88,16 @@ impl Speech {
             }
         }
         plan
+    }
+
+    /// The models there are to choose from by now: fetched ones are used without a restart.
+    pub fn manifest(&self) -> Manifest {
+        let mut manifest = self.manifest.lock().unwrap_or_else(PoisonError::into_inner);
+        match Manifest::load(&self.config.models_dir) {
+            Ok(read) => *manifest = read,
+            Err(error) => tracing::error!(error = format!("{error:#}"), "the models stay as they were"),
+        }
+        manifest.clone()
     }
 
     /// The engines there are.
@@ -97,16 +110,16 @@ impl Speech {
         self.engines.shutdown().await;
     }
 
-    fn hear(&self, language: &LanguageTag) -> Result<(Engines, EngineSpec, Track)> {
-        let spec = spec(&self.manifest, &self.config, language, None)?;
+    fn hear(&self, manifest: &Manifest, language: &LanguageTag) -> Result<(Engines, EngineSpec, Track)> {
+        let spec = spec(manifest, &self.config, language, None)?;
         let model = spec.model_dir.file_name().map(|id| id.to_string_lossy().into_owned()).unwrap_or_default();
         let track = Track { engine: spec.engine.as_str(), model };
         Ok((self.engines.clone(), spec, track))
     }
 
-    fn target(&self, from: &LanguageTag, to: &LanguageTag) -> Result<(Target, Track)> {
+    fn target(&self, manifest: &Manifest, from: &LanguageTag, to: &LanguageTag) -> Result<(Target, Track)> {
         ensure!(from.primary() != to.primary(), "it is the language spoken");
-        let models = self.manifest.translation(from, to, &self.config.models_dir)?;
+        let models = manifest.translation(from, to, &self.config.models_dir)?;
         let id = models.iter().map(|model| model.id.as_str()).collect::<Vec<_>>().join("+");
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         let worker = match workers.iter().find(|(known, _)| *known == id) {

@@ -15,6 +15,7 @@ mod strict;
 mod command_line;
 mod faults;
 mod main_job;
+mod models;
 mod operations;
 mod pages;
 mod refusals;

@@ -99,8 +99,12 @@ impl Server {
 
     /// `amphi ARGS…` on the same data directory; its standard output.
     pub fn amphi(&self, args: &[&str]) -> String {
-        let output =
-            Command::new(env!("CARGO_BIN_EXE_amphi")).args(args).env("AMPHI_DATA_DIR", &self.data).output().unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_amphi"))
+            .args(args)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .env("AMPHI_DATA_DIR", &self.data)
+            .output()
+            .unwrap();
         assert!(output.status.success(), "amphi {args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }

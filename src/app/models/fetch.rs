@@ -230,6 +230,10 @@ fn write_sums(folder: &Path) -> Result<()> {
                 continue;
             }
             let name = path.strip_prefix(folder)?.to_string_lossy().into_owned();
+            // An archive may bring a list of its own, in whose place this one comes.
+            if name == SUMS {
+                continue;
+            }
             sums.push_str(&format!("{}  {name}\n", sum_of(&path)?));
         }
     }

@@ -1,0 +1,117 @@
+//! An operator's own models, fetched while the server runs.
+
+use std::{
+    fs,
+    io::{Cursor, Read as _, Write as _},
+    net::TcpListener,
+    path::{Path, PathBuf},
+    thread,
+};
+
+use zip::{ZipWriter, write::SimpleFileOptions};
+
+use crate::{
+    captions::Subscriber,
+    support::{SOON, Server, media, wait},
+};
+
+fn models_dir() -> PathBuf {
+    let home = || std::env::home_dir().unwrap().join(".cache/amphi/models");
+    std::env::var_os("AMPHI_MODELS_DIR").map_or_else(home, PathBuf::from)
+}
+
+/// Packs a model as its makers would.
+fn archive(folder: &Path) -> Vec<u8> {
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    for entry in fs::read_dir(folder).unwrap().flatten() {
+        zip.start_file(format!("model/{}", entry.file_name().display()), SimpleFileOptions::default()).unwrap();
+        zip.write_all(&fs::read(entry.path()).unwrap()).unwrap();
+    }
+    zip.finish().unwrap().into_inner()
+}
+
+/// Serves one file to whoever asks; its URL.
+fn serve(name: &str, body: Vec<u8>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/{name}.zip", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for mut connection in listener.incoming().flatten() {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                connection.read_exact(&mut byte).unwrap();
+                head.push(byte[0]);
+            }
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+            connection.write_all(head.as_bytes()).unwrap();
+            connection.write_all(&body).unwrap();
+        }
+    });
+    url
+}
+
+fn entry(id: &str, engine: &str, [from, to]: [&str; 2], url: &str) -> String {
+    format!(
+        "[[model]]\nid = \"{id}\"\ntask = \"translation\"\nengine = \"{engine}\"\nlanguages = [\"{from}\", \"{to}\"]\n\
+         licence = \"MIT\"\nabout = \"the operator's own\"\nsource = [{{ url = \"{url}\", folder = \"model\" }}]\n"
+    )
+}
+
+#[test]
+fn models_of_ones_own_are_fetched_and_used_by_a_server_that_runs() {
+    let models = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(models_dir().join("whisper-tiny.en"), models.path().join("whisper-tiny.en")).unwrap();
+    let environment = [
+        ("AMPHI_MODELS_DIR", models.path().to_str().unwrap()),
+        ("AMPHI_LADDER__ENABLED", "false"),
+        ("AMPHI_RECONNECT_GRACE", "1s"),
+    ];
+    let server = Server::start(&environment);
+    let installed = |id: &str| {
+        let list = server.json("/api/v1/models");
+        let found = list["items"].as_array().unwrap().iter().find(|item| item["id"] == id)?.clone();
+        Some(found["installed"] == true)
+    };
+    assert_eq!(installed("names"), None);
+
+    let aren = archive(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models/aren-transliteration"));
+    let enpt = archive(&models_dir().join("fx-en-pt"));
+    let manifest = entry("names", "ct2", ["ar", "en"], &serve("names", aren))
+        + &entry("mine", "fx", ["en", "pt"], &serve("mine", enpt));
+    fs::write(models.path().join("manifest.toml"), manifest).unwrap();
+    assert_eq!(installed("names"), Some(false));
+    server.amphi(&["models", "fetch", "names", "mine", "--accept-unverified"]);
+    assert_eq!((installed("names"), installed("mine")), (Some(true), Some(true)));
+    assert!(server.amphi(&["models", "verify"]).contains("names                good"));
+
+    let file = models.path().join("names.vtt");
+    fs::write(&file, "WEBVTT\n\n00:01.000 --> 00:02.000\nمدرسة\n").unwrap();
+    let translate = |to| server.amphi(&["translate", file.to_str().unwrap(), "--from", "ar", "--to", to]);
+    assert!(translate("en").contains("00:00:01.000 --> 00:00:02.000\nmadersa"), "{}", translate("en"));
+    // There is no model from Arabic to Portuguese; English lies between.
+    assert!(translate("pt").contains("00:00:01.000 --> 00:00:02.000\nmad"), "{}", translate("pt"));
+
+    let key = server.channel("jfk", &["--translate", "pt"]);
+    let mut captions = Subscriber::open(&server.http, "jfk", "pt");
+    let _publisher = server.publish(&media("jfk.flac"), &format!("{}/jfk?key={key}", server.rtmp), &[]);
+    assert!(captions.until(SOON, |s| s.final_text().to_lowercase().contains("país")), "{}", captions.final_text());
+    assert!(captions.received.iter().any(|(_, message)| message["model"] == "mine"));
+}
+
+#[test]
+fn a_manifest_that_breaks_while_the_server_runs_costs_no_captions() {
+    let models = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(models_dir().join("whisper-tiny.en"), models.path().join("whisper-tiny.en")).unwrap();
+    let server = Server::start(&[
+        ("AMPHI_MODELS_DIR", models.path().to_str().unwrap()),
+        ("AMPHI_LADDER__ENABLED", "false"),
+        ("AMPHI_RECONNECT_GRACE", "1s"),
+    ]);
+    fs::write(models.path().join("manifest.toml"), "[[model]]\nid = \"../escape\"\n").unwrap();
+    let key = server.channel("jfk", &[]);
+    let _publisher = server.publish(&media("jfk.flac"), &format!("{}/jfk?key={key}", server.rtmp), &[]);
+    wait("captions", SOON, || {
+        let (_, text) = server.get("/api/v1/channels/jfk/captions/en.vtt").ok()?;
+        text.contains("country").then_some(())
+    });
+}
