@@ -7,7 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::{Value, json};
+
 use crate::{
+    browser::Browser,
     strict,
     support::{Publisher, SOON, Server, ffprobe, media, wait},
 };
@@ -105,4 +108,50 @@ fn while_the_publisher_is_away_a_strict_reader_sees_the_live_go_on_and_the_recor
     let repeated = pictures.windows(2).filter(|pair| pair[0] == pair[1]).count();
     assert!(repeated < 3, "{repeated} pictures of {} stand still in the recording", pictures.len());
     assert!((video - audio).abs() < 0.3, "{video} s of picture, {audio} s of sound");
+}
+
+#[test]
+fn chromium_plays_on_while_the_publisher_is_away_and_after_its_return() {
+    let server = Server::start(&[("AMPHI_RECONNECT_GRACE", "60s"), ("AMPHI_LADDER__ENABLED", "false")]);
+    let key = server.channel("waves", &[]);
+    let first = publish(&server, &key, &[]);
+    let options = ["--language", "fr", "--audit"];
+    let mut browser = Browser::open(&format!("{}/watch/waves", server.http), 180, &options);
+    let words = |row: &Value| !row["captions"].as_str().unwrap_or_default().is_empty();
+    let time = |row: &Value| row["time"].as_f64().unwrap_or(0.0);
+    let before = browser.until("a caption over the moving picture", |row| row["state"] == "live" && words(row));
+    assert_eq!(before["notice"], Value::Null);
+    drop(first);
+    let away = browser.until("that the connection is interrupted", |row| row["notice"].is_string());
+    assert!(away["notice"].as_str().unwrap().contains("interrompue"), "{away}");
+    // Two seconds are what it had; nothing but what stands in lets it play on for so long.
+    let still = browser.until("the picture playing on", |row| time(row) > time(&away) + 15.0);
+    assert_eq!((&still["state"], &still["veil"]), (&"live".into(), &Value::Null), "{still}");
+    state(&server, "reconnecting");
+    let _second = publish(&server, &key, &[]);
+    browser.until("the notice gone", |row| row["notice"].is_null() && row["state"] == "live");
+    let back = browser.look();
+    let after = browser.until("a caption over the picture again", |row| words(row) && time(row) > time(&back) + 6.0);
+    assert_eq!(before["loaded"], after["loaded"], "the page was reloaded");
+    for row in &browser.seen {
+        assert_eq!(row["violations"], json!([]), "barriers");
+    }
+}
+
+#[test]
+fn chromium_plays_a_publisher_that_stays_away_to_the_end() {
+    let server = Server::start(&[
+        ("AMPHI_RECONNECT_GRACE", "5s"),
+        ("AMPHI_CAPTIONS__ENABLED", "false"),
+        ("AMPHI_LADDER__ENABLED", "false"),
+    ]);
+    let key = server.channel("waves", &[]);
+    let publisher = publish(&server, &key, &[]);
+    let mut browser = Browser::open(&format!("{}/watch/waves", server.http), 90, &[]);
+    let playing = |row: &Value| row["state"] == "live" && row["time"].as_f64() > Some(2.0);
+    let before = browser.until("the live playing", playing);
+    drop(publisher);
+    let after = browser.until("the end", |row| row["state"] == "ended");
+    assert!(source(&server).contains("#EXT-X-ENDLIST"));
+    assert_eq!((&before["loaded"], &after["notice"]), (&after["loaded"], &Value::Null));
 }

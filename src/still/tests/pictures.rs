@@ -10,10 +10,10 @@ use crate::{
 };
 
 /// A stream of one group of pictures, and what a publisher would announce of it.
-struct Stream {
+pub struct Stream {
     annex_b: Vec<u8>,
-    format: VideoFormat,
-    key: Bytes,
+    pub format: VideoFormat,
+    pub key: Bytes,
 }
 
 fn nals(annex_b: &[u8]) -> Vec<&[u8]> {
@@ -48,7 +48,7 @@ fn stream(annex_b: Vec<u8>) -> Stream {
     Stream { format, key: key.into(), annex_b }
 }
 
-fn x264(dir: &Path, size: &str, options: &[&str]) -> Stream {
+pub fn x264(dir: &Path, size: &str, options: &[&str]) -> Stream {
     let file = dir.join("source.h264");
     let source = format!("testsrc2=size={size}:rate=30");
     let mut args = vec!["-v", "error", "-y", "-f", "lavfi", "-i", &source, "-frames:v", "23", "-c:v", "libx264"];
