@@ -4,7 +4,7 @@ pub mod rtmp;
 pub mod flv;
 pub mod avc;
 pub mod aac;
-mod bits;
+pub mod bits;
 
 use std::{future::Future, net::SocketAddr, pin::Pin};
 
