@@ -87,6 +87,8 @@ async fn on_air(rooms: &Rooms, live: Arc<stream::Live>) -> Result<Arc<OnAir>> {
         );
         work.spawn(watch("ladder", making).in_current_span());
     }
+    let sounding = media::audio::run(live.producer.consume(), rooms.templates.clone(), cut_short.child_token());
+    work.spawn(watch("audio", sounding).in_current_span());
     if captions.hears() {
         let (sender, sound) = mpsc::channel::<Pcm>(BLOCKS);
         let tapping =

@@ -4,6 +4,7 @@ pub mod rtmp;
 pub mod flv;
 pub mod avc;
 pub mod aac;
+mod mp3;
 mod bits;
 
 use std::{future::Future, net::SocketAddr, pin::Pin};
