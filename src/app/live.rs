@@ -71,6 +71,7 @@ async fn on_air(rooms: &Rooms, live: Arc<stream::Live>) -> Result<Arc<OnAir>> {
         languages: captions.languages(),
         recording: recorder.as_ref().map(Recorder::monitor),
         pace: Default::default(),
+        poster: Arc::default(),
         started_at: SystemTime::now(),
     });
 

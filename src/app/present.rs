@@ -75,6 +75,7 @@ impl<'a> Presenter<'a> {
     }
 
     fn take(&mut self, event: Event) {
+        self.on_air.poster.note(&event);
         match event {
             Event::Track(track) => {
                 if let Err(error) = self.packager.track(&track, &mut self.outputs) {

@@ -93,6 +93,7 @@ pub(super) async fn build(config: Config) -> Result<Server> {
         }
         None => None,
     };
+    let templates = Arc::new(templates);
     let speech = Speech::new(manifest.clone(), &config)?;
     let (ready, is_ready) = watch::channel(false);
     let shared = serve::Server {
@@ -102,6 +103,7 @@ pub(super) async fn build(config: Config) -> Result<Server> {
         secrets,
         registry: registry.clone(),
         board: board.clone(),
+        templates: templates.clone(),
         metrics: super::metrics::install(board.clone(), speech.engines())?,
         ready: is_ready,
         language: config.captions.language.clone(),
@@ -114,7 +116,7 @@ pub(super) async fn build(config: Config) -> Result<Server> {
         store,
         registry: registry.clone(),
         board,
-        templates: Arc::new(templates),
+        templates,
         cancel: CancellationToken::new(),
     });
     Ok(Server { _lock: lock, config, rooms, registry, started, http, rtmp, shared, ready, cancel })

@@ -18,3 +18,4 @@ mod main_job;
 mod operations;
 mod pages;
 mod refusals;
+mod sound;
