@@ -71,6 +71,7 @@ async fn on_air(rooms: &Rooms, live: Arc<stream::Live>) -> Result<Arc<OnAir>> {
         languages: captions.languages(),
         recording: recorder.as_ref().map(Recorder::monitor),
         pace: Default::default(),
+        poster: Arc::default(),
         started_at: SystemTime::now(),
     });
 
@@ -87,6 +88,8 @@ async fn on_air(rooms: &Rooms, live: Arc<stream::Live>) -> Result<Arc<OnAir>> {
         );
         work.spawn(watch("ladder", making).in_current_span());
     }
+    let sounding = media::audio::run(live.producer.consume(), rooms.templates.clone(), cut_short.child_token());
+    work.spawn(watch("audio", sounding).in_current_span());
     if captions.hears() {
         let (sender, sound) = mpsc::channel::<Pcm>(BLOCKS);
         let tapping =

@@ -107,6 +107,7 @@ impl<'a> Presenter<'a> {
     }
 
     fn take(&mut self, event: Event) {
+        self.on_air.poster.note(&event);
         match event {
             Event::Track(track) => {
                 self.still.track(&track);

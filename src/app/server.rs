@@ -91,6 +91,7 @@ pub(super) async fn build(config: Config) -> Result<Server> {
         }
         None => None,
     };
+    let templates = Arc::new(templates);
     let speech = Arc::new(Speech::new(&config)?);
     let (ready, is_ready) = watch::channel(false);
     let shared = serve::Server {
@@ -100,6 +101,7 @@ pub(super) async fn build(config: Config) -> Result<Server> {
         secrets,
         registry: registry.clone(),
         board: board.clone(),
+        templates: templates.clone(),
         metrics: super::metrics::install(board.clone(), speech.engines())?,
         ready: is_ready,
         language: config.captions.language.clone(),
@@ -112,7 +114,7 @@ pub(super) async fn build(config: Config) -> Result<Server> {
         store,
         registry: registry.clone(),
         board,
-        templates: Arc::new(templates),
+        templates,
         cancel: CancellationToken::new(),
     });
     Ok(Server { _lock: lock, config, rooms, registry, started, http, rtmp, shared, ready, cancel })

@@ -6,7 +6,7 @@ use mp4_atom::{
 };
 
 use super::fragment::{NON_SYNC, SYNC, TRACK};
-use crate::model::{AudioCodec, AudioFormat, RenditionId, TrackFormat, VideoCodec, VideoFormat};
+use crate::model::{AudioFormat, RenditionId, TrackFormat, VideoCodec, VideoFormat};
 
 /// A track whose decoder configuration does not parse; its packets are dropped.
 #[derive(Debug, thiserror::Error)]
@@ -100,7 +100,6 @@ fn visual(video: &VideoFormat) -> mp4_atom::Result<Codec> {
 
 /// ISO 14496-14 §5.6. Its sample rate field holds 16 bits; the decoder reads the one in the configuration.
 fn sound(audio: &AudioFormat, bitrate: u32) -> Codec {
-    let AudioCodec::Aac = audio.codec;
     Mp4a {
         audio: Audio {
             data_reference_index: 1,

@@ -121,11 +121,16 @@ impl Packager {
     ///
     /// A new format of the publisher's video or audio breaks the live as [`Packager::discontinuity`]
     /// does. A rung that changes alone goes on with the next segment that begins with a key frame,
-    /// where every rendition breaks.
+    /// where every rendition breaks, and so does audio that is made from the publisher's and follows its break.
+    ///
+    /// A track in a codec that is not packaged is left alone: another one brings it in one that is.
     ///
     /// # Errors
     /// [`Unusable`]: its packets are dropped until a usable format is announced.
     pub fn track(&mut self, track: &Track, out: &mut Vec<Output>) -> Result<(), Unusable> {
+        if !track.format.is_packaged() {
+            return Ok(());
+        }
         if self.lanes.get(&track.id).is_some_and(|lane| lane.rendition != track.rendition) {
             self.remove(track.id, out);
         }
@@ -134,7 +139,9 @@ impl Packager {
             lane.restate(&track.format);
             return Ok(());
         }
-        if track.id <= TrackId::AUDIO {
+        // Audio that is encoded here comes behind the pictures of a break, which must not break again.
+        let broken = self.waiting.is_empty() && self.cuts.breaks_after(lane.msn);
+        if track.id <= TrackId::AUDIO && !broken {
             self.discontinuity(out);
         }
         self.start.forget(track.id);

@@ -1,8 +1,10 @@
 //! FLV (Adobe FLV 10.1 §E.4): tag bodies, which RTMP carries as they are, and a file reader.
-//! Enhanced RTMP v2's headers are understood far enough to take H.264 and AAC and to name the
+//! Enhanced RTMP v2's headers are understood far enough to take H.264, AAC and MP3 and to name the
 //! rest. Pure; every payload handed out is a slice of what came in.
 
 use bytes::Bytes;
+
+use crate::model::AudioCodec;
 
 /// What a video tag's body holds.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,8 +31,19 @@ pub enum Video {
 pub enum Audio {
     /// An `AudioSpecificConfig`.
     Header(Bytes),
-    /// A raw access unit.
+    /// A raw access unit of AAC.
     Frame(Bytes),
+    /// Sound in a codec without a header of its own.
+    Plain {
+        /// The codec; not AAC.
+        codec: AudioCodec,
+        /// Samples a second as the tag states them, coarsely.
+        rate: u32,
+        /// 1 or 2.
+        channels: u16,
+        /// One or more access units.
+        data: Bytes,
+    },
     /// Nothing of interest.
     Nothing,
     /// Another codec, by name.
@@ -66,22 +79,38 @@ pub fn video(body: Bytes) -> Video {
 /// Reads an audio tag's body (§E.4.2).
 pub fn audio(body: Bytes) -> Audio {
     let Some(&first) = body.first() else { return Audio::Nothing };
-    match first >> 4 {
-        10 => {}
+    let stated = [5_512, 11_025, 22_050, 44_100][usize::from(first >> 2 & 3)];
+    // G.711 has one rate (ITU-T G.711 §2), which the two bits cannot state; encoders that use another state that.
+    let telephone = if stated == 5_512 { 8_000 } else { stated };
+    let stereo = 1 + u16::from(first & 1);
+    let (codec, rate, channels) = match first >> 4 {
+        10 => return aac(&body),
         9 => return enhanced_audio(body, first),
-        0 | 3 => return Audio::Other("PCM"),
-        1 => return Audio::Other("ADPCM"),
-        2 | 14 => return Audio::Other("MP3"),
-        4..=6 => return Audio::Other("Nellymoser"),
-        7 | 8 => return Audio::Other("G.711"),
-        11 => return Audio::Other("Speex"),
+        0 | 3 if first & 2 == 0 => return Audio::Other("PCM of 8 bits"),
+        0 | 3 => (AudioCodec::Pcm, stated, stereo),
+        1 => (AudioCodec::Adpcm, stated, stereo),
+        2 | 14 => (AudioCodec::Mp3, stated, stereo),
+        4 => (AudioCodec::Nellymoser, 16_000, 1),
+        5 => (AudioCodec::Nellymoser, 8_000, 1),
+        6 => (AudioCodec::Nellymoser, stated, 1),
+        7 => (AudioCodec::ALaw, telephone, stereo),
+        8 => (AudioCodec::MuLaw, telephone, stereo),
+        11 => (AudioCodec::Speex, 16_000, 1),
         _ => return Audio::Other("an unknown audio codec"),
-    }
+    };
+    plain(codec, rate, channels, body.slice(1..))
+}
+
+fn aac(body: &Bytes) -> Audio {
     match body.get(1) {
         Some(0) => Audio::Header(body.slice(2..)),
         Some(1) if body.len() > 2 => Audio::Frame(body.slice(2..)),
         _ => Audio::Nothing,
     }
+}
+
+fn plain(codec: AudioCodec, rate: u32, channels: u16, data: Bytes) -> Audio {
+    if data.is_empty() { Audio::Nothing } else { Audio::Plain { codec, rate, channels, data } }
 }
 
 /// One tag of a file, or of an RTMP aggregate message (RTMP 1.0 §7.1.6), which has the same form.
@@ -167,7 +196,8 @@ fn enhanced_audio(body: Bytes, first: u8) -> Audio {
         b"ac-3" => return Audio::Other("AC-3"),
         b"ec-3" => return Audio::Other("E-AC-3"),
         b"fLaC" => return Audio::Other("FLAC"),
-        b".mp3" => return Audio::Other("MP3"),
+        b".mp3" if first & 0x0f == 1 => return plain(AudioCodec::Mp3, 44_100, 2, body.slice(5..)),
+        b".mp3" => return Audio::Nothing,
         _ => return Audio::Other("an unknown audio codec"),
     }
     match first & 0x0f {
@@ -203,8 +233,28 @@ mod tests {
         assert_eq!(video(Bytes::from_static(&[0x1c, 0, 0, 0, 0])), Video::Other("HEVC (H.265)"));
         assert_eq!(video(Bytes::from_static(b"\x90hvc1xx")), Video::Other("HEVC (H.265)"));
         assert_eq!(video(Bytes::from_static(b"\x90av01xx")), Video::Other("AV1"));
-        assert_eq!(audio(Bytes::from_static(&[0x2f, 0])), Audio::Other("MP3"));
+        assert_eq!(audio(Bytes::from_static(&[0x3d, 0])), Audio::Other("PCM of 8 bits"));
         assert_eq!(audio(Bytes::from_static(b"\x90Opusxx")), Audio::Other("Opus"));
+    }
+
+    #[test]
+    fn sound_without_a_header_states_its_form() {
+        for (first, expected) in [
+            (0x2f, (AudioCodec::Mp3, 44_100, 2)),
+            (0x3a, (AudioCodec::Pcm, 22_050, 1)),
+            (0x72, (AudioCodec::ALaw, 8_000, 1)),
+            (0x87, (AudioCodec::MuLaw, 11_025, 2)),
+            (0xb2, (AudioCodec::Speex, 16_000, 1)),
+            (0x52, (AudioCodec::Nellymoser, 8_000, 1)),
+        ] {
+            let Audio::Plain { codec, rate, channels, data } = audio(Bytes::from(vec![first, 9])) else {
+                panic!("{first:x}")
+            };
+            assert_eq!((codec, rate, channels, &data[..]), (expected.0, expected.1, expected.2, &[9][..]));
+        }
+        let enhanced = audio(Bytes::from_static(b"\x91.mp3x"));
+        assert!(matches!(enhanced, Audio::Plain { codec: AudioCodec::Mp3, .. }));
+        assert_eq!(audio(Bytes::from_static(&[0x2f])), Audio::Nothing);
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub mod rtmp;
 pub mod flv;
 pub mod avc;
 pub mod aac;
+mod mp3;
 pub mod bits;
 
 use std::{future::Future, net::SocketAddr, pin::Pin};

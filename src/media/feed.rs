@@ -20,7 +20,7 @@ use super::{
     gate::{Gate, Unit},
 };
 use crate::{
-    model::{Chain, MediaTime, Packet, Track, TrackId},
+    model::{AudioCodec, Chain, MediaTime, Packet, Track, TrackId},
     stream::{Consumer, Event},
 };
 
@@ -125,14 +125,13 @@ where
         stats: Stats::default(),
     };
     let span = tracing::Span::current();
-    thread::Builder::new()
-        .name(format!("amphi-{}", job.name))
-        .spawn(move || {
+    let mut start = Some(move || {
+        thread::Builder::new().name(format!("amphi-{}", job.name)).spawn(move || {
             let _entered = span.entered();
             // Whoever waited for the result may be gone.
             let _ = done.send(worker.run(receiver));
         })
-        .map_err(Error::Thread)?;
+    });
     // A future that is dropped instead of cancelled also stops the thread, without its last frames.
     let guard = Abandon(cancelled);
     loop {
@@ -149,9 +148,13 @@ where
         *epoch.lock().unwrap_or_else(PoisonError::into_inner) = gate.epoch();
         let order = match unit {
             Some(unit) => Order::Decode(unit),
-            None if away => Order::Drain,
+            None if away && start.is_none() => Order::Drain,
             None => continue,
         };
+        // Many a live lacks the track.
+        if let Some(start) = start.take() {
+            start().map_err(Error::Thread)?;
+        }
         // The thread never waits for a decoder, only for pipelines to start and stop. Meanwhile packets
         // wait on the bus, which drops and tells how many.
         let handed_over = tokio::select! {
@@ -166,7 +169,7 @@ where
     if cancel.is_cancelled() {
         guard.0.store(true, Ordering::Relaxed);
     }
-    drop(sender);
+    drop((sender, start));
     let mut stats = finished.await.unwrap_or_default();
     stats.dropped += gate.dropped();
     Ok(stats)
@@ -347,7 +350,9 @@ where
 fn max_backlog(track: &Track, seconds: f64) -> u64 {
     let rate = match (&track.format.video(), &track.format.audio()) {
         (Some(video), _) => video.frame_rate.unwrap_or(30.0),
-        (_, Some(audio)) => f64::from(audio.sample_rate) / 1024.0,
+        (_, Some(audio)) if audio.codec == AudioCodec::Aac => f64::from(audio.sample_rate) / 1024.0,
+        // Packets of 20 ms are the shortest in use.
+        (_, Some(_)) => 50.0,
         _ => 30.0,
     };
     ((rate * seconds) as u64).clamp(8, 1_024)

@@ -100,7 +100,7 @@ impl LadderSettings {
 /// most; the source is never touched.
 ///
 /// # Errors
-/// [`Error::Init`] and [`Error::Thread`], before anything is read.
+/// [`Error::Init`] and [`Error::Thread`].
 pub async fn run(
     consumer: Consumer,
     settings: LadderSettings,

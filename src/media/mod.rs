@@ -2,10 +2,11 @@
 //!
 //! What runs is written down as text in `pipelines/`, embedded in the binary; a file of the same name
 //! in a configured folder takes the place of ours. [`Templates::load`] checks all of it when the server
-//! starts. [`ladder::run`] turns a live's pictures into smaller ones on the same bus, [`tap::run`] its
-//! sound into samples for speech recognition, [`file::pcm`] a file's, and
+//! starts. [`ladder::run`] turns a live's pictures into smaller ones on the same bus,
+//! [`audio::run`] sound in rare codecs into AAC, [`tap::run`] its sound into samples for speech recognition, [`file::pcm`] a file's, and
 //! [`poster::jpeg`] a key frame into a still picture.
 
+pub mod audio;
 mod blocks;
 mod encoder;
 mod feed;

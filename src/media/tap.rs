@@ -8,12 +8,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Error, Pipeline, Stats, Templates,
+    Error, Pipeline, Stats, Templates, audio,
     blocks::Blocks,
     feed::{self, Job, Outlet},
 };
 use crate::{
-    model::{AudioFormat, Packet, Pcm, Track, TrackId},
+    model::{Packet, Pcm, Track, TrackId},
     stream::Consumer,
 };
 
@@ -29,7 +29,7 @@ use crate::{
 /// lose sound before media waits for them.
 ///
 /// # Errors
-/// [`Error::Init`] and [`Error::Thread`], before anything is read.
+/// [`Error::Init`] and [`Error::Thread`].
 pub async fn run(
     consumer: Consumer,
     sender: mpsc::Sender<Pcm>,
@@ -49,7 +49,7 @@ fn build(
 ) -> Result<Option<Pipeline>, Error> {
     let Some(format) = track.format.audio() else { return Ok(None) };
     let pipeline = Pipeline::launch(&templates.tap())?;
-    pipeline.source("src")?.set_caps(Some(&caps(format)));
+    pipeline.source("src")?.set_caps(Some(&audio::caps(format)));
     let blocks = Arc::new(Mutex::new(Blocks::default()));
     let rest = blocks.clone();
     let (writer, last) =
@@ -89,15 +89,4 @@ impl Writer {
 pub(super) fn samples(sample: &gst::Sample) -> Option<Vec<i16>> {
     let data = sample.buffer()?.map_readable().ok()?;
     Some(data.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect())
-}
-
-fn caps(format: &AudioFormat) -> gst::Caps {
-    gst::Caps::builder("audio/mpeg")
-        .field("mpegversion", 4i32)
-        .field("stream-format", "raw")
-        .field("framed", true)
-        .field("rate", i32::try_from(format.sample_rate).unwrap_or(48_000))
-        .field("channels", i32::from(format.channels))
-        .field("codec_data", gst::Buffer::from_slice(format.config.clone()))
-        .build()
 }

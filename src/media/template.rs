@@ -8,9 +8,10 @@ use gst::prelude::*;
 use gstreamer as gst;
 
 use super::{Encoder, Error, Pipeline};
+use crate::model::AudioCodec;
 
 /// The embedded templates by file name.
-const EMBEDDED: [(&str, &str); 11] = [
+const EMBEDDED: [(&str, &str); 12] = [
     ("ladder.gst", include_str!("../../pipelines/ladder.gst")),
     ("rung.gst", include_str!("../../pipelines/rung.gst")),
     ("encode-nvh264.gst", include_str!("../../pipelines/encode-nvh264.gst")),
@@ -19,6 +20,7 @@ const EMBEDDED: [(&str, &str); 11] = [
     ("encode-qsvh264.gst", include_str!("../../pipelines/encode-qsvh264.gst")),
     ("encode-v4l2h264.gst", include_str!("../../pipelines/encode-v4l2h264.gst")),
     ("encode-x264.gst", include_str!("../../pipelines/encode-x264.gst")),
+    ("audio.gst", include_str!("../../pipelines/audio.gst")),
     ("tap.gst", include_str!("../../pipelines/tap.gst")),
     ("file.gst", include_str!("../../pipelines/file.gst")),
     ("poster.gst", include_str!("../../pipelines/poster.gst")),
@@ -109,6 +111,22 @@ impl Templates {
         text
     }
 
+    /// The text of the pipeline that makes AAC of a codec.
+    pub(super) fn audio(&self, from: AudioCodec, channels: u16, bitrate: u32) -> String {
+        let decoder = match from {
+            AudioCodec::Aac => self.decoder,
+            AudioCodec::Mp3 => "avdec_mp3",
+            AudioCodec::ALaw => "alawdec",
+            AudioCodec::MuLaw => "mulawdec",
+            AudioCodec::Pcm => "identity",
+            AudioCodec::Speex => "speexdec",
+            AudioCodec::Nellymoser => "avdec_nellymoser",
+            AudioCodec::Adpcm => "avdec_adpcm_swf",
+        };
+        let values = [("decoder", decoder), ("channels", &channels.to_string()), ("bitrate", &bitrate.to_string())];
+        self.text("audio.gst", &values)
+    }
+
     pub(super) fn tap(&self) -> String {
         self.text("tap.gst", &[("decoder", self.decoder)])
     }
@@ -147,6 +165,9 @@ impl Templates {
             ("poster.gst", self.poster(640, 360), &["src", "sink"]),
         ] {
             verify(template, &text, names, &mut missing)?;
+        }
+        for codec in AudioCodec::ALL {
+            verify("audio.gst", &self.audio(codec, 2, 128_000), &["src", "sink"], &mut missing)?;
         }
         if missing.is_empty() { Ok(()) } else { Err(Error::Missing(missing)) }
     }
@@ -230,6 +251,7 @@ fn package(element: &str) -> Option<&'static str> {
         name if name.starts_with("v4l2") => "gstreamer1.0-plugins-good",
         "x264enc" => "gstreamer1.0-plugins-ugly",
         "jpegenc" | "pngenc" | "flvdemux" | "qtdemux" | "matroskademux" | "deinterlace" => "gstreamer1.0-plugins-good",
+        "alawdec" | "mulawdec" | "speexdec" => "gstreamer1.0-plugins-good",
         "h264parse" | "faad" | "fdkaacdec" | "openh264enc" | "openh264dec" => "gstreamer1.0-plugins-bad",
         name if ["nv", "va", "qsv"].iter().any(|prefix| name.starts_with(prefix)) => "gstreamer1.0-plugins-bad",
         "appsrc" | "appsink" | "audioconvert" | "audioresample" | "audiorate" | "uridecodebin" | "decodebin"

@@ -9,8 +9,10 @@ pub struct TrackId(pub u8);
 impl TrackId {
     /// The publisher's video.
     pub const VIDEO: Self = Self(0);
-    /// The audio every rendition shares.
+    /// The audio every rendition shares: the publisher's AAC, or what is made of its [`Self::FOREIGN_AUDIO`].
     pub const AUDIO: Self = Self(1);
+    /// The publisher's audio in a codec that is not packaged ([`AudioCodec::is_packaged`]).
+    pub const FOREIGN_AUDIO: Self = Self(u8::MAX);
 
     /// The `index`-th ladder rung, from the top.
     pub const fn rung(index: u8) -> Self {
@@ -47,11 +49,36 @@ pub enum VideoCodec {
     H264,
 }
 
-/// An audio codec Amphi packages.
+/// An audio codec that publishers send. One of them is packaged; the others are made into it first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AudioCodec {
     /// AAC, raw access units without ADTS.
     Aac,
+    /// MPEG-1, 2 or 2.5 layer III.
+    Mp3,
+    /// G.711 A-law.
+    ALaw,
+    /// G.711 µ-law.
+    MuLaw,
+    /// Interleaved samples of 16 bits, signed, little-endian.
+    Pcm,
+    /// Speex, wideband.
+    Speex,
+    /// Nellymoser Asao.
+    Nellymoser,
+    /// ADPCM of Shockwave Flash.
+    Adpcm,
+}
+
+impl AudioCodec {
+    /// Every codec.
+    pub const ALL: [Self; 8] =
+        [Self::Aac, Self::Mp3, Self::ALaw, Self::MuLaw, Self::Pcm, Self::Speex, Self::Nellymoser, Self::Adpcm];
+
+    /// CMAF carries it as it is.
+    pub const fn is_packaged(self) -> bool {
+        matches!(self, Self::Aac)
+    }
 }
 
 /// How to decode a video track.
@@ -74,7 +101,7 @@ pub struct VideoFormat {
 pub struct AudioFormat {
     /// The codec.
     pub codec: AudioCodec,
-    /// `AudioSpecificConfig` (ISO 14496-3 §1.6.2.1), at least 2 bytes.
+    /// Of AAC the `AudioSpecificConfig` (ISO 14496-3 §1.6.2.1), at least 2 bytes; empty for codecs that have none.
     pub config: Bytes,
     /// Samples a second.
     pub sample_rate: u32,
@@ -95,13 +122,21 @@ impl VideoFormat {
 }
 
 impl AudioFormat {
-    /// Samples in one access unit (ISO 14496-3 §4.5.1.1).
+    /// Samples in one access unit of AAC (ISO 14496-3 §4.5.1.1).
     pub const FRAME: u32 = 1024;
 
-    /// The CODECS value (RFC 6381 §3.3): `mp4a.40.2`.
+    /// The CODECS value (RFC 6381 §3.3): `mp4a.40.2`. Codecs that are not packaged have a name instead: `mp3`.
     pub fn codecs(&self) -> String {
-        let AudioCodec::Aac = self.codec;
-        format!("mp4a.40.{}", self.config.first().map_or(2, |byte| byte >> 3))
+        match self.codec {
+            AudioCodec::Aac => format!("mp4a.40.{}", self.config.first().map_or(2, |byte| byte >> 3)),
+            AudioCodec::Mp3 => "mp3".into(),
+            AudioCodec::ALaw => "pcma".into(),
+            AudioCodec::MuLaw => "pcmu".into(),
+            AudioCodec::Pcm => "pcm".into(),
+            AudioCodec::Speex => "speex".into(),
+            AudioCodec::Nellymoser => "nellymoser".into(),
+            AudioCodec::Adpcm => "adpcm".into(),
+        }
     }
 }
 
@@ -111,6 +146,14 @@ impl TrackFormat {
         match self {
             Self::Video(video) => video.codecs(),
             Self::Audio(audio) => audio.codecs(),
+        }
+    }
+
+    /// CMAF carries it as it is.
+    pub fn is_packaged(&self) -> bool {
+        match self {
+            Self::Video(_) => true,
+            Self::Audio(audio) => audio.codec.is_packaged(),
         }
     }
 

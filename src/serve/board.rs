@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::{broadcast, watch};
 
-use super::pace::Pace;
+use super::{pace::Pace, poster::Poster};
 use crate::{
     archive,
     captions::Desk,
@@ -32,6 +32,8 @@ pub struct OnAir {
     pub recording: Option<archive::Monitor>,
     /// How fast it comes in, see [`Board::sample`].
     pub pace: Pace,
+    /// What it looks like.
+    pub poster: Arc<Poster>,
     /// When it began.
     pub started_at: SystemTime,
 }

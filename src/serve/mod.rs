@@ -8,6 +8,7 @@ pub mod hls;
 mod listen;
 pub mod pace;
 pub mod pages;
+pub mod poster;
 pub mod problem;
 pub mod vod;
 
@@ -33,6 +34,7 @@ use crate::{
     access::{Keys, Secrets},
     archive::Catalogue,
     captions::Desk,
+    media::Templates,
     model::{LanguageTag, MediaTime, StreamName},
     store::Store,
     stream::Registry,
@@ -56,6 +58,8 @@ pub struct Server {
     pub board: Board,
     /// Recordings' files.
     pub catalogue: Arc<Catalogue>,
+    /// What pictures are made with.
+    pub templates: Arc<Templates>,
     /// Renders `/metrics`.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// Whether every part is up; `/readyz`.
@@ -76,6 +80,7 @@ pub fn router(server: Server, shutdown: CancellationToken) -> Router {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
+        .merge(poster::router())
         .with_state(server.clone())
         .merge(captions::routes(captions.clone()))
         .merge(captions::correction_routes(captions).layer(admin))

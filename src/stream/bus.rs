@@ -77,6 +77,11 @@ impl Producer {
         self.send(Message::Event(Event::Track(track)));
     }
 
+    /// Readers that come from now on are not told of a track: nothing is written to it any more.
+    pub fn withdraw(&self, track: TrackId) {
+        self.bus.known().tracks.remove(&track);
+    }
+
     /// Hands a packet to every reader; never waits.
     pub fn write(&self, packet: Packet) {
         self.send(Message::Event(Event::Packet(packet)));

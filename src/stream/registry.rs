@@ -95,7 +95,7 @@ pub struct Replaced;
 /// One access unit as a publisher sends it, on its own clock.
 #[derive(Debug, Clone)]
 pub struct Frame {
-    /// [`TrackId::VIDEO`] or [`TrackId::AUDIO`].
+    /// [`TrackId::VIDEO`], or the track [`Publication::audio`] announced.
     pub track: TrackId,
     /// Decoding time in nanoseconds of the publisher's clock; wraps already undone.
     pub dts: i64,
@@ -103,7 +103,7 @@ pub struct Frame {
     pub pts: i64,
     /// A decoder can start here.
     pub key: bool,
-    /// The access unit: four-byte lengths for H.264, raw for AAC.
+    /// The access unit: four-byte lengths for H.264, raw for AAC, as published for other audio.
     pub data: Bytes,
 }
 
@@ -113,7 +113,9 @@ pub struct Publication {
     live: Arc<Live>,
     generation: u64,
     timeline: Timeline,
-    returning: bool,
+    breaks: bool,
+    /// The audio track it has announced.
+    audio: Option<TrackId>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -173,7 +175,7 @@ impl Registry {
                 let (generation, floor) = (condition.generation, condition.end);
                 drop(condition);
                 let timeline = Timeline::new(floor);
-                return Ok(Publication { live: live.clone(), generation, timeline, returning: true });
+                return Ok(Publication { live: live.clone(), generation, timeline, breaks: true, audio: None });
             }
         }
         let live = Arc::new(Live {
@@ -196,7 +198,7 @@ impl Registry {
             return Err(Busy);
         }
         lives.insert(name.clone(), live.clone());
-        Ok(Publication { live, generation: 0, timeline: Timeline::new(MediaTime::ZERO), returning: false })
+        Ok(Publication { live, generation: 0, timeline: Timeline::new(MediaTime::ZERO), breaks: false, audio: None })
     }
 
     /// Ends every live whose grace has run out at `now`. Call it about twice a second.
@@ -268,22 +270,36 @@ impl Publication {
         self.announce(TrackId::VIDEO, RenditionId::source(), TrackFormat::Video(format), bitrate);
     }
 
-    /// Announces the audio track or its new format.
-    pub fn audio(&mut self, format: AudioFormat, bitrate: Option<u32>) {
-        self.announce(TrackId::AUDIO, RenditionId::audio(), TrackFormat::Audio(format), bitrate);
+    /// Announces the audio track or its new format. Returns the track its frames belong to: [`TrackId::AUDIO`], or
+    /// [`TrackId::FOREIGN_AUDIO`] in a codec that is not packaged. Going from one to the other is a break.
+    pub fn audio(&mut self, format: AudioFormat, bitrate: Option<u32>) -> TrackId {
+        let id = if format.codec.is_packaged() { TrackId::AUDIO } else { TrackId::FOREIGN_AUDIO };
+        if self.audio.replace(id).is_some_and(|before| before != id) {
+            self.breaks = true;
+        }
+        if id == TrackId::AUDIO && self.holds() {
+            self.live.producer.withdraw(TrackId::FOREIGN_AUDIO);
+        }
+        self.announce(id, RenditionId::audio(), TrackFormat::Audio(format), bitrate);
+        id
     }
 
     fn announce(&mut self, id: TrackId, rendition: RenditionId, format: TrackFormat, bitrate: Option<u32>) {
-        if lock(&self.live.condition).generation != self.generation {
+        if !self.holds() {
             return;
         }
         self.resume();
         self.live.producer.announce(Track { id, rendition, format, bitrate });
     }
 
-    /// A returning publisher breaks the stream once, before anything else it says.
+    /// No other publication has taken over.
+    fn holds(&self) -> bool {
+        lock(&self.live.condition).generation == self.generation
+    }
+
+    /// A publisher that returns or changes the kind of its audio breaks the stream once, before anything else it says.
     fn resume(&mut self) {
-        if std::mem::take(&mut self.returning) {
+        if std::mem::take(&mut self.breaks) {
             self.live.producer.discontinuity();
         }
     }

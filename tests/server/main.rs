@@ -20,3 +20,4 @@ mod models;
 mod operations;
 mod pages;
 mod refusals;
+mod sound;

@@ -10,8 +10,9 @@ use crate::{
     ingest::{
         aac, avc,
         flv::{self, Audio, Video},
+        mp3,
     },
-    model::{AudioFormat, MediaTime, TrackId},
+    model::{AudioCodec, AudioFormat, MediaTime, TrackId},
     stream::{Frame, Publication, Replaced},
 };
 
@@ -61,7 +62,8 @@ struct VideoState {
 
 #[derive(Debug)]
 struct AudioState {
-    header: Bytes,
+    format: AudioFormat,
+    track: TrackId,
     grid: Grid,
 }
 
@@ -71,6 +73,7 @@ struct Hints {
     frame_rate: Option<f64>,
     video_bitrate: Option<u32>,
     audio_bitrate: Option<u32>,
+    audio_rate: Option<u32>,
 }
 
 impl Media {
@@ -109,6 +112,9 @@ impl Media {
             frame_rate: number("framerate").filter(|rate| *rate <= 240.0),
             video_bitrate: number("videodatarate").and_then(bits),
             audio_bitrate: number("audiodatarate").and_then(bits),
+            audio_rate: number("audiosamplerate")
+                .filter(|rate| (8_000.0..=96_000.0).contains(rate))
+                .map(|rate| rate as u32),
         };
     }
 
@@ -143,23 +149,58 @@ impl Media {
     fn audio(&mut self, audio: Audio, time: i64, to: &mut Publication, now: Instant) -> Result<(), Unusable> {
         match audio {
             Audio::Header(header) => {
-                if self.audio.as_ref().is_some_and(|audio| audio.header == header) {
-                    return Ok(());
+                let known = self.audio.as_ref().map(|audio| &audio.format);
+                if known.is_none_or(|known| known.codec != AudioCodec::Aac || known.config != header) {
+                    self.sounds(aac::parse_config(header)?, to);
                 }
-                let format = aac::parse_config(header.clone())?;
-                tracing::info!(codec = format.codecs(), rate = format.sample_rate, channels = format.channels, "audio");
-                self.audio = Some(AudioState { header, grid: Grid::new(format.sample_rate) });
-                to.audio(format, self.hints.audio_bitrate);
             }
-            Audio::Frame(data) => {
-                let Some(audio) = &mut self.audio else { return self.drop("audio before its header") };
-                let dts = audio.grid.snapped(time);
-                to.write(Frame { track: TrackId::AUDIO, dts, pts: dts, key: true, data }, now)?;
+            Audio::Frame(data) => match &mut self.audio {
+                Some(audio) if audio.track == TrackId::AUDIO => {
+                    let dts = audio.grid.snapped(time);
+                    to.write(Frame { track: audio.track, dts, pts: dts, key: true, data }, now)?;
+                }
+                _ => return self.drop("audio before its header"),
+            },
+            Audio::Plain { codec, rate, channels, data } => {
+                let Some((format, data)) = self.plain(codec, rate, channels, data) else {
+                    return self.drop("broken sound");
+                };
+                if self.audio.as_ref().is_none_or(|audio| audio.format != format) {
+                    self.sounds(format, to);
+                }
+                let frame = Frame { track: TrackId::FOREIGN_AUDIO, dts: time, pts: time, key: true, data };
+                to.write(frame, now)?;
             }
             Audio::Nothing => {}
             Audio::Other(codec) => return Err(Unusable::Audio(codec)),
         }
         Ok(())
+    }
+
+    /// Announces audio in a format that is new.
+    fn sounds(&mut self, format: AudioFormat, to: &mut Publication) {
+        tracing::info!(codec = format.codecs(), rate = format.sample_rate, channels = format.channels, "audio");
+        let grid = Grid::new(format.sample_rate);
+        let track = to.audio(format.clone(), self.hints.audio_bitrate);
+        self.audio = Some(AudioState { format, track, grid });
+    }
+
+    /// The format of sound without a header, and of its data what is whole.
+    fn plain(&self, codec: AudioCodec, rate: u32, channels: u16, data: Bytes) -> Option<(AudioFormat, Bytes)> {
+        let (sample_rate, channels) = match codec {
+            AudioCodec::Mp3 => mp3::format(&data)?,
+            // A tag knows four rates only.
+            AudioCodec::ALaw | AudioCodec::MuLaw | AudioCodec::Pcm => (self.hints.audio_rate.unwrap_or(rate), channels),
+            _ => (rate, channels),
+        };
+        let sample = match codec {
+            AudioCodec::Pcm => 2 * usize::from(channels),
+            AudioCodec::ALaw | AudioCodec::MuLaw => usize::from(channels),
+            _ => 1,
+        };
+        let whole = data.len() / sample * sample;
+        let format = AudioFormat { codec, config: Bytes::new(), sample_rate, channels };
+        (whole > 0).then(|| (format, data.slice(..whole)))
     }
 
     fn drop(&mut self, why: &'static str) -> Result<(), Unusable> {

@@ -133,8 +133,50 @@ fn what_cannot_be_taken_says_what_to_set() {
     check(true, &[0x1c, 0, 0, 0, 0, 1], "HEVC (H.265): set the encoder's video codec to H.264");
     check(true, b"\x90av01xx", "AV1: set");
     check(true, &[0x17, 0, 0, 0, 0, 1, 2, 3], "broken H.264 configuration: set");
-    check(false, &[0x2f, 0xff], "MP3: set the encoder's audio codec to AAC");
+    check(false, b"\x90Opusxx", "Opus: set the encoder's audio codec to AAC");
     check(false, &[0xaf, 0, 0xb9, 0x90, 0], "unsupported AAC profile: set");
+}
+
+#[tokio::test]
+async fn sound_that_is_not_aac_has_a_track_of_its_own() {
+    let mut bench = Bench::new();
+    let mp3 = [0x2e, 0xff, 0xf3, 0x80, 0xc4];
+    bench.audio(0, &mp3).unwrap();
+    bench.audio(26, &mp3).unwrap();
+    bench.audio(52, &[0x2e, 9, 9, 9, 9]).unwrap();
+    assert_eq!(bench.media.dropped(), 1);
+    bench.audio(52, &[0x3f, 1, 2, 3, 4, 5]).unwrap();
+    let (tracks, packets) = bench.heard().await;
+    let formats: Vec<_> = tracks.iter().filter_map(|track| track.format.audio()).collect();
+    assert_eq!((formats[0].codec, formats[0].sample_rate, formats[0].channels), (AudioCodec::Mp3, 22_050, 1));
+    assert_eq!((formats[1].codec, formats[1].sample_rate, formats[1].channels), (AudioCodec::Pcm, 44_100, 2));
+    assert!(tracks.iter().all(|track| track.id == TrackId::FOREIGN_AUDIO));
+    assert!(packets.iter().all(|packet| packet.track == TrackId::FOREIGN_AUDIO));
+    assert_eq!(packets.iter().map(|packet| packet.data.len()).collect::<Vec<_>>(), [4, 4, 4], "whole samples");
+}
+
+#[tokio::test]
+async fn going_to_aac_and_back_breaks_the_live() {
+    let mut bench = Bench::new();
+    let producer = bench.consumer.producer();
+    bench.audio(0, &[0x72, 1]).unwrap();
+    bench.audio(20, SOUND_HEADER).unwrap();
+    assert!(producer.tracks().iter().all(|track| track.id == TrackId::AUDIO));
+    bench.audio(20, SOUND).unwrap();
+    bench.audio(40, &[0x72, 1]).unwrap();
+    bench.audio(60, SOUND).unwrap();
+    assert_eq!(bench.media.dropped(), 1, "AAC needs its header again");
+    producer.end();
+    let mut seen = String::new();
+    while let Some(event) = bench.consumer.recv().await {
+        seen.push(match event {
+            Event::Track(track) if track.id == TrackId::AUDIO => 'A',
+            Event::Track(_) => 'F',
+            Event::Packet(_) => '.',
+            _ => '|',
+        });
+    }
+    assert_eq!(seen, "F.|A.|F.");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Real media made by ffmpeg goes in; what comes out is compared with the source and read by ffmpeg.
 
+mod audio;
 mod file;
 mod ladder;
 mod poster;

@@ -81,6 +81,13 @@ pub fn parse(flv: &[u8]) -> Flv {
                     data: Bytes::copy_from_slice(&body[5..]),
                 });
             }
+            (8, _) if body[0] >> 4 != 10 => parsed.packets.push(Packet {
+                track: TrackId::FOREIGN_AUDIO,
+                pts: dts,
+                dts,
+                key: true,
+                data: Bytes::copy_from_slice(&body[1..]),
+            }),
             (8, Some(0)) => parsed.audio_config = Bytes::copy_from_slice(&body[2..]),
             (8, Some(1)) => parsed.packets.push(Packet {
                 track: TrackId::AUDIO,
@@ -110,6 +117,13 @@ impl Flv {
     pub fn audio(&self, sample_rate: u32, channels: u16) -> Track {
         let format = AudioFormat { codec: AudioCodec::Aac, config: self.audio_config.clone(), sample_rate, channels };
         Track { id: TrackId::AUDIO, rendition: RenditionId::audio(), format: TrackFormat::Audio(format), bitrate: None }
+    }
+
+    /// The track of sound that is not AAC.
+    pub fn foreign(codec: AudioCodec, sample_rate: u32, channels: u16) -> Track {
+        let format = AudioFormat { codec, config: Bytes::new(), sample_rate, channels };
+        let id = TrackId::FOREIGN_AUDIO;
+        Track { id, rendition: RenditionId::audio(), format: TrackFormat::Audio(format), bitrate: None }
     }
 
     /// Everything this much later.

@@ -18,7 +18,7 @@ fn bursts(rate: u32) -> Flv {
 }
 
 /// When the tone sets in, again and again: first samples above a tenth of full scale behind 200 ms below it.
-fn onsets(blocks: &[Pcm]) -> Vec<Duration> {
+pub(super) fn onsets(blocks: &[Pcm]) -> Vec<Duration> {
     let mut onsets = Vec::new();
     let mut quiet = 0;
     for block in blocks {
@@ -57,7 +57,7 @@ fn write(producer: &Producer, flv: &Flv, wanted: impl Fn(Duration) -> bool) {
 }
 
 /// Where ffmpeg hears the tone in the same access units.
-fn reference(flv_arguments: &str) -> Vec<Duration> {
+pub(super) fn reference(flv_arguments: &str) -> Vec<Duration> {
     let file = run("ffmpeg", &format!("-v error {flv_arguments} -f flv pipe:1"), b"");
     let samples = run("ffmpeg", "-v error -f flv -i pipe:0 -f s16le -ac 1 -ar 16000 pipe:1", &file);
     let samples: Vec<i16> = samples.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();

@@ -1,6 +1,9 @@
 //! `/channels`: who may publish, in which languages, and how it goes.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use axum::{
     Json, Router,
@@ -14,7 +17,7 @@ use super::List;
 use crate::{
     access::NewChannel,
     archive::Monitor,
-    model::{LanguageTag, StreamName, TrackFormat},
+    model::{self, LanguageTag, StreamName, TrackFormat, TrackId},
     serve::{
         Server,
         admin::Admin,
@@ -22,6 +25,7 @@ use crate::{
         problem::{Problem, Result},
     },
     store::{self, Channel},
+    stream,
 };
 
 /// A channel.
@@ -40,6 +44,9 @@ pub struct Item {
     /// When the live began (RFC 3339).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<String>,
+    /// Where its picture of now is, while it is live and shows one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub poster: Option<String>,
     /// Told once, to whoever made the channel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stream_key: Option<String>,
@@ -91,6 +98,8 @@ pub struct Status {
     pub state: &'static str,
     /// The publisher's protocol.
     pub protocol: Option<&'static str>,
+    /// What the publisher sends, as CODECS names it: `avc1.64001f`, `mp4a.40.2`, `mp3`.
+    pub codecs: Vec<String>,
     /// Media bytes received.
     pub bytes: u64,
     /// Video frames received.
@@ -247,6 +256,7 @@ pub async fn status(State(server): State<Server>, Path(name): Path<String>) -> R
         return Ok(Json(Status {
             state: "idle",
             protocol: None,
+            codecs: vec![],
             bytes: 0,
             video_frames: 0,
             reconnects: 0,
@@ -259,10 +269,10 @@ pub async fn status(State(server): State<Server>, Path(name): Path<String>) -> R
             recording: None,
         }));
     };
-    let stats = live.stream.stats();
+    let (stats, tracks) = (live.stream.stats(), live.stream.producer.tracks());
     let state = state_of(Some(&live.stream));
     let rates = live.pace.rates().filter(|_| state != "ended");
-    let rendition = |track: &crate::model::Track| {
+    let rendition = |track: &model::Track| {
         let video = match &track.format {
             TrackFormat::Video(video) => Some(video),
             TrackFormat::Audio(_) => None,
@@ -277,17 +287,25 @@ pub async fn status(State(server): State<Server>, Path(name): Path<String>) -> R
     Ok(Json(Status {
         state,
         protocol: Some(stats.protocol),
+        codecs: codecs(&tracks),
         bytes: stats.bytes,
         video_frames: stats.video_frames,
         reconnects: stats.reconnects,
         bitrate: rates.map(|rates| rates.bitrate as u64),
         fps: rates.map(|rates| (rates.fps * 100.0).round() / 100.0),
         viewers: None,
-        renditions: live.stream.producer.tracks().iter().map(|track| rendition(track)).collect(),
+        renditions: tracks.iter().filter(|track| track.format.is_packaged()).map(|track| rendition(track)).collect(),
         captions: live.languages.iter().map(|lang| track(&live, lang)).collect(),
         dropped: live.stream.producer.dropped(),
         recording: live.recording.as_ref().map(recording),
     }))
+}
+
+/// What the publisher itself sends: its video, and its audio as it comes.
+fn codecs(tracks: &[Arc<model::Track>]) -> Vec<String> {
+    let find = |id| tracks.iter().find(|track| track.id == id);
+    let audio = find(TrackId::FOREIGN_AUDIO).or_else(|| find(TrackId::AUDIO));
+    find(TrackId::VIDEO).into_iter().chain(audio).map(|track| track.format.codecs()).collect()
 }
 
 fn track(live: &OnAir, lang: &LanguageTag) -> Track {
@@ -321,7 +339,9 @@ pub(super) fn rfc3339(time: SystemTime) -> String {
 
 fn item(server: &Server, channel: Channel) -> Item {
     let live = server.board.get(&channel.name);
+    let shown = live.as_ref().filter(|live| live.stream.state() != stream::State::Ended && live.poster.is_there());
     Item {
+        poster: shown.map(|live| format!("/live/{}/poster.jpg", live.stream.name)),
         state: state_of(live.as_ref().map(|live| &*live.stream)),
         started_at: live.map(|live| rfc3339(live.started_at)),
         name: channel.name.to_string(),
