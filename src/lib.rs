@@ -11,6 +11,7 @@ pub mod cmaf;
 pub mod hls;
 pub mod speech;
 pub mod translate;
+pub mod quality;
 pub mod captions;
 pub mod store;
 pub mod archive;

@@ -17,7 +17,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("hls", &["stream", "model"]),
     ("speech", &["model"]),
     ("translate", &["model"]),
-    ("captions", &["stream", "model", "speech", "translate"]),
+    ("quality", &["model"]),
+    ("captions", &["stream", "model", "speech", "translate", "quality"]),
     ("store", &["model"]),
     ("archive", &["stream", "media", "cmaf", "hls", "captions", "store", "model"]),
     // The door publishers knock at is `ingest`'s trait, and lets them into `stream`.
@@ -33,6 +34,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "hls",
             "speech",
             "translate",
+            "quality",
             "captions",
             "store",
             "archive",
