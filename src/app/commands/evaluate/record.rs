@@ -24,7 +24,8 @@ pub(super) fn run(channel: &str, server: &str, language: Option<&LanguageTag>, o
         .timeout_recv_response(Some(Duration::from_secs(20)))
         .build()
         .into();
-    let answer = agent.get(&url).call().with_context(|| format!("cannot reach {url} (is the server running? see --server)"))?;
+    let answer =
+        agent.get(&url).call().with_context(|| format!("cannot reach {url} (is the server running? see --server)"))?;
     let status = answer.status();
     let mut body = answer.into_body();
     if status != 200 {
