@@ -171,3 +171,124 @@ fn figures_are_those_of_jiwer_and_sacrebleu() {
     }
     assert!(above_nothing > corpora.len(), "too few of these corpora have anything in common: {above_nothing}");
 }
+
+/// `amphi evaluate ARGS…`: whether it went well, what it printed, what it complained of.
+fn evaluate(args: &[&str]) -> (bool, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_amphi")).arg("evaluate").args(args).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.success(), text(output.stdout), text(output.stderr))
+}
+
+fn figures(args: &[&str]) -> Value {
+    let (good, printed, complaint) = evaluate(&[args, &["--json"]].concat());
+    assert!(good, "{args:?}: {complaint}");
+    serde_json::from_str(&printed).unwrap()
+}
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn write(&self, name: &str, text: &str) -> String {
+        let path = self.0.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+const REFERENCE_TEXT: &str = "Good morning, and welcome.\nWhat is a wave?\nThe speed is 340 m/s.\n";
+const HYPOTHESIS_TEXT: &str = "Good morning and welcome.\nWhat is the wave?\nThe speed is 340 m/s!\n";
+
+#[test]
+fn what_is_printed_is_what_sacrebleu_prints() {
+    let folder = Folder(tempfile::tempdir().unwrap());
+    let (r, h) = (folder.write("ref.txt", REFERENCE_TEXT), folder.write("hyp.txt", HYPOTHESIS_TEXT));
+    let (good, printed, _) = evaluate(&["--reference", &r, "--hypothesis", &h, "--normalise", "none"]);
+    assert!(good, "{printed}");
+    let figure = |name: &str| {
+        let line = printed.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
+        line.split_whitespace().nth(1).unwrap().to_owned()
+    };
+    for (name, arguments) in [
+        ("BLEU", &["-m", "bleu"][..]),
+        ("chrF2", &["-m", "chrf"]),
+        ("chrF2++", &["-m", "chrf", "--chrf-word-order", "2"]),
+    ] {
+        let theirs =
+            python().args(["-m", "sacrebleu", &r, "-i", &h, "-b", "-w", "2"]).args(arguments).output().unwrap();
+        assert_eq!(figure(name), String::from_utf8_lossy(&theirs.stdout).trim(), "{name}");
+    }
+    // The program rounds in its own way; jiwer's share itself is compared above.
+    assert_eq!(figure("WER"), "23.1");
+}
+
+#[test]
+fn every_kind_of_file_says_the_same() {
+    let folder = Folder(tempfile::tempdir().unwrap());
+    let reference = folder.write("ref.txt", REFERENCE_TEXT);
+    let lines: Vec<&str> = HYPOTHESIS_TEXT.lines().collect();
+    // Captions are cut elsewhere than the reference.
+    let cues = [lines[0].to_owned(), format!("{} The\nspeed", lines[1]), "is 340 m/s!".into()];
+    let timed = |comma: &str| {
+        cues.iter()
+            .zip(1..)
+            .map(|(text, n)| format!("{n}\n00:00:0{n}{comma}000 --> 00:00:0{n}{comma}900\n{text}\n\n"))
+            .collect::<String>()
+    };
+    let json = json!({"cues": cues.iter().zip(1..).map(|(text, n)| json!({"start": n, "end": n + 1, "text": text})).collect::<Vec<_>>()});
+    let event = |(text, n): (&String, u32)| {
+        json!({"type": "cue", "lang": "en", "id": n, "rev": 1, "final": true, "start": n, "end": n + 1, "text": text})
+            .to_string()
+            + "\n"
+    };
+    let events: String = cues.iter().zip(1..).map(event).collect();
+    let known = figures(&["--reference", &reference, "--hypothesis", &folder.write("hyp.txt", HYPOTHESIS_TEXT)]);
+    assert_eq!((&known["pair"], &known["wer"]["substitutions"]), (&json!("lines"), &json!(1)));
+    for hypothesis in [
+        folder.write("hyp.vtt", &format!("WEBVTT\n\n{}", timed("."))),
+        folder.write("hyp.srt", &timed(",")),
+        folder.write("hyp.json", &json.to_string()),
+        folder.write("hyp.jsonl", &events),
+    ] {
+        let found = figures(&["--reference", &reference, "--hypothesis", &hypothesis]);
+        assert_eq!(found["pair"], "aligned", "{hypothesis}");
+        for metric in ["wer", "cer", "chrf", "chrf++", "bleu"] {
+            assert_eq!(found[metric], known[metric], "{metric} of {hypothesis}");
+        }
+        assert_eq!(found["reading"]["captions"], 3, "{hypothesis}");
+    }
+    let found =
+        figures(&["--reference", &reference, "--hypothesis", &folder.write("b.txt", HYPOTHESIS_TEXT), "--errors"]);
+    let errors = json!([{"segment": 2, "kind": "substituted", "reference": "a", "hypothesis": "the"}]);
+    assert_eq!(found["errors"], errors);
+}
+
+#[test]
+fn what_cannot_be_compared_is_said_with_what_to_do() {
+    let folder = Folder(tempfile::tempdir().unwrap());
+    let reference = folder.write("ref.txt", REFERENCE_TEXT);
+    let cue = |lang: &str| json!({"type": "cue", "lang": lang, "id": 1, "rev": 1, "final": true, "start": 0, "end": 1, "text": "a"});
+    let both = folder.write("both.jsonl", &format!("{}\n{}\n", cue("en"), cue("pt")));
+    std::fs::write(folder.0.path().join("latin.txt"), b"caf\xe9\n").unwrap();
+    let latin = folder.0.path().join("latin.txt").to_str().unwrap().to_owned();
+    for (reference, hypothesis, more, says) in [
+        (&reference, &folder.write("short.txt", "Good morning.\n"), &[][..], "--pair aligned"),
+        (&reference, &folder.write("x.vtt", "WEBVTT\n"), &[], "holds no captions"),
+        (&reference, &folder.write("x.docx", "PK"), &[], "give .txt, .vtt"),
+        (&reference, &folder.write("x.json", "{}"), &[], "list of sentences"),
+        (&reference, &latin, &[], "not UTF-8"),
+        (&reference, &both, &[], "--language: there are en, pt"),
+        (&reference, &both, &["--language", "fr"], "no track fr; there are en, pt"),
+        (&reference, &reference, &["--metric", "reading"], "has no times"),
+        (&folder.write("empty.txt", "\n \n"), &reference, &[], "no text to compare"),
+        (&folder.write("marks.txt", "…\n"), &reference, &["--metric", "wer", "--pair", "whole"], "holds no words"),
+        (&"/nowhere.txt".into(), &reference, &[], "/nowhere.txt"),
+    ] {
+        let (good, printed, complaint) =
+            evaluate(&[&["--reference", reference, "--hypothesis", hypothesis], more].concat());
+        assert!(!good && complaint.contains(says), "{hypothesis} {more:?}: {printed}{complaint}");
+    }
+    let (good, _, complaint) = evaluate(&["log", &reference]);
+    assert!(!good && complaint.contains("line 1 is no caption event"), "{complaint}");
+    let (good, _, complaint) = evaluate(&["record", "maths", "--server", "http://127.0.0.1:1", "--output", &reference]);
+    assert!(!good && complaint.contains("is the server running?"), "{complaint}");
+}

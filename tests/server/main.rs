@@ -17,4 +17,5 @@ mod faults;
 mod main_job;
 mod operations;
 mod pages;
+mod quality;
 mod refusals;
