@@ -1,4 +1,4 @@
-//! The figures are those of the field's tools: jiwer and sacrebleu of PyPI, on the same texts.
+//! The figures of captions are those of the field's tools: jiwer and sacrebleu of PyPI, on the same texts.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::{
@@ -291,4 +291,43 @@ fn what_cannot_be_compared_is_said_with_what_to_do() {
     assert!(!good && complaint.contains("line 1 is no caption event"), "{complaint}");
     let (good, _, complaint) = evaluate(&["record", "maths", "--server", "http://127.0.0.1:1", "--output", &reference]);
     assert!(!good && complaint.contains("is the server running?"), "{complaint}");
+}
+
+#[test]
+fn models_are_as_good_as_the_manifest_says() {
+    let folder = Folder(tempfile::tempdir().unwrap());
+    let amphi = |args: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_amphi")).args(args).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let models: Value = serde_json::from_str(&amphi(&["models", "list", "--json"])).unwrap();
+    let mut measured = 0;
+    for model in models["items"].as_array().unwrap().iter().filter(|model| model["installed"] == true) {
+        for stated in model["quality"].as_array().unwrap() {
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            let said = folder.write("said.txt", "");
+            let file =
+                |key: &str| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(text(&stated[key])).display().to_string();
+            let (of, against, id) = (file("of"), file("against"), text(&model["id"]));
+            if model["task"] == "speech" {
+                amphi(&["transcribe", &of, "--model", &id, "--format", "txt", "--output", &said]);
+            } else {
+                let (from, to) = (text(&model["languages"][0]), text(&model["languages"][1]));
+                amphi(&["translate", &of, "--from", &from, "--to", &to, "--output", &said]);
+            }
+            let pair = if model["task"] == "speech" { "aligned" } else { "lines" };
+            let found =
+                figures(&["--reference", &against, "--hypothesis", &said, "--pair", pair, "--normalise", "english"]);
+            let (value, slack) = match stated["metric"].as_str().unwrap() {
+                "WER" => (found["wer"]["rate"].as_f64().unwrap() * 100.0, 1.0),
+                "chrF2" => (found["chrf"]["score"].as_f64().unwrap(), 1.0),
+                _ => (found["bleu"]["score"].as_f64().unwrap(), 2.0),
+            };
+            // Processors round int8 arithmetic in their own ways, which changes a word here and there.
+            assert!((value - stated["value"].as_f64().unwrap()).abs() <= slack, "{id}: {value}, stated {stated}");
+            measured += 1;
+        }
+    }
+    assert!(measured >= 4, "the models this test needs are missing: run `make setup`");
 }

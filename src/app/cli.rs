@@ -62,9 +62,9 @@ enum Command {
         #[arg(short, long)]
         output: Option<PathBuf>,
     },
-    /// Translates a WebVTT file.
+    /// Translates a WebVTT file, or a text file line by line.
     Translate {
-        /// The captions.
+        /// The captions, or a text ending in .txt.
         file: PathBuf,
         /// Their language.
         #[arg(long)]

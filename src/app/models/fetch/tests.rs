@@ -29,6 +29,7 @@ fn model(url: String, sha256: Option<String>) -> Model {
         source: vec![Source { pypi: None, pip: vec![], url: Some(url), sha256, folder: "inside/model".into() }],
         join: Some("big".into()),
         append: Some(Append { file: "a/conf".into(), line: "--dither=0".into() }),
+        quality: vec![],
     }
 }
 
