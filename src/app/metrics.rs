@@ -149,7 +149,8 @@ fn lives(page: &mut Page, lives: &[Arc<OnAir>]) {
         });
         page.metric(Gauge, name, help, samples);
     }
-    let shares: [(&str, &str, fn(&Quality) -> Option<f64>); 3] = [
+    type Share = fn(&Quality) -> Option<f64>;
+    let shares: [(&str, &str, Share); 3] = [
         (
             "amphi_captions_ahead_ratio",
             "Words published for good before a player PART-HOLD-BACK behind the newest part reached their end.",

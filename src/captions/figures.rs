@@ -29,7 +29,7 @@ pub struct Quality {
     pub erasure: Option<f64>,
 }
 
-/// Gathers what [`Quality`] says. Pure; at most some 200 KiB, however long the live.
+/// Gathers what [`Quality`] says. Pure; at most some 300 KiB, however long the live.
 #[derive(Debug, Default)]
 pub(super) struct Figures {
     stable: Recent<(Duration, Option<f32>)>,

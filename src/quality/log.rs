@@ -134,16 +134,22 @@ enum Message {
 }
 
 impl Log {
-    /// Reads JSON lines; blank ones and events of other kinds are passed over.
+    /// Reads JSON lines; blank ones and events of other kinds are passed over. Cues before the first status are
+    /// a subscriber's replay of what was said before it came: they have no arrival.
     ///
     /// # Errors
     /// The first line that is no event; a log without cues.
     pub fn parse(text: &str) -> Result<Self, LogError> {
         let mut log = Self::default();
+        let mut messages = Vec::new();
         for (nth, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-            match serde_json::from_str(line).map_err(|error| LogError::Line(nth + 1, error))? {
+            messages.push(serde_json::from_str(line).map_err(|error| LogError::Line(nth + 1, error))?);
+        }
+        let replayed = messages.iter().position(|message| matches!(message, Message::Status { .. })).unwrap_or(0);
+        for (nth, message) in messages.into_iter().enumerate() {
+            match message {
                 Message::Cue { received, cue } => {
-                    let at = received.map(|time| time.as_microsecond() as f64 / 1e6);
+                    let at = received.filter(|_| nth >= replayed).map(|time| time.as_microsecond() as f64 / 1e6);
                     log.tracks.entry(cue.lang.clone()).or_default().take(at, cue);
                 }
                 Message::Status { lang: Some(lang), dropped } => {

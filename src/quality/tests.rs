@@ -18,6 +18,7 @@ fn words_are_compared_as_stated() {
         ["one", "thousand", "three", "hundred", "and", "forty", "and", "seventy"]
     );
     assert_eq!(ends(Normalise::Words, "AB波の x"), [pair("ab", 2), pair("波", 3), pair("の", 4), pair("x", 6)]);
+    assert_eq!(Normalise::English.words("½ of 2²M"), ["½", "of", "two", "²m"]);
     // Vowel signs are part of their word.
     assert_eq!(Normalise::Words.words("हिन्दी में").len(), 2);
     assert_eq!(Normalise::Words.characters("Ab, 波 の. cd").iter().collect::<String>(), "ab 波の cd");
@@ -109,6 +110,20 @@ fn a_log_tells_when_words_came_and_which_were_taken_back() {
     assert_eq!((lags(all.stable), lags(last.stable)), (Some((1, 1_100.0, 1_100.0)), Some((1, 1_100.0, 1_100.0))));
     // A translation has no word times, so no lags of its own.
     assert_eq!((log.tracks["pt"].arrivals(), log.tracks["pt"].erasure()), (Arrivals::default(), Some(0.0)));
+}
+
+#[test]
+fn what_is_replayed_to_a_new_subscriber_has_no_lag() {
+    let said = |id: u64| {
+        let cue = r#"{"type":"cue","lang":"en","id":ID,"rev":1,"final":true,"start":1.0,"end":2.0,"start_pdt":"2026-11-21T10:00:01.000Z","text":"wave","stable_len":4,"words":[{"text":"wave","end":2.0}],"source":"asr","received":"2026-11-21T10:00:20.000Z"}"#;
+        cue.replace("ID", &id.to_string())
+    };
+    let lagging = |log: &str| Log::parse(log).unwrap().tracks["en"].arrivals().stable.map(|lags| lags.words);
+    let status = r#"{"type":"status","state":"live","lang":"en","dropped":0}"#;
+    assert_eq!(lagging(&[&said(1), &said(2), status].join("\n")), None);
+    assert_eq!(lagging(&[&said(1), status, &said(2)].join("\n")), Some(1));
+    // Whoever recorded without statuses recorded what he received.
+    assert_eq!(lagging(&[said(1), said(2)].join("\n")), Some(2));
 }
 
 #[test]

@@ -68,7 +68,7 @@ impl Normalise {
     }
 
     fn push(self, found: &str, end: usize, tokens: &mut Vec<Token>) {
-        if found.starts_with(char::is_numeric) {
+        if found.chars().all(|c| c.is_numeric() || c == ',') {
             let digits = found.replace(',', "");
             match digits.parse() {
                 Ok(number) if self == Self::English && number < 1_000_000 => {

@@ -37,13 +37,15 @@ fn read(asked: &EvaluateTexts, reference: bool) -> Result<Text> {
     Ok(text)
 }
 
+type Segments<'a> = Vec<Cow<'a, str>>;
+
 /// Segments that belong together, as many of each.
 fn paired<'a>(
     asked: &EvaluateTexts,
     reference: &'a [String],
     hypothesis: &'a [String],
     pair: Pair,
-) -> Result<(Vec<Cow<'a, str>>, Vec<Cow<'a, str>>)> {
+) -> Result<(Segments<'a>, Segments<'a>)> {
     let borrowed = |segments: &'a [String]| segments.iter().map(|text| Cow::Borrowed(text.as_str())).collect();
     let whole = |segments: &[String]| vec![Cow::Owned(segments.join(" "))];
     Ok(match pair {
