@@ -26,4 +26,3 @@ pub use lane::Lane;
 pub use relay::{Relay, Request};
 pub use run::{Target, run};
 pub use subscription::{Subscription, TooSlow};
-pub use text::lines;

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Block, Lags, Normalise, Reading, Step, TooLong, align, erased, pieces};
+use super::{Lags, Normalise, Step, TooLong, align, erased, pieces};
 
 /// A recorded event log: what a subscriber to a live's captions received, and when.
 #[derive(Debug, Clone, Default)]
@@ -86,7 +86,7 @@ pub struct Sentence {
 /// How long after words their text came, by the wall clock.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
 pub struct Arrivals {
-    /// To where it stayed unchanged from then on.
+    /// To where it stayed from then on, casing and punctuation aside.
     pub shown: Option<Lags>,
     /// To where the server promised that it will not change.
     pub stable: Option<Lags>,
@@ -179,6 +179,11 @@ impl TrackLog {
         self.in_order().map(|cue| cue.text.as_str()).collect::<Vec<_>>().join(" ")
     }
 
+    /// Cues with text, in order.
+    pub fn in_order(&self) -> impl Iterator<Item = &Cue> {
+        self.cues.values().filter(|cue| !cue.text.is_empty())
+    }
+
     /// Mean confidence of the engine in its words; none where it gives none.
     pub fn confidence(&self) -> Option<f64> {
         let known: Vec<f64> =
@@ -186,14 +191,8 @@ impl TrackLog {
         (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
     }
 
-    /// How the cues read.
-    pub fn reading(&self, lines: impl Fn(&str) -> String) -> Reading {
-        let blocks: Vec<Block> =
-            self.in_order().map(|cue| Block { start: cue.start, end: cue.end, text: lines(&cue.text) }).collect();
-        Reading::of(&blocks)
-    }
-
-    /// Lags against the engine's own word times. None of a log without arrivals, or of a track without times.
+    /// Lags against the engine's own word times; a cue without them, as translations are, counts as one word that
+    /// ends with it. None of a log without arrivals.
     pub fn arrivals(&self) -> Arrivals {
         let Some(zero) = self.anchor() else { return Arrivals::default() };
         let words = self.screen().filter_map(|word| Some((word, zero + word.said?)));
@@ -244,10 +243,6 @@ impl TrackLog {
         super::centile(&anchors, 50)
     }
 
-    fn in_order(&self) -> impl Iterator<Item = &Cue> {
-        self.cues.values().filter(|cue| !cue.text.is_empty())
-    }
-
     fn screen(&self) -> impl Iterator<Item = &Shown> {
         self.words.values().flatten()
     }
@@ -269,13 +264,15 @@ impl TrackLog {
 /// The words of a revision; those that stand where they stood keep their times.
 fn revise(old: Vec<Shown>, at: Option<f64>, cue: &Cue) -> Vec<Shown> {
     let timed = cue.words.iter().map(|word| (word.text.as_str(), Some(word.end)));
-    let bare = pieces(&cue.text).into_iter().map(|word| (word, None)).filter(|_| cue.words.is_empty());
+    let bare = if cue.words.is_empty() { pieces(&cue.text) } else { Vec::new() };
+    let count = bare.len();
+    let bare = bare.into_iter().zip(1..).map(|(word, nth)| (word, (nth == count).then_some(cue.end)));
     let mut old = old.into_iter();
     let mut position = 0;
     let mut shown = Vec::new();
     for (text, said) in timed.chain(bare) {
         position = cue.text[position..].find(text).map_or(position, |found| position + found + text.len());
-        let known = old.next().filter(|old| old.text == text);
+        let known = old.next().filter(|old| same(&old.text, text));
         let stable = cue.is_final || cue.text[..position].chars().count() <= cue.stable_len;
         let (first, promised, last) = known.map_or((at, None, None), |old| (old.shown, old.stable, old.last));
         shown.push(Shown {
@@ -287,6 +284,11 @@ fn revise(old: Vec<Shown>, at: Option<f64>, cue: &Cue) -> Vec<Shown> {
         });
     }
     shown
+}
+
+/// Casing and punctuation aside: they do not make a reader read again.
+fn same(before: &str, after: &str) -> bool {
+    before == after || Normalise::Words.words(before) == Normalise::Words.words(after)
 }
 
 fn arrivals<'a>(words: impl IntoIterator<Item = (&'a Shown, f64)>) -> Arrivals {

@@ -5,14 +5,18 @@ use std::{fs, path::Path};
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
-use crate::{captions::vtt, model::LanguageTag, quality};
+use crate::{
+    captions::vtt,
+    model::LanguageTag,
+    quality::{self, Block},
+};
 
 /// A file's segments.
 pub(super) struct Text {
     /// In order.
     pub segments: Vec<String>,
     /// With their times, of captions.
-    pub blocks: Option<Vec<quality::Block>>,
+    pub blocks: Option<Vec<Block>>,
     /// Its segments are its author's sentences or lines, not an engine's captions.
     pub is_lines: bool,
 }
@@ -39,6 +43,11 @@ struct Timed {
     text: String,
 }
 
+/// A caption of a file.
+pub(super) fn block(entry: vtt::Entry) -> Block {
+    Block { start: entry.start.as_secs_f64(), end: entry.end.as_secs_f64(), text: entry.text }
+}
+
 /// A file's text.
 pub(super) fn text(path: &Path) -> Result<String> {
     let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -55,20 +64,15 @@ impl Text {
             "vtt" | "srt" => {
                 let entries = vtt::parse(&content);
                 ensure!(!entries.is_empty(), "{} holds no captions", path.display());
-                let timed = |entry: vtt::Entry| Timed {
-                    start: entry.start.as_secs_f64(),
-                    end: entry.end.as_secs_f64(),
-                    text: entry.text,
-                };
-                Self::of(entries.into_iter().map(timed).collect(), false)
+                Self::of(entries.into_iter().map(block).collect(), false)
             }
             "json" => Self::json(&content, language).with_context(|| path.display().to_string())?,
             "jsonl" => {
                 let log = quality::Log::parse(&content).with_context(|| path.display().to_string())?;
                 let lang = choose(log.tracks.keys().map(String::as_str), language)?;
                 let cues = log.tracks.get(&lang).into_iter().flat_map(|track| track.cues.values());
-                let timed = |cue: &quality::Cue| Timed { start: cue.start, end: cue.end, text: cue.text.clone() };
-                Self::of(cues.map(timed).filter(|cue| !cue.text.is_empty()).collect(), false)
+                let block = |cue: &quality::Cue| Block { start: cue.start, end: cue.end, text: cue.text.clone() };
+                Self::of(cues.map(block).filter(|cue| !cue.text.is_empty()).collect(), false)
             }
             "txt" | "" => Self { segments: content.lines().map(Into::into).collect(), blocks: None, is_lines: true },
             other => bail!(
@@ -83,20 +87,25 @@ impl Text {
         let found = serde_json::from_str(content)
             .context("expected a list of sentences with start, end and text, or `amphi transcribe --format json`")?;
         Ok(match found {
-            Json::Sentences(sentences) => Self::of(sentences, true),
-            Json::Cues { cues } => Self::of(cues, false),
+            Json::Sentences(sentences) => Self::of(sentences.into_iter().map(Timed::block).collect(), true),
+            Json::Cues { cues } => Self::of(cues.into_iter().map(Timed::block).collect(), false),
             Json::Tracks { mut tracks } => {
                 let lang = choose(tracks.iter().map(|track| track.lang.as_str()), language)?;
                 tracks.retain(|track| track.lang == lang);
-                Self::of(tracks.into_iter().flat_map(|track| track.cues).collect(), false)
+                Self::of(tracks.into_iter().flat_map(|track| track.cues).map(Timed::block).collect(), false)
             }
         })
     }
 
-    fn of(timed: Vec<Timed>, is_lines: bool) -> Self {
-        let segments = timed.iter().map(|timed| timed.text.replace('\n', " ")).collect();
-        let block = |timed: Timed| quality::Block { start: timed.start, end: timed.end, text: timed.text };
-        Self { segments, blocks: Some(timed.into_iter().map(block).collect()), is_lines }
+    fn of(blocks: Vec<Block>, is_lines: bool) -> Self {
+        let segments = blocks.iter().map(|block| block.text.replace('\n', " ")).collect();
+        Self { segments, blocks: Some(blocks), is_lines }
+    }
+}
+
+impl Timed {
+    fn block(self) -> Block {
+        Block { start: self.start, end: self.end, text: self.text }
     }
 }
 

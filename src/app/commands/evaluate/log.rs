@@ -7,9 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::{figure, file, percent, table, texts::read_as};
 use crate::{
-    captions,
-    model::LanguageTag,
-    quality::{Arrivals, Lags, Log, Sentence, TrackLog},
+    captions::vtt,
+    model::{Cue, LanguageTag, MediaTime, Source},
+    quality::{self, Arrivals, Lags, Log, Reading, Sentence, TrackLog},
 };
 
 /// Prints the figures of every track, or of `language`. `truth` is a file of timed sentences and where in the
@@ -29,13 +29,14 @@ pub(super) fn run(
     }
     let mut tracks = Map::new();
     for (lang, track) in &log.tracks {
+        let reading = reading(&LanguageTag::parse(lang)?, track);
         let heard = track.cues.values().any(|cue| !cue.words.is_empty());
         let truth = truth.as_ref().filter(|_| heard);
         let known = truth.map(|(truth, offset)| track.arrivals_of(truth, *offset)).transpose()?;
         if json {
-            tracks.insert(lang.clone(), value(track, known.as_ref()));
+            tracks.insert(lang.clone(), value(track, known.as_ref(), &reading));
         } else {
-            print(lang, track, known.as_ref());
+            print(lang, track, known.as_ref(), &reading);
         }
     }
     if json {
@@ -51,7 +52,26 @@ fn sentences(path: &Path) -> Result<Vec<Sentence>> {
     Ok(sentences)
 }
 
-fn value(track: &TrackLog, known: Option<&[Arrivals; 2]>) -> Value {
+/// How a track reads in its WebVTT document, which gives cues time where there is room.
+fn reading(lang: &LanguageTag, track: &TrackLog) -> Reading {
+    let cue = |cue: &quality::Cue| Cue {
+        id: cue.id,
+        rev: cue.rev,
+        lang: lang.clone(),
+        start: MediaTime::from_secs_f64(cue.start),
+        end: MediaTime::from_secs_f64(cue.end),
+        text: cue.text.clone(),
+        stable_len: 0,
+        is_final: cue.is_final,
+        words: Vec::new(),
+        source: Source::Asr,
+    };
+    let cues: Vec<Cue> = track.in_order().map(cue).collect();
+    let blocks: Vec<_> = vtt::parse(&vtt::document(&cues)).into_iter().map(file::block).collect();
+    Reading::of(&blocks)
+}
+
+fn value(track: &TrackLog, known: Option<&[Arrivals; 2]>, reading: &Reading) -> Value {
     let mut value = json!({
         "cues": track.cues.len(),
         "words": track.words(),
@@ -60,7 +80,7 @@ fn value(track: &TrackLog, known: Option<&[Arrivals; 2]>) -> Value {
         "normalized_erasure": track.erasure(),
         "confidence": track.confidence(),
         "dropped": track.dropped,
-        "reading": track.reading(captions::lines),
+        "reading": reading,
         "lag": track.arrivals(),
     });
     if let Some([words, sentences]) = known {
@@ -69,7 +89,7 @@ fn value(track: &TrackLog, known: Option<&[Arrivals; 2]>) -> Value {
     value
 }
 
-fn print(lang: &str, track: &TrackLog, known: Option<&[Arrivals; 2]>) {
+fn print(lang: &str, track: &TrackLog, known: Option<&[Arrivals; 2]>, reading: &Reading) {
     println!("{lang}: {} words in {} cues, {} revisions", track.words(), track.cues.len(), track.revisions);
     let mut rows = vec![vec![
         "flicker".into(),
@@ -80,7 +100,7 @@ fn print(lang: &str, track: &TrackLog, known: Option<&[Arrivals; 2]>) {
         rows.push(vec!["confidence".into(), figure(confidence), "the engine's, on average".into()]);
     }
     rows.push(vec!["dropped".into(), track.dropped.to_string(), "pieces of audio or text the server lost".into()]);
-    rows.push(vec!["reading".into(), String::new(), read_as(&track.reading(captions::lines))]);
+    rows.push(vec!["reading".into(), String::new(), format!("{}, as WebVTT", read_as(reading))]);
     println!("{}", table(&rows));
 
     let own = track.arrivals();
@@ -93,7 +113,7 @@ fn print(lang: &str, track: &TrackLog, known: Option<&[Arrivals; 2]>) {
     if rows.len() > 1 {
         println!("{}", table(&rows));
     } else {
-        println!("no lags: the log has no arrivals (`amphi evaluate record` writes them) or no word times\n");
+        println!("no lags: the log has no arrivals; `amphi evaluate record` writes them\n");
     }
 }
 
