@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from bench_common import (
     Publisher,
     Server,
     centile,
+    evaluate,
     heading,
     ms,
     pcm,
@@ -26,7 +28,6 @@ from bench_common import (
     verdict,
     wait,
 )
-from bench_text import Token, compare, tokens, words
 from faster_whisper import WhisperModel
 
 MODEL = "whisper-tiny.en"
@@ -36,18 +37,8 @@ FRAME = 160
 AUDIBLE = -55.0
 
 
-@dataclass
-class Spoken:
-    """A word of the lecture and when it ends, in seconds of the lecture."""
-
-    word: str
-    end: float
-    # End of its sentence by the lecture's own times; none within a sentence.
-    sentence_end: float | None
-
-
-def spoken() -> list[Spoken]:
-    """The lecture's words.
+def spoken() -> list[dict[str, Any]]:
+    """The lecture's sentences with the ends of their words, as `amphi evaluate log` takes them.
 
     True times are known of sentences alone. Those times include the silence the speaker's breath
     takes, so a sentence also has an audible end. Words within are spread over the audible frames of
@@ -58,14 +49,13 @@ def spoken() -> list[Spoken]:
     level = 10 * np.log10(np.maximum((whole**2).mean(axis=1), 1e-10))
     found = []
     for sentence in json.loads((MEDIA / "lecture-en.json").read_text()):
-        said = words(sentence["text"])
+        said = sentence["text"].split()
         first, last = round(sentence["start"] * 100), round(sentence["end"] * 100)
         audible = first + np.flatnonzero(level[first:last] > AUDIBLE)
-        letters = np.cumsum([len(word) for word in said])
-        for nth, (word, until) in enumerate(zip(said, letters, strict=True)):
-            frame = audible[round(until / letters[-1] * (len(audible) - 1))]
-            is_last = nth + 1 == len(said)
-            found.append(Spoken(word, (frame + 1) / 100, sentence["end"] if is_last else None))
+        letters = np.cumsum([sum(map(str.isalpha, word)) for word in said])
+        frames = [audible[round(until / letters[-1] * (len(audible) - 1))] for until in letters]
+        words = [{"text": word, "end": float(frame + 1) / 100} for word, frame in zip(said, frames, strict=True)]
+        found.append(sentence | {"words": words})
     return found
 
 
@@ -94,88 +84,97 @@ def anchor(cue: dict[str, Any]) -> float:
     return datetime.fromisoformat(cue["start_pdt"]).timestamp() - cue["start"]
 
 
-class Screen:
-    """What a viewer has read so far: when each word came to its place, and when it became stable."""
-
-    def __init__(self) -> None:
-        self.cues: dict[int, tuple[list[Token], int]] = {}
-        self.shown: list[tuple[str, float]] = []
-        self.stable: list[float] = []
-
-    def take(self, at: float, cue: dict[str, Any]) -> None:
-        """The next message."""
-        self.cues[cue["id"]] = (tokens(cue["text"]), cue["stable_len"])
-        line = [(token, stable) for _, (said, stable) in sorted(self.cues.items()) for token in said]
-        kept = [before if before[0] == token.word else (token.word, at)
-                for before, (token, _) in zip(self.shown, line, strict=False)]
-        self.shown = kept + [(token.word, at) for token, _ in line[len(kept) :]]
-        count = next((n for n, (token, stable) in enumerate(line) if token.end > stable), len(line))
-        self.stable += [at] * (count - len(self.stable))
-
-
-def live() -> tuple[list[tuple[float, dict[str, Any]]], list[dict[str, Any]], float]:
-    """Publishes the lecture; the cues that arrived, the last status, and when ffmpeg sent media time 0."""
+def live() -> tuple[list[tuple[float, dict[str, Any]]], float]:
+    """Publishes the lecture; the messages that arrived, and when ffmpeg sent media time 0."""
     with Server(RECONNECT_GRACE="1s", CAPTIONS__MODELS__EN=MODEL) as server:
-        url = server.channel("lecture", "--language", "en")
-        captions = Captions(server, "lecture", "en")
+        url = server.channel("lecture", "--language", "en", "--translate", "pt")
+        captions = Captions(server, "lecture")
         with Publisher(LECTURE, url) as publisher:
             wait("the lecture to end", captions.ended.is_set, 240)
-        status = [message for _, message in captions.received if message["type"] == "status"]
-        return captions.cues(), status, publisher.began or float("nan")
+        return captions.received, publisher.began or float("nan")
 
 
-def lags(truth: list[Spoken], cues: list[tuple[float, dict[str, Any]]], zero: float) -> Iterator[tuple[str, list[float]]]:
-    """Rows of seconds from a word's end to its text."""
-    screen = Screen()
-    for at, cue in cues:
-        screen.take(at, cue)
-    _, pairs = compare([word.word for word in truth], [word for word, _ in screen.shown])
-    shown = [(truth[t], screen.shown[s][1] - zero) for t, s in pairs]
-    stable = [(truth[t], screen.stable[s] - zero) for t, s in pairs if s < len(screen.stable)]
-    for kind, known in (("shown", shown), ("stable", stable)):
-        yield f"last words of sentences, {kind}; true times", [
-            at - word.sentence_end for word, at in known if word.sentence_end is not None]
-        yield f"last words of sentences, {kind}; audible end", [
-            at - word.end for word, at in known if word.sentence_end is not None]
-        yield f"all words, {kind}; spread over the audible sentence", [at - word.end for word, at in known]
+def rows_of(events: Path, folder: Path, shift: float) -> Iterator[tuple[str, dict[str, float]]]:
+    """Lags from a word's end to its text."""
+    truth, times = spoken(), folder / "times.json"
+    audible = [sentence | {"end": sentence["words"][-1]["end"]} for sentence in truth]
+    log = {}
+    for end, sentences in (("true times", truth), ("audible end", audible)):
+        times.write_text(json.dumps(sentences))
+        figures = evaluate("log", events, "--language", "en", "--reference-times", times, "--offset", str(shift))
+        log[end] = figures["tracks"]["en"]["reference"]
+    for kind, name in (("shown", "shown"), ("stable", "stable"), ("last", "final")):
+        for end, known in log.items():
+            yield f"last words of sentences, {name}; {end}", known["sentences"][kind]
+        yield f"all words, {name}; spread over the audible sentence", log["true times"]["words"][kind]
 
 
-def batch(truth: list[str]) -> Iterator[tuple[str, float]]:
+def word_error_rate(hypothesis: Path) -> float:
+    """Of any file of the lecture's words."""
+    return evaluate("--reference", MEDIA / "lecture-en.txt", "--hypothesis", hypothesis, "--language", "en",
+                    "--pair", "aligned", "--metric", "wer", "--normalise", "english")["wer"]["rate"]
+
+
+def batch(folder: Path) -> Iterator[tuple[str, float]]:
     """Word error rates of the file in one go: ours and the peer's."""
-    ours = subprocess.run(
-        [AMPHI, "transcribe", MEDIA / "lecture-en.opus", "--model", MODEL, "--format", "txt"],
-        capture_output=True, text=True, check=True,
-    )
-    yield "`amphi transcribe` of the file", compare(truth, words(ours.stdout))[0]
+    said = folder / "said.txt"
+    subprocess.run([AMPHI, "transcribe", MEDIA / "lecture-en.opus", "--model", MODEL, "--format", "txt", "-o", said],
+                   capture_output=True, check=True)
+    yield "`amphi transcribe` of the file", word_error_rate(said)
     peer = WhisperModel(str(MODELS / MODEL), device="cpu", compute_type="int8", cpu_threads=1)
     segments, _ = peer.transcribe(str(MEDIA / "lecture-en.opus"), language="en", beam_size=1)
-    yield "faster-whisper, the file, int8, beam 1", compare(truth, words(" ".join(s.text for s in segments)))[0]
+    said.write_text(" ".join(s.text for s in segments))
+    yield "faster-whisper, the file, int8, beam 1", word_error_rate(said)
+
+
+def translation(folder: Path, events: Path) -> Iterator[tuple[str, str, str]]:
+    """chrF2 and BLEU of the Portuguese: of the clean text, and of the live captions."""
+    clean = folder / "clean.txt"
+    subprocess.run([AMPHI, "translate", MEDIA / "lecture-en.txt", "--from", "en", "--to", "pt", "-o", clean], check=True)
+    for name, hypothesis in (("the lecture's own text", clean), ("what was heard live, final cues", events)):
+        found = evaluate("--reference", MEDIA / "lecture-pt.txt", "--hypothesis", hypothesis, "--language", "pt",
+                         "--metric", "chrf,bleu")
+        yield name, f"{found['chrf']['score']:.1f}", f"{found['bleu']['score']:.1f}"
 
 
 def main() -> None:
-    """Prints both tables."""
-    heading("Live captions of the bundled lecture (tiny.en, one thread, ladder and recording on)")
-    truth = spoken()
-    cues, status, began = live()
-    finals = {cue["id"]: cue["text"] for _, cue in cues if cue["final"]}
-    said = words(" ".join(text for _, text in sorted(finals.items())))
-    rate, _ = compare([word.word for word in truth], said)
+    """Prints the tables."""
+    heading("Live captions of the bundled lecture (tiny.en, one thread; ladder, translation and recording on)")
+    with TemporaryDirectory(prefix="amphi-bench-") as scratch:
+        report(Path(scratch))
+
+
+def report(folder: Path) -> None:
+    """Publishes the lecture, then judges what came."""
+    received, began = live()
+    events = folder / "events.jsonl"
+    lines = (message | {"received": datetime.fromtimestamp(at, UTC).isoformat()} for at, message in received)
+    events.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    rate = word_error_rate(events)
     rows = [("**live, final cues at a websocket client**", f"{rate:.1%}", f"≤ {TARGET:.0%}", verdict(rate <= TARGET))]
-    rows += [(name, f"{value:.1%}", "", "") for name, value in batch([word.word for word in truth])]
+    rows += [(name, f"{value:.1%}", "", "") for name, value in batch(folder)]
     table(["word error rate", "measured", "target", "met"], rows)
 
-    anchors = [anchor(cue) for _, cue in cues]
+    anchors = [anchor(message) for _, message in received if message["type"] == "cue"]
     shift = offset() + packets_offset()
     zero = centile(anchors, 0.5) + shift
-    rows = []
-    for name, seconds in lags(truth, cues, zero):
-        within = sum(value <= 2.0 for value in seconds) / max(1, len(seconds))
-        rows.append((name, len(seconds), ms(centile(seconds, 0.5)), ms(centile(seconds, 0.95)),
-                     ms(max(seconds, default=float("nan"))), f"{within:.0%}"))
+    rows = [(name, lag["words"], ms(lag["p50"]), ms(lag["p95"]), ms(lag["max"]), f"{lag['within_2s']:.0%}")
+            for name, lag in rows_of(events, folder, shift)]
     table(["end of word → text at a websocket client", "words", "p50", "p95", "max", "within 2 s"], rows)
-    last = status[-1] if status else {}
+    tracks = evaluate("log", events)["tracks"]
+    table(["track", "words", "normalized erasure", "characters/s p50 / p95", "above 20/s", "below 1 s", "wider than 42"],
+          [(lang, track["words"], f"{track['normalized_erasure']:.3f}",
+            f"{track['reading']['speed_p50']:.1f} / {track['reading']['speed_p95']:.1f}",
+            *(f"{track['reading'][key]} of {track['reading']['captions']}" for key in ("too_fast", "too_short", "too_wide")))
+           for lang, track in tracks.items()])
+    table(["Portuguese, fx-en-pt, against tests/media/lecture-pt.txt", "chrF2", "BLEU"], translation(folder, events))
+
+    told = [message for _, message in received if message["type"] == "status" and message.get("lang") == "en"]
+    last = told[-1] if told else {}
+    share = "none" if last.get("ahead") is None else f"{last['ahead']:.0%}"
     print(f"The server's own account at the end: p50 {last.get('lag_p50_ms')} ms, p95 {last.get('lag_p95_ms')} ms, "
-          f"dropped {last.get('dropped')}.")
+          f"final p95 {last.get('final_lag_p95_ms')} ms, {share} of words ahead of the nearest picture, "
+          f"erasure {last.get('erasure')}, dropped {last.get('dropped')}.")
     print("Arrival by the wall clock minus (anchor + time in the lecture). The anchor is start_pdt − start of the cues "
           f"(they agree within {ms(max(anchors) - min(anchors))}); by ffmpeg's own progress it sent media time 0 "
           f"{ms(abs(began - zero + shift))} {'before' if began < zero - shift else 'after'} it. The published file's "

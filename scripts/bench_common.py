@@ -176,6 +176,14 @@ class Captions:
         return [(at, message) for at, message in list(self.received) if message["type"] == "cue"]
 
 
+def evaluate(*arguments: str | Path) -> dict[str, Any]:
+    """The figures of `amphi evaluate`."""
+    done = subprocess.run([AMPHI, "evaluate", *arguments, "--json"], capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"amphi evaluate: {done.stderr}")
+    return json.loads(done.stdout)
+
+
 def stat(pid: int) -> list[str]:
     """The fields of /proc/PID/stat behind the name: state, parent, …"""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -13,6 +13,7 @@ pub mod hls;
 pub mod pipe;
 pub mod speech;
 pub mod translate;
+pub mod quality;
 pub mod captions;
 pub mod store;
 pub mod archive;

@@ -20,7 +20,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("pipe", &[]),
     ("speech", &["model", "pipe"]),
     ("translate", &["model", "pipe"]),
-    ("captions", &["stream", "model", "speech", "translate"]),
+    ("quality", &["model"]),
+    ("captions", &["stream", "model", "speech", "translate", "quality"]),
     ("store", &["model"]),
     ("archive", &["stream", "media", "cmaf", "hls", "captions", "store", "model"]),
     // The door publishers knock at is `ingest`'s trait, and lets them into `stream`.
@@ -36,6 +37,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "hls",
             "speech",
             "translate",
+            "quality",
             "captions",
             "store",
             "archive",

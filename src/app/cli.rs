@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{commands, config::Config};
 use crate::model::{LanguageTag, StreamName};
@@ -62,9 +62,9 @@ enum Command {
         #[arg(short, long)]
         output: Option<PathBuf>,
     },
-    /// Translates a WebVTT file.
+    /// Translates a WebVTT file, or a text file line by line.
     Translate {
-        /// The captions.
+        /// The captions, or a text ending in .txt.
         file: PathBuf,
         /// Their language.
         #[arg(long)]
@@ -76,6 +76,8 @@ enum Command {
         #[arg(short, long)]
         output: Option<PathBuf>,
     },
+    /// Says how good captions, transcripts and translations are.
+    Evaluate(Evaluate),
     /// Streams the bundled lecture into a running server, over RTMP, until Ctrl-C.
     Demo {
         /// The channel; it is made if need be. By default both demo channels.
@@ -156,6 +158,134 @@ pub(super) enum Models {
     Verify,
 }
 
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(super) struct Evaluate {
+    #[command(subcommand)]
+    pub what: Option<EvaluateWhat>,
+    #[command(flatten)]
+    pub texts: Option<EvaluateTexts>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct EvaluateTexts {
+    /// What it should say: .txt (a segment a line), .vtt, .srt, .json or .jsonl (an event log).
+    #[arg(long, value_name = "FILE")]
+    pub reference: PathBuf,
+    /// What it says: the same kinds of file.
+    #[arg(long, value_name = "FILE")]
+    pub hypothesis: PathBuf,
+    /// Figures wanted, separated by commas; by default all.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub metric: Vec<Metric>,
+    /// What makes two words the same, for wer and cer.
+    #[arg(long, alias = "normalize", value_enum, default_value_t = Normalisation::Words)]
+    pub normalise: Normalisation,
+    /// How BLEU divides a text.
+    #[arg(long, value_enum, default_value_t = Tokenize::V13a)]
+    pub tokenize: Tokenize,
+    /// How segments of both find each other; by default `lines` for files of lines, `aligned` for captions.
+    #[arg(long, value_enum)]
+    pub pair: Option<Pair>,
+    /// The track wanted, of files that hold several.
+    #[arg(long)]
+    pub language: Option<LanguageTag>,
+    /// Shows every word error in its segment.
+    #[arg(long)]
+    pub errors: bool,
+    /// For scripts.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum EvaluateWhat {
+    /// Lag, flicker and reading speed of a live's captions, from their event log.
+    Log {
+        /// What `amphi evaluate record` wrote.
+        events: PathBuf,
+        /// What was truly said and when: a JSON list of sentences with `start`, `end` and `text`, where known
+        /// with `words` of `text` and `end`.
+        #[arg(long, value_name = "FILE")]
+        reference_times: Option<PathBuf>,
+        /// Seconds of the live before the reference begins.
+        #[arg(long, default_value_t = 0.0, allow_negative_numbers = true, requires = "reference_times")]
+        offset: f64,
+        /// One track alone.
+        #[arg(long)]
+        language: Option<LanguageTag>,
+        /// For scripts.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Writes down what a running server's captions say, and when, until the live ends or Ctrl-C.
+    Record {
+        /// A channel, or the address of its watch page or of its caption events.
+        channel: String,
+        /// The server of a channel.
+        #[arg(long, default_value = "http://127.0.0.1:8080")]
+        server: String,
+        /// One track alone.
+        #[arg(long)]
+        language: Option<LanguageTag>,
+        /// Where to: JSON lines, each with the time it was received.
+        #[arg(short, long)]
+        output: PathBuf,
+    },
+}
+
+/// A figure of two texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Metric {
+    /// Word error rate.
+    Wer,
+    /// Character error rate.
+    Cer,
+    /// chrF2.
+    Chrf,
+    /// chrF2++: chrF2 with words.
+    #[value(name = "chrf++")]
+    ChrfWords,
+    /// Corpus BLEU.
+    Bleu,
+    /// Whether the hypothesis can be read in its time; needs times.
+    Reading,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Normalisation {
+    /// As written; jiwer's default.
+    None,
+    /// Lower case, without punctuation.
+    Words,
+    /// As words, and numbers in English words.
+    English,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Tokenize {
+    /// mteval-v13a; sacrebleu's default.
+    #[value(name = "13a")]
+    V13a,
+    /// Punctuation of every script.
+    Intl,
+    /// Characters: Chinese, Japanese, Thai.
+    Char,
+    /// At spaces.
+    None,
+}
+
+/// How segments of two texts find each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Pair {
+    /// The first with the first, and so on.
+    Lines,
+    /// The hypothesis is cut where it fits the reference's segments best.
+    Aligned,
+    /// Each text is one segment.
+    Whole,
+}
+
 /// Form of a transcript.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
@@ -191,6 +321,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Translate { file, from, to, output } => {
             commands::translate::run(&config, &file, &from, &to, output.as_deref()).map(|()| ExitCode::SUCCESS)
         }
+        Command::Evaluate(evaluate) => commands::evaluate::run(evaluate).map(|()| ExitCode::SUCCESS),
         Command::Demo { channel, server } => commands::demo::run(&config, channel, &server).map(|()| ExitCode::SUCCESS),
     }
 }

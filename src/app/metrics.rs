@@ -5,12 +5,14 @@ use std::{
     fmt::{Display, Write as _},
     fs,
     sync::{Arc, OnceLock},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use crate::{
+    captions::Quality,
     serve::board::{Board, OnAir, state_of},
     speech::{EngineStatus, Engines},
 };
@@ -124,16 +126,43 @@ fn lives(page: &mut Page, lives: &[Arc<OnAir>]) {
         labels.push(("lang", lang.to_string()));
         labels
     };
-    let lags = tracks().filter_map(|(live, lang)| Some((live, lang, live.desk.lag(lang)?)));
-    let lags = lags.flat_map(|(live, lang, (p50, p95))| {
-        [("0.5", p50), ("0.95", p95)].map(|(quantile, lag)| {
-            let mut labels = labels(live, lang);
-            labels.push(("quantile", quantile.into()));
-            (labels, lag.as_secs_f64())
-        })
-    });
-    let help = "End of a word to its text published, over the last 200 words.";
-    page.metric(Gauge, "amphi_captions_lag_seconds", help, lags);
+    let tracks_quality: Vec<_> = tracks()
+        .filter_map(|(live, lang)| Some((labels(live, lang), live.desk.quality(lang, live.stream.at(Instant::now()))?)))
+        .collect();
+    type Quantiles = fn(&Quality) -> [Option<Duration>; 2];
+    let lags: [(&str, &str, Quantiles); 2] = [
+        ("amphi_captions_lag_seconds", "End of a word to its text published for good, over the last 5 minutes.", |q| {
+            [q.lag_p50, q.lag_p95]
+        }),
+        (
+            "amphi_captions_final_lag_seconds",
+            "End of a word to its cue's last revision, over the last 5 minutes.",
+            |q| [q.final_lag_p50, q.final_lag_p95],
+        ),
+    ];
+    for (name, help, lags) in lags {
+        let samples = tracks_quality.iter().flat_map(|(labels, quality)| {
+            ["0.5", "0.95"].into_iter().zip(lags(quality)).filter_map(move |(quantile, lag)| {
+                let quantile = ("quantile", quantile.to_owned());
+                Some((labels.iter().cloned().chain([quantile]).collect(), lag?.as_secs_f64()))
+            })
+        });
+        page.metric(Gauge, name, help, samples);
+    }
+    type Share = fn(&Quality) -> Option<f64>;
+    let shares: [(&str, &str, Share); 3] = [
+        (
+            "amphi_captions_ahead_ratio",
+            "Words published for good before a player PART-HOLD-BACK behind the newest part reached their end.",
+            |q| q.ahead,
+        ),
+        ("amphi_captions_confidence_ratio", "The engine's mean confidence in its words.", |q| q.confidence),
+        ("amphi_captions_erasure_ratio", "Words taken back for each word that stayed (flicker).", |q| q.erasure),
+    ];
+    for (name, help, share) in shares {
+        let samples = tracks_quality.iter().filter_map(|(labels, quality)| Some((labels.clone(), share(quality)?)));
+        page.metric(Gauge, name, help, samples);
+    }
     let dropped = tracks().map(|(live, lang)| (labels(live, lang), live.desk.dropped(lang)));
     let help = "Pieces of audio and text that never reached the track.";
     page.metric(Counter, "amphi_captions_dropped_total", help, dropped);
@@ -161,6 +190,12 @@ fn speech(page: &mut Page, engines: &[EngineStatus]) {
     page.metric(Kind::Counter, "amphi_engine_restarts_total", "Times it crashed or hung.", restarts);
     let streams = engines.iter().map(|status| (label(status), status.streams));
     page.metric(Kind::Gauge, "amphi_engine_streams", "Lives it hears.", streams);
+    // Seconds of work for each second of a live it hears: its real-time factor.
+    let cpu = engines.iter().filter_map(|status| {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", status.pid?)).ok()?;
+        Some((label(status), cpu_seconds(&stat)?))
+    });
+    page.metric(Kind::Counter, "amphi_engine_cpu_seconds_total", "Its process's user and system time.", cpu);
     let resident = engines.iter().filter_map(|status| Some((label(status), status.rss?)));
     page.metric(Kind::Gauge, "amphi_engine_resident_memory_bytes", "Its memory.", resident);
 }

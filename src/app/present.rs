@@ -200,6 +200,7 @@ impl<'a> Presenter<'a> {
             window: self.window,
             ..hls::Settings::new(live.name.clone(), timing.part_target, live.anchor, Instant::now())
         };
+        self.on_air.desk.set_hold_back(settings.part_hold_back);
         let mut window = hls::Window::new(settings);
         window.expect(self.expected());
         window.captions(self.captions.iter().enumerate().map(|(index, language)| hls::Captions {

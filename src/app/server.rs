@@ -31,7 +31,7 @@ use crate::{
     media,
     serve::{
         self,
-        api::models::Item,
+        api::models::{Item, Quality},
         board::{Board, state_of},
     },
     store::Store,
@@ -276,6 +276,10 @@ fn announce_states(board: &Board, states: &mut HashMap<crate::model::StreamName,
 fn models(speech: Arc<Speech>, config: &Config) -> Arc<dyn Fn() -> Vec<Item> + Send + Sync> {
     let models_dir = config.models_dir.clone();
     Arc::new(move || {
+        let figure = |quality: super::models::Quality| {
+            let super::models::Quality { metric, value, of, against } = quality;
+            Quality { metric, value, of, against }
+        };
         let item = |model: &super::models::Model| Item {
             id: model.id.clone(),
             task: serde_json::to_value(model.task).ok().and_then(|v| v.as_str().map(Into::into)).unwrap_or_default(),
@@ -283,6 +287,7 @@ fn models(speech: Arc<Speech>, config: &Config) -> Arc<dyn Fn() -> Vec<Item> + S
             languages: model.languages.iter().map(ToString::to_string).collect(),
             licence: model.licence.clone(),
             installed: model.installed(&models_dir),
+            quality: model.quality.iter().cloned().map(figure).collect(),
         };
         speech.manifest().models.iter().map(item).collect()
     })

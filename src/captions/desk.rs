@@ -6,7 +6,10 @@ use std::{
 
 use tokio::sync::broadcast;
 
-use super::{Builder, Dress, Event, Ids, Lane, Phase, Subscription, event::Status, subscription::Log, text, vtt};
+use super::{
+    Builder, Dress, Event, Ids, Lane, Phase, Quality, Subscription, event::Status, figures::Figures, subscription::Log,
+    text, vtt,
+};
 use crate::model::{Anchor, Cue, Hypothesis, LanguageTag, MediaTime, Part, Source};
 
 /// The captions of one live: its tracks, their readers, their WebVTT lanes. Shared.
@@ -73,6 +76,7 @@ struct Inner {
     phase: Phase,
     hearing: Hearing,
     ended: bool,
+    hold_back: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -82,9 +86,7 @@ struct Track {
     builder: Builder,
     cues: BTreeMap<u64, Stored>,
     lane: Lane,
-    lags: VecDeque<Duration>,
-    /// Stable characters of the open cues, so that each word's lag counts once.
-    measured: (u64, usize),
+    figures: Figures,
     dropped: u64,
 }
 
@@ -103,8 +105,6 @@ const REPLAY: Duration = Duration::from_secs(30);
 const MOST_REPLAYED: usize = 2_000;
 /// Cues kept of a track: more than a day of speech.
 const MOST_CUES: usize = 60_000;
-/// Words over which the lag is measured.
-const LAGS: usize = 200;
 /// Characters of a correction.
 const CORRECTION: usize = 500;
 /// Final cues an observer may be behind.
@@ -122,15 +122,21 @@ impl Desk {
                 builder: Builder::new(spec.lang.clone(), spec.dress, ids.clone()),
                 cues: BTreeMap::new(),
                 lane: Lane::new(spec.lang.clone(), hold),
-                lags: VecDeque::new(),
-                measured: (0, 0),
+                figures: Figures::default(),
                 dropped: 0,
             };
             (spec.lang, track)
         };
         let tracks = tracks.into_iter().map(track).collect();
         let (finals, _) = broadcast::channel(FINALS);
-        let inner = Inner { tracks, log: Log::new(), phase: Phase::Live, hearing: Hearing::Well, ended: false };
+        let inner = Inner {
+            tracks,
+            log: Log::new(),
+            phase: Phase::Live,
+            hearing: Hearing::Well,
+            ended: false,
+            hold_back: None,
+        };
         Arc::new(Self { anchor, ids, inner: Mutex::new(inner), finals })
     }
 
@@ -224,7 +230,7 @@ impl Desk {
         let skip = replay.len().saturating_sub(MOST_REPLAYED);
         let mut events: VecDeque<_> = replay.into_iter().skip(skip).map(|stored| stored.event.clone()).collect();
         for (_, track) in inner.tracks.iter().filter(|(track, _)| chosen(track)) {
-            events.push_back(Arc::new(Event::status(track.status(inner.shown()))));
+            events.push_back(Arc::new(Event::status(inner.status(track, now))));
         }
         if inner.ended {
             events.push_back(Arc::new(Event::end()));
@@ -238,7 +244,7 @@ impl Desk {
     pub fn report(&self, now: MediaTime) {
         let inner = &mut *self.lock();
         for track in inner.tracks.values() {
-            inner.log.push(Arc::new(Event::status(track.status(inner.shown()))), now);
+            inner.log.push(Arc::new(Event::status(inner.status(track, now))), now);
         }
     }
 
@@ -290,9 +296,15 @@ impl Desk {
         self.finals.subscribe()
     }
 
-    /// Lag of a track's words at publication over the last 200: median and 95th percentile.
-    pub fn lag(&self, lang: &LanguageTag) -> Option<(Duration, Duration)> {
-        self.lock().tracks.get(lang)?.lag()
+    /// How far behind the newest part players stay at least: what words have to be ahead of.
+    pub fn set_hold_back(&self, hold_back: Duration) {
+        self.lock().hold_back = Some(hold_back);
+    }
+
+    /// How a track has done over the last five minutes; none where there is no such track.
+    pub fn quality(&self, lang: &LanguageTag, now: MediaTime) -> Option<Quality> {
+        let inner = self.lock();
+        Some(inner.tracks.get(lang)?.figures.quality(now, inner.hold_back))
     }
 
     /// Pieces of audio or text that never reached a track, and cues too late for its WebVTT.
@@ -318,7 +330,7 @@ impl Desk {
     }
 
     fn publish(&self, track: &mut Track, log: &mut Log, cue: Cue, now: MediaTime) {
-        track.measure(&cue, now);
+        track.figures.take(&cue, now);
         track.lane.push(&cue);
         let event = Arc::new(self.event(&cue));
         let number = log.push(event.clone(), now);
@@ -351,61 +363,38 @@ impl Inner {
             (_, phase) => phase,
         }
     }
+
+    fn status(&self, track: &Track, now: MediaTime) -> Status {
+        track.status(self.shown(), now, self.hold_back)
+    }
 }
 
 impl Track {
-    /// Notes the lag of every word that is stable for the first time.
-    fn measure(&mut self, cue: &Cue, now: MediaTime) {
-        let (id, known) = self.measured;
-        if cue.source == Source::Human || cue.id < id {
-            return;
-        }
-        let known = if cue.id == id { known } else { 0 };
-        let stable = if cue.is_final { usize::MAX } else { cue.stable_len };
-        let mut position = 0;
-        for word in &cue.words {
-            position += text::chars(&word.text);
-            if position > known && position <= stable {
-                self.lag_is(now.since(word.end));
-            }
-            position += 1;
-        }
-        if cue.words.is_empty() && cue.is_final && !cue.text.is_empty() {
-            self.lag_is(now.since(cue.end));
-        }
-        self.measured = (cue.id, if cue.is_final { usize::MAX } else { known.max(cue.stable_len) });
-    }
-
-    fn lag_is(&mut self, lag: Duration) {
-        if self.lags.len() == LAGS {
-            self.lags.pop_front();
-        }
-        self.lags.push_back(lag);
-    }
-
-    fn lag(&self) -> Option<(Duration, Duration)> {
-        let mut lags: Vec<Duration> = self.lags.iter().copied().collect();
-        lags.sort_unstable();
-        let at = |percent: usize| lags.get((lags.len().saturating_sub(1)) * percent / 100).copied();
-        at(50).zip(at(95))
-    }
-
     fn dropped(&self) -> u64 {
         self.dropped + self.lane.dropped()
     }
 
-    fn status(&self, state: Phase) -> Status {
-        let millis = |lag: Duration| lag.as_millis() as u64;
-        let lag = self.lag();
+    fn status(&self, state: Phase, now: MediaTime, hold_back: Option<Duration>) -> Status {
+        let quality = self.figures.quality(now, hold_back);
+        let millis = |lag: Option<Duration>| lag.map(|lag| lag.as_millis() as u64);
         Status {
             kind: "status",
             state,
             lang: Some(self.builder.lang().clone()),
             engine: Some(self.engine.clone()),
             model: Some(self.model.clone()),
-            lag_p50_ms: lag.map(|(p50, _)| millis(p50)),
-            lag_p95_ms: lag.map(|(_, p95)| millis(p95)),
+            lag_p50_ms: millis(quality.lag_p50),
+            lag_p95_ms: millis(quality.lag_p95),
+            final_lag_p50_ms: millis(quality.final_lag_p50),
+            final_lag_p95_ms: millis(quality.final_lag_p95),
+            ahead: quality.ahead.map(thousandths),
+            confidence: quality.confidence.map(thousandths),
+            erasure: quality.erasure.map(thousandths),
             dropped: self.dropped(),
         }
     }
+}
+
+fn thousandths(figure: f64) -> f64 {
+    (figure * 1e3).round() / 1e3
 }

@@ -67,6 +67,11 @@ pub(super) struct Status {
     pub model: Option<Arc<str>>,
     pub lag_p50_ms: Option<u64>,
     pub lag_p95_ms: Option<u64>,
+    pub final_lag_p50_ms: Option<u64>,
+    pub final_lag_p95_ms: Option<u64>,
+    pub ahead: Option<f64>,
+    pub confidence: Option<f64>,
+    pub erasure: Option<f64>,
     pub dropped: u64,
 }
 
@@ -81,6 +86,11 @@ impl Event {
             model: None,
             lag_p50_ms: None,
             lag_p95_ms: None,
+            final_lag_p50_ms: None,
+            final_lag_p95_ms: None,
+            ahead: None,
+            confidence: None,
+            erasure: None,
             dropped: 0,
         })
     }

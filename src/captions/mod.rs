@@ -8,6 +8,7 @@
 mod builder;
 mod desk;
 mod event;
+mod figures;
 mod lane;
 mod relay;
 mod run;
@@ -20,6 +21,7 @@ pub mod vtt;
 pub use builder::{Builder, Dress, Ids};
 pub use desk::{CorrectError, Desk, Hearing, TrackSpec};
 pub use event::{Event, Phase};
+pub use figures::Quality;
 pub use lane::Lane;
 pub use relay::{Relay, Request};
 pub use run::{Target, run};

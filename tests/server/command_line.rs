@@ -67,6 +67,11 @@ fn a_caption_file_is_translated() {
     let (good, vtt, said) = amphi(&["translate", file.to_str().unwrap(), "--from", "en", "--to", "pt"], &[]);
     assert!(good, "{said}");
     assert!(vtt.contains("00:00:01.000 --> 00:00:04.000") && vtt.to_lowercase().contains("bom dia"), "{vtt}");
+    let plain = folder.path().join("en.txt");
+    std::fs::write(&plain, "Good morning.\n\nLight is fast.\n").unwrap();
+    let (_, text, said) = amphi(&["translate", plain.to_str().unwrap(), "--from", "en", "--to", "pt"], &[]);
+    let lines: Vec<_> = text.lines().collect();
+    assert!(lines.len() == 3 && lines[0].starts_with("Bom dia") && lines[1].is_empty(), "{text}{said}");
 }
 
 #[test]

@@ -19,5 +19,6 @@ mod main_job;
 mod models;
 mod operations;
 mod pages;
+mod quality;
 mod refusals;
 mod sound;

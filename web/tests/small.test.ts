@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import { Backoff } from '../src/backoff';
 import { OFF, preferred } from '../src/captions/choice';
+import { shortcomings } from '../src/captions/quality';
 import { Resume } from '../src/captions/resume';
 import { parseEvent } from '../src/captions/wire';
 import { routeOf } from '../src/pages/route';
@@ -114,5 +115,18 @@ describe('the watchdog', () => {
     dog.complete();
     expect(dog.look(video, 2000)).toBe('still');
     expect(dog.look(video, 3100)).toBe('over');
+  });
+});
+
+describe('what readers are told of the captions', () => {
+  const status = { type: 'status', state: 'live' } as const;
+  it('is nothing while they do well or nothing is known', () => {
+    expect(shortcomings(null)).toEqual([]);
+    expect(shortcomings({ ...status, lag_p50_ms: null, confidence: null })).toEqual([]);
+    expect(shortcomings({ ...status, lag_p50_ms: 900, confidence: 0.93 })).toEqual([]);
+  });
+  it('is that they are late, or likely wrong', () => {
+    expect(shortcomings({ ...status, lag_p50_ms: 7000, confidence: 0.93 })).toEqual(['transcript.late']);
+    expect(shortcomings({ ...status, lag_p50_ms: 7000, confidence: 0.4 })).toEqual(['transcript.late', 'transcript.unsure']);
   });
 });

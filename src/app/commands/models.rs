@@ -1,10 +1,12 @@
+use std::path::Path;
+
 use anyhow::{Result, ensure};
 use serde_json::json;
 
 use crate::app::{
     cli,
     config::Config,
-    models::{Manifest, Model, Options, Task, fetch, verify},
+    models::{Manifest, Model, Options, Quality, Task, fetch, verify},
 };
 
 /// `amphi models`.
@@ -46,7 +48,7 @@ fn list(config: &Config, manifest: &Manifest, json: bool) -> Result<()> {
             .map(|model| {
                 json!({
                     "id": model.id, "task": model.task, "engine": model.engine, "languages": model.languages,
-                    "licence": model.licence, "about": model.about, "installed": model.installed(&config.models_dir),
+                    "licence": model.licence, "about": model.about, "quality": model.quality, "installed": model.installed(&config.models_dir),
                 })
             })
             .collect();
@@ -63,8 +65,20 @@ fn list(config: &Config, manifest: &Manifest, json: bool) -> Result<()> {
             model.licence,
             model.about
         );
+        if !model.quality.is_empty() {
+            println!("{:18} measured: {}", "", measured(model));
+        }
     }
     Ok(())
+}
+
+fn measured(model: &Model) -> String {
+    let figure = |quality: &Quality| {
+        let unit = if matches!(quality.metric.as_str(), "WER" | "CER") { " %" } else { "" };
+        let file = Path::new(&quality.of).file_name().unwrap_or_default().to_string_lossy();
+        format!("{} {}{unit} of {file}", quality.metric, quality.value)
+    };
+    model.quality.iter().map(figure).collect::<Vec<_>>().join(", ")
 }
 
 fn languages(model: &Model) -> String {

@@ -82,6 +82,23 @@ pub struct Model {
     pub append: Option<Append>,
     /// How a translation model of many languages is told which ones: two tokens, from and to.
     pub tokens: Option<[String; 2]>,
+    /// What was measured of it here.
+    #[serde(default)]
+    pub quality: Vec<Quality>,
+}
+
+/// A figure of a model, as `amphi evaluate` gives it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quality {
+    /// `WER` and `CER` in percent, less is better; `chrF2` and `BLEU` of 100, more is better.
+    pub metric: String,
+    /// In that unit.
+    pub value: f64,
+    /// What was heard or translated: a file of the source.
+    pub of: String,
+    /// What it was compared with: a file of the source.
+    pub against: String,
 }
 
 /// One archive.
@@ -258,6 +275,12 @@ mod tests {
         let manifest = Manifest::builtin().unwrap();
         assert_eq!(manifest.get("whisper-tiny.en").unwrap().engine, Engine::Whisper);
         for model in &manifest.models {
+            let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+            for quality in &model.quality {
+                assert!(["WER", "CER", "chrF2", "BLEU"].contains(&quality.metric.as_str()), "{quality:?}");
+                assert!((0.0..100.0).contains(&quality.value), "{quality:?}");
+                assert!(root.join(&quality.of).is_file() && root.join(&quality.against).is_file(), "{quality:?}");
+            }
             for source in &model.source {
                 assert!(source.sha256.as_ref().is_none_or(|sum| sum.len() == 64), "{}", model.id);
                 assert!(source.pypi.is_none() || source.sha256.is_some(), "{}", model.id);

@@ -4,4 +4,4 @@ mod fetch;
 mod manifest;
 
 pub use fetch::{Options, fetch, verify};
-pub use manifest::{Engine, Manifest, Model, Task};
+pub use manifest::{Engine, Manifest, Model, Quality, Task};

@@ -63,7 +63,8 @@ fn a_cue_is_sent_as_documented() {
         [
             json!({
                 "type": "status", "state": "live", "lang": "en", "engine": "vosk", "model": "vosk-ko",
-                "lag_p50_ms": 640, "lag_p95_ms": 640, "dropped": 0
+                "lag_p50_ms": 640, "lag_p95_ms": 640, "final_lag_p50_ms": null, "final_lag_p95_ms": null,
+                "ahead": null, "confidence": 0.9, "erasure": null, "dropped": 0
             }),
             json!({"type": "end"})
         ]

@@ -2,6 +2,7 @@
 
 mod builder;
 mod desk;
+mod figures;
 mod lane;
 mod relay;
 mod script;

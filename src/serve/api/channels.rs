@@ -2,7 +2,7 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use axum::{
@@ -150,10 +150,22 @@ pub struct Track {
     pub state: &'static str,
     /// Pieces of audio and text lost on their way to this track; 0 when all is well.
     pub dropped: u64,
-    /// End of a word → its text published, median over the last 200 words.
+    /// End of a word → its text published for good, in milliseconds: median. This and what follows is of the
+    /// last five minutes, and null until something is known.
     pub lag_p50_ms: Option<u64>,
     /// The same, 95th percentile.
     pub lag_p95_ms: Option<u64>,
+    /// End of a word → its cue's last revision, in milliseconds: median.
+    pub final_lag_p50_ms: Option<u64>,
+    /// The same, 95th percentile.
+    pub final_lag_p95_ms: Option<u64>,
+    /// Share of words, 0 to 1, published for good before the picture of a player reached their end that stays
+    /// PART-HOLD-BACK behind the newest part.
+    pub ahead: Option<f64>,
+    /// The engine's mean confidence in its words, 0 to 1; null for translations.
+    pub confidence: Option<f64>,
+    /// Flicker: words taken back for each word that stayed (normalized erasure); 0 is none.
+    pub erasure: Option<f64>,
 }
 
 /// One rendition of a live.
@@ -309,14 +321,20 @@ fn codecs(tracks: &[Arc<model::Track>]) -> Vec<String> {
 }
 
 fn track(live: &OnAir, lang: &LanguageTag) -> Track {
-    let lag = live.desk.lag(lang);
-    let millis = |lag: Duration| lag.as_millis() as u64;
+    let quality = live.desk.quality(lang, live.stream.at(Instant::now())).unwrap_or_default();
+    let millis = |lag: Option<Duration>| lag.map(|lag| lag.as_millis() as u64);
+    let thousandths = |figure: Option<f64>| figure.map(|figure| (figure * 1e3).round() / 1e3);
     Track {
         lang: lang.to_string(),
         state: live.desk.phase().as_str(),
         dropped: live.desk.dropped(lang),
-        lag_p50_ms: lag.map(|(p50, _)| millis(p50)),
-        lag_p95_ms: lag.map(|(_, p95)| millis(p95)),
+        lag_p50_ms: millis(quality.lag_p50),
+        lag_p95_ms: millis(quality.lag_p95),
+        final_lag_p50_ms: millis(quality.final_lag_p50),
+        final_lag_p95_ms: millis(quality.final_lag_p95),
+        ahead: thousandths(quality.ahead),
+        confidence: thousandths(quality.confidence),
+        erasure: thousandths(quality.erasure),
     }
 }
 

@@ -21,6 +21,21 @@ pub struct Item {
     pub licence: String,
     /// Whether it is on this machine.
     pub installed: bool,
+    /// What was measured of it.
+    pub quality: Vec<Quality>,
+}
+
+/// A figure of a model.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct Quality {
+    /// `WER` and `CER` in percent, less is better; `chrF2` and `BLEU` of 100, more is better.
+    pub metric: String,
+    /// In that unit.
+    pub value: f64,
+    /// What was heard or translated: a file of Amphi's source.
+    pub of: String,
+    /// What it was compared with: a file of Amphi's source.
+    pub against: String,
 }
 
 /// Every model of the manifest.

@@ -1,11 +1,12 @@
 import type { Engine } from '../player/engine';
 import { t } from '../i18n';
 import type { CaptionDesk } from './desk';
+import { shortcomings } from './quality';
 import { CaptionSocket } from './socket';
 import { Stage } from './stage';
 import { CueTimeline, type Shown, type TimelineCue } from './timeline';
 import type { Transcript } from './transcript';
-import type { CaptionEvent, CueEvent } from './wire';
+import type { CaptionEvent, CueEvent, StatusEvent } from './wire';
 
 /** Milliseconds by which the anchors of two cues of one live may differ: they are rounded. */
 const SAME_LIVE = 2000;
@@ -32,6 +33,8 @@ export class LiveCaptions {
   /** What the playlist's own track shows, while that is the source. */
   private fallback: Shown | null = null;
   private failing = false;
+  /** What the server last said of the track. */
+  private told: StatusEvent | null = null;
 
   /** `state` hears what the server says of the channel. */
   constructor(
@@ -112,6 +115,8 @@ export class LiveCaptions {
         break;
       case 'status':
         this.state(event.state);
+        this.told = event;
+        if (this.timeline.all.length > 0) this.transcript.remark(this.origin());
         break;
       case 'end':
         this.state('ended');
@@ -137,7 +142,8 @@ export class LiveCaptions {
   private origin(): string {
     const source = this.failing ? (this.lang === this.desk.languages[0] ? 'asr' : 'mt') : this.timeline.all.at(-1)?.source;
     if (source === undefined || source === 'human') return '';
-    return t(source === 'mt' ? 'transcript.translated' : 'transcript.machine');
+    const notes = shortcomings(this.failing ? null : this.told).map((note) => t(note));
+    return [t(source === 'mt' ? 'transcript.translated' : 'transcript.machine'), ...notes].join(' · ');
   }
 
   private restart(): void {
@@ -146,6 +152,7 @@ export class LiveCaptions {
     this.first = null;
     this.anchor = null;
     this.fallback = null;
+    this.told = null;
     this.transcript.clear(t('transcript.empty.live'));
     this.desk.draw(null);
   }

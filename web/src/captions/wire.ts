@@ -30,6 +30,10 @@ export interface StatusEvent {
   type: 'status';
   state: string;
   lang?: string;
+  /** Milliseconds from the end of a word to its text, median of the last minutes. */
+  lag_p50_ms?: number | null;
+  /** The engine's mean confidence in its words, 0 to 1. */
+  confidence?: number | null;
 }
 
 /** The live is over. */

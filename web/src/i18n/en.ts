@@ -84,6 +84,8 @@ export const en = {
   'transcript.seek': 'Play from {time}',
   'transcript.machine': 'Written by a machine',
   'transcript.translated': 'Translated by a machine',
+  'transcript.late': 'several seconds behind the voice',
+  'transcript.unsure': 'unsure of many words',
   'transcript.reconnecting': 'The captions are reconnecting…',
   'transcript.download': 'Download (WebVTT)',
 

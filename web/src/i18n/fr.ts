@@ -86,6 +86,8 @@ export const fr: Messages = {
   'transcript.seek': 'Lire à partir de {time}',
   'transcript.machine': 'Écrite par une machine',
   'transcript.translated': 'Traduite par une machine',
+  'transcript.late': 'plusieurs secondes après la voix',
+  'transcript.unsure': 'beaucoup de mots incertains',
   'transcript.reconnecting': 'Les sous-titres se reconnectent…',
   'transcript.download': 'Télécharger (WebVTT)',
 

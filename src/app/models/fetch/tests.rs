@@ -30,6 +30,7 @@ fn model(url: String, sha256: Option<String>) -> Model {
         join: Some("big".into()),
         append: Some(Append { file: "a/conf".into(), line: "--dither=0".into() }),
         tokens: None,
+        quality: vec![],
     }
 }
 
