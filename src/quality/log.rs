@@ -105,15 +105,19 @@ pub enum LogError {
     Empty,
 }
 
-/// A word on the screen, and when (Unix seconds).
+/// Unix seconds; none of what came unobserved.
+type Noted = Option<f64>;
+
+/// A word on the screen, and when it became what it is.
 #[derive(Debug, Clone)]
 struct Shown {
     text: String,
-    /// By the engine's account, in media time.
+    /// When it had been said by the engine's account, in media time.
     said: Option<f64>,
-    shown: Option<f64>,
-    stable: Option<f64>,
-    last: Option<f64>,
+    shown: Noted,
+    /// None: not yet.
+    stable: Option<Noted>,
+    last: Option<Noted>,
 }
 
 #[derive(Deserialize)]
@@ -247,7 +251,7 @@ impl TrackLog {
         self.words.values().flatten()
     }
 
-    fn take(&mut self, at: Option<f64>, cue: Cue) {
+    fn take(&mut self, at: Noted, cue: Cue) {
         if cue.source == "human" || self.cues.get(&cue.id).is_some_and(|known| known.rev >= cue.rev) {
             return;
         }
@@ -262,7 +266,7 @@ impl TrackLog {
 }
 
 /// The words of a revision; those that stand where they stood keep their times.
-fn revise(old: Vec<Shown>, at: Option<f64>, cue: &Cue) -> Vec<Shown> {
+fn revise(old: Vec<Shown>, at: Noted, cue: &Cue) -> Vec<Shown> {
     let timed = cue.words.iter().map(|word| (word.text.as_str(), Some(word.end)));
     let bare = if cue.words.is_empty() { pieces(&cue.text) } else { Vec::new() };
     let count = bare.len();
@@ -279,8 +283,8 @@ fn revise(old: Vec<Shown>, at: Option<f64>, cue: &Cue) -> Vec<Shown> {
             text: text.into(),
             said,
             shown: first,
-            stable: promised.or(at.filter(|_| stable)),
-            last: last.or(at.filter(|_| cue.is_final)),
+            stable: promised.or(stable.then_some(at)),
+            last: last.or(cue.is_final.then_some(at)),
         });
     }
     shown
@@ -295,8 +299,8 @@ fn arrivals<'a>(words: impl IntoIterator<Item = (&'a Shown, f64)>) -> Arrivals {
     let (mut shown, mut stable, mut last) = (Vec::new(), Vec::new(), Vec::new());
     for (word, said) in words {
         shown.extend(word.shown.map(|at| at - said));
-        stable.extend(word.stable.map(|at| at - said));
-        last.extend(word.last.map(|at| at - said));
+        stable.extend(word.stable.flatten().map(|at| at - said));
+        last.extend(word.last.flatten().map(|at| at - said));
     }
     Arrivals { shown: Lags::of(shown), stable: Lags::of(stable), last: Lags::of(last) }
 }

@@ -123,6 +123,10 @@ fn what_is_replayed_to_a_new_subscriber_has_no_lag() {
     let status = r#"{"type":"status","state":"live","lang":"en","dropped":0}"#;
     assert_eq!(lagging(&[&said(1), &said(2), status].join("\n")), None);
     assert_eq!(lagging(&[&said(1), status, &said(2)].join("\n")), Some(1));
+    // Nor has a word that was stable then, when its cue goes on.
+    let open = said(1).replace(r#""final":true"#, r#""final":false"#);
+    let further = said(1).replace(r#""rev":1"#, r#""rev":2"#);
+    assert_eq!(lagging(&[&open, status, &further].join("\n")), None);
     // Whoever recorded without statuses recorded what he received.
     assert_eq!(lagging(&[said(1), said(2)].join("\n")), Some(2));
 }

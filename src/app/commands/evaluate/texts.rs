@@ -103,7 +103,8 @@ impl Report {
             Pair::Aligned => ("aligned", "the hypothesis cut where it fits the reference"),
             Pair::Whole => ("whole", "all text as one"),
         };
-        let head = format!("{count} segments, {so}; error rates over words {how}");
+        let many = if count == 1 { "segment" } else { "segments" };
+        let head = format!("{count} {many}, {so}; error rates over words {how}");
         let json = Map::from_iter([
             ("segments".into(), json!(count)),
             ("pair".into(), json!(pairing)),
