@@ -36,6 +36,8 @@ pub struct NewChannel {
     pub language: LanguageTag,
     /// Languages to translate captions into.
     pub translate: Vec<LanguageTag>,
+    /// Viewers stay far enough behind for captions to be there before their picture.
+    pub accurate: bool,
 }
 
 /// Makes, shows and checks stream keys. Cheap to clone.
@@ -87,7 +89,7 @@ impl Keys {
             language: new.language,
             translate: new.translate,
             takeover: false,
-            accurate: false,
+            accurate: new.accurate,
             created_at: SystemTime::now(),
         };
         self.store.channels().add(&channel).await?;

@@ -13,7 +13,13 @@ fn name(text: &str) -> StreamName {
 }
 
 fn new(text: &str) -> NewChannel {
-    NewChannel { name: name(text), title: text.into(), language: LanguageTag::parse("en").unwrap(), translate: vec![] }
+    NewChannel {
+        name: name(text),
+        title: text.into(),
+        language: LanguageTag::parse("en").unwrap(),
+        translate: vec![],
+        accurate: false,
+    }
 }
 
 async fn keys(dir: &Path) -> Keys {

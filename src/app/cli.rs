@@ -104,6 +104,29 @@ pub(super) enum Channel {
         /// Languages to translate into, separated by commas.
         #[arg(long, value_delimiter = ',')]
         translate: Vec<LanguageTag>,
+        /// Viewers stay 3 s behind, so that captions are there before their picture.
+        #[arg(long)]
+        accurate: bool,
+        /// For scripts.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Changes a channel; the next live follows.
+    Change {
+        /// Which.
+        name: StreamName,
+        /// For people.
+        #[arg(long)]
+        title: Option<String>,
+        /// Language spoken.
+        #[arg(long)]
+        language: Option<LanguageTag>,
+        /// Languages to translate into, separated by commas; "" for none.
+        #[arg(long)]
+        translate: Option<String>,
+        /// Whether viewers stay 3 s behind, so that captions are there before their picture.
+        #[arg(long, value_name = "true|false")]
+        accurate: Option<bool>,
         /// For scripts.
         #[arg(long)]
         json: bool,

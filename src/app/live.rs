@@ -10,7 +10,11 @@ use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
-use super::{config::Config, present::Presenter, speech::Speech};
+use super::{
+    config::Config,
+    present::{Presenter, Terms},
+    speech::Speech,
+};
 use crate::{
     archive::{LiveInfo, Recorder},
     captions::Desk,
@@ -23,6 +27,8 @@ use crate::{
 
 /// Players fetch what is left for so long after the end.
 const LINGER: Duration = Duration::from_secs(120);
+/// What viewers of a channel in accurate mode stay behind: practically every word is there by then.
+const ACCURATE: Duration = Duration::from_secs(3);
 /// Words and translations under way at the end get this long to reach the recording.
 const FAREWELL: Duration = Duration::from_secs(10);
 /// Blocks of 100 ms that the tap may be ahead of speech; beyond them it drops and counts.
@@ -63,7 +69,8 @@ async fn on_air(rooms: &Rooms, live: Arc<stream::Live>) -> Result<Arc<OnAir>> {
     let channel = rooms.store.channels().get(&live.name).await?.context("its channel has just been removed")?;
     let recorder = record(rooms, &channel, &live).await;
     let captions = rooms.speech.plan(&channel);
-    let desk = Desk::new(live.anchor, captions.tracks(), Duration::ZERO);
+    let hold_back = if channel.accurate { ACCURATE } else { Duration::ZERO };
+    let desk = Desk::new(live.anchor, captions.tracks(), hold_back);
     let on_air = Arc::new(OnAir {
         stream: live.clone(),
         hls: Arc::default(),
@@ -107,8 +114,8 @@ async fn on_air(rooms: &Rooms, live: Arc<stream::Live>) -> Result<Arc<OnAir>> {
     rooms.board.announce_state(&on_air, "live");
     live.open();
 
-    let mut presenter =
-        Presenter::new(&on_air, recorder.as_ref(), ladder, captions.languages(), rooms.config.hls.window);
+    let terms = Terms { captions: captions.languages(), window: rooms.config.hls.window, hold_back };
+    let mut presenter = Presenter::new(&on_air, recorder.as_ref(), ladder, terms);
     presenter.run(packets, &mut cues).await;
     // The last parts wait for the last words, which lag a second or two behind them.
     if tokio::time::timeout(FAREWELL, work.wait()).await.is_err() {

@@ -31,8 +31,7 @@ pub(super) struct Presenter<'a> {
     on_air: &'a OnAir,
     recorder: Option<&'a Recorder>,
     ladder: LadderSettings,
-    captions: Vec<LanguageTag>,
-    window: Duration,
+    terms: Terms,
     cuts: cmaf::Settings,
     packager: Packager,
     still: StandIn,
@@ -42,22 +41,25 @@ pub(super) struct Presenter<'a> {
     last: Option<usize>,
 }
 
+/// What playlists say from the start to the end of a live.
+pub(super) struct Terms {
+    /// Caption languages, the spoken one first.
+    pub captions: Vec<LanguageTag>,
+    /// How much they list.
+    pub window: Duration,
+    /// Players stay at least so far behind the newest part, or three parts if that is more.
+    pub hold_back: Duration,
+}
+
 impl<'a> Presenter<'a> {
-    /// A presenter of a live whose playlists list `captions`, the spoken language first.
-    pub fn new(
-        on_air: &'a OnAir,
-        recorder: Option<&'a Recorder>,
-        ladder: LadderSettings,
-        captions: Vec<LanguageTag>,
-        window: Duration,
-    ) -> Self {
+    /// A presenter of a live that is offered on these terms.
+    pub fn new(on_air: &'a OnAir, recorder: Option<&'a Recorder>, ladder: LadderSettings, terms: Terms) -> Self {
         let cuts = cmaf::Settings::default();
         Self {
             on_air,
             recorder,
             ladder,
-            captions,
-            window,
+            terms,
             cuts,
             packager: Packager::new(cuts),
             still: StandIn::default(),
@@ -196,14 +198,16 @@ impl<'a> Presenter<'a> {
     fn open(&mut self) {
         let Some(timing) = self.packager.timing() else { return };
         let live = &self.on_air.stream;
+        let usual = hls::Settings::new(live.name.clone(), timing.part_target, live.anchor, Instant::now());
         let settings = hls::Settings {
-            window: self.window,
-            ..hls::Settings::new(live.name.clone(), timing.part_target, live.anchor, Instant::now())
+            window: self.terms.window,
+            part_hold_back: self.terms.hold_back.max(usual.part_hold_back),
+            ..usual
         };
         self.on_air.desk.set_hold_back(settings.part_hold_back);
         let mut window = hls::Window::new(settings);
         window.expect(self.expected());
-        window.captions(self.captions.iter().enumerate().map(|(index, language)| hls::Captions {
+        window.captions(self.terms.captions.iter().enumerate().map(|(index, language)| hls::Captions {
             language: language.clone(),
             name: languages::name(language).to_owned(),
             spoken: index == 0,

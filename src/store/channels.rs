@@ -22,7 +22,8 @@ pub struct Channel {
     pub key_digest: Vec<u8>,
     /// A second publisher replaces the first.
     pub takeover: bool,
-    /// Captions wait for their picture (`accurate`) or not (`fast`).
+    /// Viewers stay far enough behind for captions to be there before their picture (`accurate`), or as
+    /// near as they can (`fast`).
     pub accurate: bool,
     /// When it was made, to the millisecond.
     pub created_at: SystemTime,

@@ -13,6 +13,7 @@ mod captions;
 mod strict;
 
 mod absence;
+mod accurate;
 mod command_line;
 mod faults;
 mod main_job;

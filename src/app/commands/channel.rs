@@ -4,7 +4,7 @@ use serde_json::json;
 use crate::{
     access::{Keys, NewChannel, Secrets, StreamKey},
     app::{cli, config::Config},
-    model::StreamName,
+    model::{LanguageTag, StreamName},
     store::{Channel, Store},
 };
 
@@ -14,16 +14,29 @@ pub(in crate::app) fn run(config: &Config, command: cli::Channel) -> Result<()> 
         let store = Store::open(&config.data_dir).await?;
         let keys = Keys::new(store.clone(), Secrets::open(&config.data_dir)?);
         match command {
-            cli::Channel::Add { name, title, language, translate, json } => {
+            cli::Channel::Add { name, title, language, translate, accurate, json } => {
                 let (channel, key) = keys
                     .create_channel(NewChannel {
                         title: title.unwrap_or_else(|| name.to_string()),
                         language: language.unwrap_or_else(|| config.captions.language.clone()),
                         translate,
+                        accurate,
                         name,
                     })
                     .await?;
                 print(config, &channel, Some(&key), json)
+            }
+            cli::Channel::Change { name, title, language, translate, accurate, json } => {
+                let mut channel = find(&store, &name).await?;
+                channel.title = title.unwrap_or(channel.title);
+                channel.language = language.unwrap_or(channel.language);
+                channel.accurate = accurate.unwrap_or(channel.accurate);
+                if let Some(list) = translate {
+                    let tags = list.split(',').map(str::trim).filter(|tag| !tag.is_empty());
+                    channel.translate = tags.map(LanguageTag::parse).collect::<Result<_, _>>()?;
+                }
+                store.channels().update(&channel).await?;
+                print(config, &channel, None, json)
             }
             cli::Channel::List { json } => list(&store.channels().list().await?, json),
             cli::Channel::Show { name, json } => {
@@ -58,6 +71,7 @@ fn describe(channel: &Channel, key: Option<&StreamKey>) -> serde_json::Value {
         "title": channel.title,
         "language": channel.language,
         "translate": channel.translate,
+        "accurate": channel.accurate,
     });
     if let Some(key) = key {
         value["stream_key"] = key.reveal().into();
@@ -75,6 +89,9 @@ fn print(config: &Config, channel: &Channel, key: Option<&StreamKey>, json: bool
     println!("channel     {} ({})", channel.name, channel.title);
     println!("language    {}", channel.language);
     println!("translated  {}", if translate.is_empty() { "no".into() } else { translate.join(", ") });
+    if channel.accurate {
+        println!("captions    before their picture: viewers stay 3 s behind");
+    }
     if let Some(key) = key {
         println!("stream key  {}", key.reveal());
         println!("in OBS      server rtmp://HOST:{port}/live, stream key as above");

@@ -39,6 +39,8 @@ pub struct Item {
     pub language: String,
     /// Languages it is translated into.
     pub translate: Vec<String>,
+    /// Viewers stay 3 s behind, so that captions are there before their picture; otherwise as near as they can.
+    pub accurate: bool,
     /// `idle`, `live`, `reconnecting` or `ended`.
     pub state: &'static str,
     /// When the live began (RFC 3339).
@@ -68,6 +70,9 @@ pub struct New {
     #[serde(default)]
     #[schema(value_type = Vec<String>)]
     pub translate: Vec<LanguageTag>,
+    /// Viewers stay 3 s behind, so that captions are there before their picture; no, if left out.
+    #[serde(default)]
+    pub accurate: bool,
 }
 
 /// What to change; the rest stays. Takes effect with the next live.
@@ -82,6 +87,8 @@ pub struct Change {
     /// Languages to translate into.
     #[schema(value_type = Option<Vec<String>>)]
     pub translate: Option<Vec<LanguageTag>>,
+    /// Viewers stay 3 s behind, so that captions are there before their picture.
+    pub accurate: Option<bool>,
 }
 
 /// A channel's stream key.
@@ -204,6 +211,7 @@ pub async fn add(State(server): State<Server>, _: Admin, body: axum::body::Bytes
         title: new.title.unwrap_or_else(|| new.name.to_string()),
         language: new.language.unwrap_or_else(|| server.language.clone()),
         translate: new.translate,
+        accurate: new.accurate,
         name: new.name,
     };
     let (channel, key) = server.keys.create_channel(new).await.map_err(problem)?;
@@ -232,6 +240,7 @@ pub async fn change(
     channel.title = change.title.unwrap_or(channel.title);
     channel.language = change.language.unwrap_or(channel.language);
     channel.translate = change.translate.unwrap_or(channel.translate);
+    channel.accurate = change.accurate.unwrap_or(channel.accurate);
     server.store.channels().update(&channel).await.map_err(Problem::internal)?;
     Ok(Json(item(&server, channel)))
 }
@@ -366,6 +375,7 @@ fn item(server: &Server, channel: Channel) -> Item {
         title: channel.title,
         language: channel.language.to_string(),
         translate: channel.translate.iter().map(ToString::to_string).collect(),
+        accurate: channel.accurate,
         stream_key: None,
     }
 }
