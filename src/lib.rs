@@ -8,6 +8,7 @@ pub mod stream;
 pub mod ingest;
 pub mod media;
 pub mod cmaf;
+pub mod still;
 pub mod hls;
 pub mod speech;
 pub mod translate;

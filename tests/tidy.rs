@@ -14,6 +14,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ingest", &["stream", "media", "model"]),
     ("media", &["stream", "model"]),
     ("cmaf", &["stream", "model"]),
+    // It reads with the same parsers what it writes again.
+    ("still", &["ingest", "model"]),
     ("hls", &["stream", "model"]),
     ("speech", &["model"]),
     ("translate", &["model"]),

@@ -1,20 +1,28 @@
 //! Packets of one live in; parts out to playlists, caption lanes and the recording.
+//!
+//! While the publisher is away, what [`still`](crate::still) makes goes in, and out to playlists and
+//! lanes alone. It enters here and not on the bus, since nobody else needs it: the ladder has nothing
+//! to encode, speech nothing to hear, the recording nothing to keep.
 
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use tokio::sync::broadcast;
+use tokio::{
+    sync::broadcast,
+    time::{self, MissedTickBehavior},
+};
 
 use super::languages;
 use crate::{
     archive::Recorder,
-    cmaf::{Output, Packager},
+    cmaf::{self, Output, Packager},
     hls,
     media::ladder::LadderSettings,
-    model::{Chain, Cue, LanguageTag, Part, RenditionId, TrackId},
+    model::{Chain, Cue, LanguageTag, Packet, Part, RenditionId, TrackId},
     serve::board::OnAir,
+    still::StandIn,
     stream::{Consumer, Event},
 };
 
@@ -25,7 +33,9 @@ pub(super) struct Presenter<'a> {
     ladder: LadderSettings,
     captions: Vec<LanguageTag>,
     window: Duration,
+    cuts: cmaf::Settings,
     packager: Packager,
+    still: StandIn,
     outputs: Vec<Output>,
     open: bool,
     /// Which output is the live's last part, once it ends.
@@ -41,17 +51,36 @@ impl<'a> Presenter<'a> {
         captions: Vec<LanguageTag>,
         window: Duration,
     ) -> Self {
-        let packager = Packager::new(crate::cmaf::Settings::default());
-        Self { on_air, recorder, ladder, captions, window, packager, outputs: Vec::new(), open: false, last: None }
+        let cuts = cmaf::Settings::default();
+        Self {
+            on_air,
+            recorder,
+            ladder,
+            captions,
+            window,
+            cuts,
+            packager: Packager::new(cuts),
+            still: StandIn::default(),
+            outputs: Vec::new(),
+            open: false,
+            last: None,
+        }
     }
 
     /// Presents until the publisher is gone for good. `cues` are those the recording keeps.
     pub async fn run(&mut self, mut packets: Consumer, cues: &mut broadcast::Receiver<Arc<Cue>>) {
+        let mut clock = time::interval(self.cuts.part / 2);
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 event = packets.recv() => {
                     let Some(event) = event else { break };
                     self.take(event);
+                    self.publish();
+                }
+                _ = clock.tick(), if self.still.is_away() => {
+                    let now = self.on_air.stream.at(Instant::now());
+                    self.stand_in(|still, packets| still.until(now, packets));
                     self.publish();
                 }
                 Ok(cue) = cues.recv() => {
@@ -65,10 +94,13 @@ impl<'a> Presenter<'a> {
 
     /// Publishes what is held back, with every word that has come by now, and ends the playlists.
     pub fn finish(mut self) {
+        self.stand_in(StandIn::back);
         self.packager.finish(&mut self.outputs);
         let reference = self.packager.reference().cloned();
-        let leads =
-            |output: &Output| matches!(output, Output::Part(part) if Some(&part.rendition) == reference.as_ref());
+        let leads = |output: &Output| match output {
+            Output::Part(part) | Output::StandIn(part) => Some(&part.rendition) == reference.as_ref(),
+            Output::Init(_) => false,
+        };
         self.last = self.outputs.iter().rposition(leads);
         self.publish();
         self.on_air.hls.end();
@@ -77,17 +109,48 @@ impl<'a> Presenter<'a> {
     fn take(&mut self, event: Event) {
         self.on_air.poster.note(&event);
         match event {
+            // Another track brings it in a codec that is.
+            Event::Track(track) if !track.format.is_packaged() => {}
             Event::Track(track) => {
+                self.still.track(&track);
                 if let Err(error) = self.packager.track(&track, &mut self.outputs) {
                     tracing::error!(error = %Chain(&error), rendition = %track.rendition, "a track cannot be packaged");
                 }
             }
-            Event::Packet(packet) => self.packager.push(packet, &mut self.outputs),
-            Event::Discontinuity => self.packager.discontinuity(&mut self.outputs),
+            Event::Packet(packet) => {
+                if self.still.packet(&packet) {
+                    self.packager.push(packet, &mut self.outputs);
+                }
+            }
+            Event::Away => self.leave(),
+            Event::Discontinuity => self.break_here(),
             Event::Lost(count) => {
                 tracing::error!(count, "packets were lost before packaging: the machine is overloaded");
-                self.packager.discontinuity(&mut self.outputs);
+                self.break_here();
             }
+        }
+    }
+
+    fn leave(&mut self) {
+        // A live that has not begun has nothing to go on with.
+        let Some(timing) = self.packager.timing() else { return };
+        if self.still.leave(timing.frame, self.cuts.segment) {
+            self.packager.stand_in();
+        } else {
+            tracing::info!("picture or sound cannot be continued: the live stands still while its publisher is away");
+        }
+    }
+
+    fn break_here(&mut self) {
+        self.stand_in(StandIn::back);
+        self.packager.discontinuity(&mut self.outputs);
+    }
+
+    fn stand_in(&mut self, go_on: impl FnOnce(&mut StandIn, &mut Vec<Packet>)) {
+        let mut packets = Vec::new();
+        go_on(&mut self.still, &mut packets);
+        for packet in packets {
+            self.packager.push(packet, &mut self.outputs);
         }
     }
 
@@ -107,15 +170,18 @@ impl<'a> Presenter<'a> {
                     }
                     self.on_air.hls.init(init);
                 }
-                Output::Part(part) => self.part(part, self.last == Some(index)),
+                Output::Part(part) => {
+                    if let Some(recorder) = self.recorder {
+                        recorder.part(&part);
+                    }
+                    self.part(part, self.last == Some(index));
+                }
+                Output::StandIn(part) => self.part(part, self.last == Some(index)),
             }
         }
     }
 
     fn part(&self, part: Part, last: bool) {
-        if let Some(recorder) = self.recorder {
-            recorder.part(&part);
-        }
         let leads = self.packager.reference() == Some(&part.rendition);
         let captions = match leads {
             true if last => self.on_air.desk.last_parts(&part),

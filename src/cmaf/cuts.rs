@@ -16,6 +16,8 @@ pub(super) struct Cut {
     pub fresh: bool,
     /// It goes on after a break.
     pub discontinuity: bool,
+    /// What it opens stands in for a publisher that is away.
+    pub stands_in: bool,
 }
 
 /// The boundary list all renditions share. The leading track opens segments; the others follow by
@@ -27,6 +29,16 @@ pub(super) struct Cuts {
     pending: Option<Pending>,
     /// The next segment that begins with a key frame begins after a break.
     break_at_key: bool,
+    stand_in: StandIn,
+}
+
+/// Whether segments stand in for a publisher that is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum StandIn {
+    No,
+    /// From the next key frame on.
+    AtKey,
+    Yes,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -41,11 +53,13 @@ impl Cuts {
             list: VecDeque::new(),
             pending: Some(Pending { fresh: true, discontinuity: false }),
             break_at_key: false,
+            stand_in: StandIn::No,
         }
     }
 
     /// The next segment begins after a break. At the very start there is nothing to break.
     pub fn break_here(&mut self) {
+        self.stand_in = StandIn::No;
         if !self.list.is_empty() {
             self.pending = Some(Pending { fresh: true, discontinuity: true });
         }
@@ -59,6 +73,19 @@ impl Cuts {
     /// Every rendition breaks at the next segment that begins with a key frame.
     pub fn break_at_key(&mut self) {
         self.break_at_key = true;
+    }
+
+    /// The next key frame of the leading track opens a segment, which stands in as all behind it do,
+    /// up to a break.
+    pub fn stand_in(&mut self) {
+        if self.stand_in == StandIn::No {
+            self.stand_in = StandIn::AtKey;
+        }
+    }
+
+    /// The next key frame opens a segment, however short the last one is.
+    pub fn opens_at_key(&self) -> bool {
+        self.stand_in == StandIn::AtKey
     }
 
     /// A rendition that stands at `from` has a break ahead of it.
@@ -82,8 +109,12 @@ impl Cuts {
         if key && !self.list.is_empty() {
             discontinuity |= std::mem::take(&mut self.break_at_key);
         }
+        if key && self.stand_in == StandIn::AtKey {
+            self.stand_in = StandIn::Yes;
+        }
         let msn = self.list.back().map_or(0, |last| last.msn + 1);
-        self.list.push_back(Cut { msn, time, fresh, discontinuity });
+        let stands_in = self.stand_in == StandIn::Yes;
+        self.list.push_back(Cut { msn, time, fresh, discontinuity, stands_in });
         if self.list.len() > REMEMBERED {
             self.list.pop_front();
         }

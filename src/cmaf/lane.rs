@@ -51,6 +51,8 @@ pub(super) struct Lane {
     index: u32,
     /// The next part is the first after a break.
     discontinuity: bool,
+    /// The segment stands in for a publisher that is away.
+    stands_in: bool,
     awaits_key: bool,
     held: Option<Packet>,
     /// Where the next sample's decoding time begins, in ticks.
@@ -93,6 +95,7 @@ impl Lane {
             latest: MediaTime::ZERO,
             index: 0,
             discontinuity: false,
+            stands_in: false,
             awaits_key: track.format.video().is_some(),
             held: None,
             decode: 0,
@@ -194,6 +197,7 @@ impl Lane {
         self.index = 0;
         self.segment = 0;
         self.discontinuity |= cut.discontinuity;
+        self.stands_in = cut.stands_in;
         if self.next.is_some() {
             self.nominal = 0;
             self.take_format(out);
@@ -296,7 +300,7 @@ impl Lane {
         let decode = self.part.decode.max(0).cast_unsigned();
         let data = fragment::write(self.counters.sequence, decode, &self.part.samples, self.is_audio());
         let nanos = i128::from(self.part.duration) * 1_000_000_000 / i128::from(self.scale);
-        out.push(Output::Part(Part {
+        let part = Part {
             rendition: self.rendition.clone(),
             msn,
             index: self.index,
@@ -308,7 +312,8 @@ impl Lane {
             discontinuity: std::mem::take(&mut self.discontinuity),
             init: self.counters.version.saturating_sub(1),
             data,
-        }));
+        };
+        out.push(if self.stands_in { Output::StandIn(part) } else { Output::Part(part) });
         self.counters.number += 1;
         self.index += 1;
         // The list keeps its allocation for the next part.

@@ -32,6 +32,8 @@ pub enum Output {
     Init(Init),
     /// A part of a segment.
     Part(Part),
+    /// The same, made of what stands in for a publisher that is away: to be served, not to be stored.
+    StandIn(Part),
 }
 
 /// Packages every track of one live, and cuts all of them at the same media times.
@@ -192,6 +194,13 @@ impl Packager {
         self.seen = None;
     }
 
+    /// What is pushed from here on stands in for a publisher that is away, up to a discontinuity. The
+    /// next key frame of the leading track opens a segment; it and those behind it come as
+    /// [`Output::StandIn`]. What lies before it fills up the segment that is open.
+    pub fn stand_in(&mut self) {
+        self.cuts.stand_in();
+    }
+
     /// The live ends: writes everything out. Each rendition's last part ends its segment.
     pub fn finish(&mut self, out: &mut Vec<Output>) {
         if self.timing.is_none() {
@@ -311,7 +320,8 @@ impl Packager {
         let frame = lane.format().audio().map_or(self.limits().frame, frame_of);
         // The frame nearest to a bound counts as at it: stamps are rounded.
         let length = packet.pts.since(last.time) + frame / 2;
-        if packet.key && packet.track == self.leader && length >= self.settings.segment {
+        let enough = length >= self.settings.segment || self.cuts.opens_at_key();
+        if packet.key && packet.track == self.leader && enough {
             return Some(packet.pts);
         }
         if length < self.settings.segment_max {

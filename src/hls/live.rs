@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::{sync::watch, time};
 
 use super::{Answer, Directives, HOLD, Kind, Playlist, Window};
-use crate::model::{Init, MediaTime, Part, RenditionId};
+use crate::model::{Init, Part, RenditionId};
 
 /// A [`Window`] between one publisher and any number of held requests.
 ///
@@ -92,14 +92,6 @@ impl Live {
         taken
     }
 
-    /// Keeps the presentation moving while the publisher is away, see [`Window::outage`].
-    pub fn outage(&self, now: MediaTime) {
-        let mut state = self.lock();
-        if state.window.as_mut().is_some_and(|window| window.outage(now)) {
-            state.wake();
-        }
-    }
-
     /// Ends the live for every request, held or to come.
     pub fn end(&self) {
         let mut state = self.lock();
@@ -107,7 +99,9 @@ impl Live {
         if let Some(window) = &mut state.window {
             window.end();
         }
-        state.wake();
+        for change in state.changes.values().chain([&state.any]) {
+            change.send_replace(());
+        }
     }
 
     /// The live is over.
@@ -223,15 +217,6 @@ impl Live {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    /// Wakes everyone.
-    fn wake(&self) {
-        for change in self.changes.values().chain([&self.any]) {
-            change.send_replace(());
-        }
     }
 }
 

@@ -292,36 +292,6 @@ fn lost_segments_are_listed_as_gaps_and_a_long_loss_starts_anew() {
 }
 
 #[test]
-fn an_outage_moves_the_presentation_on_and_what_comes_back_follows_behind_a_discontinuity() {
-    // The source is three parts into segment 2, the audio has not begun it.
-    let mut window = source_window(19);
-    let (id, audio) = (RenditionId::source(), RenditionId::audio());
-    (0..16).for_each(|number| assert!(window.part(part(&audio, number))));
-    let end = MediaTime::ZERO + PART * 19;
-    assert!(!window.outage(end + Duration::from_millis(1_900)));
-    assert_eq!(verdict(&mut window, at(2, 3)), 'W');
-    assert!(window.outage(end + Duration::from_millis(4_100)));
-    assert_eq!(verdict(&mut window, at(2, 3)), 'R', "players get on");
-    for id in [&id, &audio] {
-        let Answer::Ready(playlist) = window.playlist(id, Directives::default()) else { panic!() };
-        let text = String::from_utf8(playlist.text().to_vec()).unwrap();
-        assert!(text.contains("#EXT-X-GAP\n#EXTINF:2.000000,\n") && text.contains("/seg-4."), "{text}");
-        assert!(!text.contains("/seg-5."), "{text}");
-    }
-    assert!(!window.part(part(&id, 19)), "too late for the segment that was closed");
-    for id in [&id, &audio] {
-        assert!(window.part(Part { discontinuity: true, start: end + Duration::from_secs(5), ..part(id, 24) }));
-    }
-    let text = text(&mut window, Directives::default());
-    let tail = &text[text.find("seg-4").unwrap()..];
-    assert!(tail.contains("#EXT-X-DISCONTINUITY\n") && tail.contains("part-24."), "{tail}");
-    assert!(tail.contains("LAST-MSN=5,LAST-PART=0"), "{tail}");
-    assert_eq!(verdict(&mut window, at(5, 0)), 'R');
-    window.end();
-    assert!(!window.outage(end + Duration::from_secs(60)));
-}
-
-#[test]
 fn the_multivariant_playlist_waits_for_what_is_expected_and_no_longer_than_the_deadline() {
     let mut window = Window::new(settings());
     let (source, rung) = (RenditionId::source(), RenditionId::rung(480));

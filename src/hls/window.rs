@@ -15,8 +15,6 @@ use super::{
 };
 use crate::model::{Anchor, Init, LanguageTag, MediaTime, Part, RenditionId, StreamName};
 
-/// How long a segment of an outage is: players ask again after about three seconds without news.
-const GAP: Duration = Duration::from_secs(2);
 /// Discontinuities remembered for renditions that begin late.
 const MAX_DISCONTINUITIES: usize = 256;
 
@@ -63,12 +61,6 @@ pub struct Window {
     /// Segments that begin with a discontinuity, in any rendition.
     breaks: BTreeSet<u64>,
     forgotten_breaks: u64,
-    /// Gap segments the live has got from outages; the packager does not count them.
-    inserted: u64,
-    /// The packager's highest number so far.
-    highest: Option<u64>,
-    /// Its number for the segment that the last outage closed.
-    closed: Option<u64>,
     version: u64,
     ended: bool,
     multivariant: Option<(usize, Arc<Playlist>)>,
@@ -111,9 +103,6 @@ impl Window {
             expected: BTreeSet::new(),
             breaks: BTreeSet::new(),
             forgotten_breaks: 0,
-            inserted: 0,
-            highest: None,
-            closed: None,
             version: 0,
             ended: false,
             multivariant: None,
@@ -149,16 +138,12 @@ impl Window {
 
     /// Takes a part. False: it was dropped, because it goes back in its rendition, or lasts no time or
     /// more than a minute.
-    pub fn part(&mut self, mut part: Part) -> bool {
-        let late = self.closed.is_some_and(|closed| part.msn <= closed);
-        let given = part.msn;
-        part.msn = part.msn.saturating_add(self.inserted);
+    pub fn part(&mut self, part: Part) -> bool {
         let (index, msn) = (self.index(&part.rendition), part.msn);
-        if late || self.ended || !self.renditions.get(index).is_some_and(|rendition| rendition.takes(&part)) {
+        if self.ended || !self.renditions.get(index).is_some_and(|rendition| rendition.takes(&part)) {
             tracing::debug!(rendition = %part.rendition, msn, part.number, "part dropped");
             return false;
         }
-        self.highest = self.highest.max(Some(given));
         if part.discontinuity && part.index == 0 {
             self.breaks.insert(msn);
             if self.breaks.len() > MAX_DISCONTINUITIES {
@@ -175,32 +160,6 @@ impl Window {
             rendition.part(part, before, discontinuity, &self.frame);
         }
         true
-    }
-
-    /// Keeps the presentation moving while the publisher is away, as players expect (rfc8216bis §6.2.1): every
-    /// rendition gets segments of 2 s that say they are not there, up to `now`. Segments that are open end as they
-    /// are; what comes next begins another, behind a discontinuity. Call it about twice a second, while nothing
-    /// can come. True: something was added.
-    pub fn outage(&mut self, now: MediaTime) -> bool {
-        let begun = |rendition: &&mut Rendition| !rendition.is_empty();
-        let mut added = false;
-        while let Some((last, end)) = self.newest()
-            && !self.ended
-            && now.since(end) >= GAP
-            && last < u64::MAX - 1
-        {
-            for rendition in self.renditions.iter_mut().filter(begun) {
-                // One that is behind catches up first, so that numbers go on meaning the same everywhere.
-                let missing = rendition.missing(last + 1).unwrap_or(0..0);
-                missing.for_each(|msn| rendition.gap(msn, end, GAP, &self.frame));
-                rendition.gap(last + 1, end, GAP, &self.frame);
-            }
-            self.inserted += 1;
-            self.closed = self.highest;
-            self.version += 1;
-            added = true;
-        }
-        added
     }
 
     /// The live is over: playlists end here and everything stays as it is.
@@ -307,12 +266,6 @@ impl Window {
 
     pub(super) fn rendition(&self, id: &RenditionId) -> Option<&Rendition> {
         self.renditions.iter().find(|rendition| rendition.id == *id)
-    }
-
-    /// The highest number any rendition has reached, and the latest end.
-    fn newest(&self) -> Option<(u64, MediaTime)> {
-        let last = self.renditions.iter().filter_map(|rendition| rendition.last()).map(|(msn, _)| msn).max()?;
-        Some((last, self.renditions.iter().filter_map(Rendition::end_time).max()?))
     }
 
     /// Lists segments that the part's rendition has skipped as gaps, with their siblings' times.

@@ -35,6 +35,43 @@ pub struct Sps {
     pub height: u32,
     /// From VUI timing (§E.2.1), if it is stated and plausible: 0 < rate ≤ 240.
     pub frame_rate: Option<f64>,
+    /// How its slices are written.
+    pub coding: Coding,
+}
+
+/// What a sequence parameter set says about slice headers (§7.3.3), as it says it: unchecked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Coding {
+    /// `seq_parameter_set_id`.
+    pub id: u32,
+    /// `ChromaArrayType`: 0 without chroma, or with planes coded apart.
+    pub chroma: u32,
+    /// `separate_colour_plane_flag`.
+    pub planes: bool,
+    /// Bits of `frame_num`; 4 to 16 in a valid stream.
+    pub frame_num_bits: u32,
+    /// How the order of pictures is told.
+    pub order: Order,
+    /// `max_num_ref_frames`.
+    pub references: u32,
+    /// Macroblocks of a frame.
+    pub macroblocks: u64,
+    /// No fields, no macroblock pairs.
+    pub frames_only: bool,
+}
+
+/// `pic_order_cnt_type` (§8.2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// 0: each slice carries so many low bits of it; 4 to 16 in a valid stream.
+    Written {
+        /// Bits of `pic_order_cnt_lsb`.
+        bits: u32,
+    },
+    /// 1: it follows a cycle.
+    Cycle,
+    /// 2: it is the order of decoding.
+    Decoding,
 }
 
 /// A decoder configuration, ready for packaging.
@@ -58,7 +95,7 @@ pub fn parse_config(record: Bytes) -> Result<Config, InvalidVideo> {
     }
     let (length, rest) = rest.split_first_chunk().ok_or(InvalidVideo::Config)?;
     let sps = rest.get(..u16::from_be_bytes(*length).into()).ok_or(InvalidVideo::Config)?;
-    let Sps { width, height, frame_rate } = parse_sps(sps)?;
+    let Sps { width, height, frame_rate, .. } = parse_sps(sps)?;
     let config = if length_size == 4 {
         record.clone()
     } else {
@@ -80,11 +117,8 @@ pub fn parse_sps(nal: &[u8]) -> Result<Sps, InvalidVideo> {
     let payload = without_emulation_prevention(&nal[1..]);
     let picture = picture(&mut Bits::new(&payload)).ok_or(InvalidVideo::Config)?;
     let cropped = |size: u64, crop: u64| size.checked_sub(crop).and_then(|size| u32::try_from(size).ok()).unwrap_or(0);
-    let sps = Sps {
-        width: cropped(picture.width, picture.crop_x),
-        height: cropped(picture.height, picture.crop_y),
-        frame_rate: picture.frame_rate,
-    };
+    let Picture { width, height, crop_x, crop_y, frame_rate, coding } = picture;
+    let sps = Sps { width: cropped(width, crop_x), height: cropped(height, crop_y), frame_rate, coding };
     let plausible = |side| (1..=MAX_SIDE).contains(&side);
     if plausible(sps.width) && plausible(sps.height) { Ok(sps) } else { Err(InvalidVideo::Size) }
 }
@@ -118,7 +152,7 @@ pub fn normalise(unit: Bytes, length_size: usize) -> Result<Option<(Bytes, bool)
 }
 
 /// The NAL units of an access unit whose lengths have `size` bytes.
-fn nals(mut rest: &[u8], size: usize) -> impl Iterator<Item = Result<&[u8], InvalidVideo>> {
+pub fn nals(mut rest: &[u8], size: usize) -> impl Iterator<Item = Result<&[u8], InvalidVideo>> {
     std::iter::from_fn(move || {
         if rest.is_empty() {
             return None;
@@ -142,28 +176,29 @@ struct Picture {
     crop_x: u64,
     crop_y: u64,
     frame_rate: Option<f64>,
+    coding: Coding,
 }
 
 fn picture(bits: &mut Bits<'_>) -> Option<Picture> {
     let profile = bits.take(8)?;
     bits.take(16)?;
-    bits.golomb()?; // seq_parameter_set_id
-    let mut chroma = 1;
+    let id = bits.golomb()?;
+    let (mut chroma, mut planes) = (1, false);
     if [100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135].contains(&profile) {
         chroma = bits.golomb()?;
         if chroma == 3 && bits.flag()? {
-            chroma = 0; // separate colour planes: ChromaArrayType 0
+            (chroma, planes) = (0, true);
         }
         bits.golomb()?; // bit_depth_luma_minus8
         bits.golomb()?; // bit_depth_chroma_minus8
         bits.flag()?;
         if bits.flag()? {
-            scaling_matrix(bits, if chroma == 3 { 12 } else { 8 })?;
+            scaling_matrix(bits, if chroma == 3 || planes { 12 } else { 8 })?;
         }
     }
-    bits.golomb()?; // log2_max_frame_num_minus4
-    match bits.golomb()? {
-        0 => drop(bits.golomb()?),
+    let frame_num_bits = bits.golomb()?.saturating_add(4);
+    let order = match bits.golomb()? {
+        0 => Order::Written { bits: bits.golomb()?.saturating_add(4) },
         1 => {
             bits.flag()?;
             bits.signed_golomb()?;
@@ -175,11 +210,12 @@ fn picture(bits: &mut Bits<'_>) -> Option<Picture> {
             for _ in 0..cycle {
                 bits.signed_golomb()?;
             }
+            Order::Cycle
         }
-        2 => {}
+        2 => Order::Decoding,
         _ => return None,
-    }
-    bits.golomb()?; // max_num_ref_frames
+    };
+    let references = bits.golomb()?;
     bits.flag()?;
     let width = 16 * (u64::from(bits.golomb()?) + 1);
     let map_units = u64::from(bits.golomb()?) + 1;
@@ -198,7 +234,9 @@ fn picture(bits: &mut Bits<'_>) -> Option<Picture> {
     }
     // Timing is a bonus: a set that ends early in it still describes the picture.
     let frame_rate = if bits.flag()? { timing(bits) } else { None };
-    Some(Picture { width, height, crop_x, crop_y, frame_rate })
+    let (macroblocks, frames_only) = (width / 16 * (height / 16), fields == 0);
+    let coding = Coding { id, chroma, planes, frame_num_bits, order, references, macroblocks, frames_only };
+    Some(Picture { width, height, crop_x, crop_y, frame_rate, coding })
 }
 
 fn scaling_matrix(bits: &mut Bits<'_>, lists: usize) -> Option<()> {
@@ -243,8 +281,8 @@ fn timing(bits: &mut Bits<'_>) -> Option<f64> {
     (rate > 0.0 && rate <= 240.0).then_some(rate)
 }
 
-/// ISO 14496-10 §7.4.1: 00 00 03 stands for 00 00.
-fn without_emulation_prevention(bytes: &[u8]) -> Vec<u8> {
+/// The payload of a NAL unit: 00 00 03 stands for 00 00 (§7.4.1).
+pub fn without_emulation_prevention(bytes: &[u8]) -> Vec<u8> {
     let mut payload = Vec::with_capacity(bytes.len());
     let mut zeros = 0;
     for &byte in bytes {

@@ -5,7 +5,7 @@ pub mod flv;
 pub mod avc;
 pub mod aac;
 mod mp3;
-mod bits;
+pub mod bits;
 
 use std::{future::Future, net::SocketAddr, pin::Pin};
 

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     model::{AudioCodec, Chain, MediaTime, Packet, Track, TrackId},
-    stream::Consumer,
+    stream::{Consumer, Event},
 };
 
 /// Units on their way to the thread. More wait in the pipeline's source, see [`Job::backlog`].
@@ -30,7 +30,7 @@ const HANDOVER: usize = 32;
 const MAX_BACKLOG_BYTES: u64 = 16 << 20;
 /// A decoder that takes nothing for so long has hung.
 const HUNG: Duration = Duration::from_secs(5);
-/// How long the last frames may take to come out when a format changes or the live ends.
+/// How long the last frames may take to come out when a format changes, the publisher goes or the live ends.
 const DRAIN: Duration = Duration::from_millis(1_000);
 /// Between a failure and the next attempt, doubling. Also what a source that flaps waits for a pipeline,
 /// so that it cannot keep the machine busy building them.
@@ -142,10 +142,15 @@ where
         };
         let Some(event) = event else { break };
         let dropped = gate.dropped();
+        let away = matches!(event, Event::Away);
         let unit = gate.take(event);
         metrics::counter!("amphi_media_dropped_total", "task" => job.name).increment(gate.dropped() - dropped);
         *epoch.lock().unwrap_or_else(PoisonError::into_inner) = gate.epoch();
-        let Some(unit) = unit else { continue };
+        let order = match unit {
+            Some(unit) => Order::Decode(unit),
+            None if away && start.is_none() => Order::Drain,
+            None => continue,
+        };
         // Many a live lacks the track.
         if let Some(start) = start.take() {
             start().map_err(Error::Thread)?;
@@ -155,7 +160,7 @@ where
         let handed_over = tokio::select! {
             biased;
             () = cancel.cancelled() => break,
-            sent = sender.send(unit) => sent.is_ok(),
+            sent = sender.send(order) => sent.is_ok(),
         };
         if !handed_over {
             break;
@@ -168,6 +173,13 @@ where
     let mut stats = finished.await.unwrap_or_default();
     stats.dropped += gate.dropped();
     Ok(stats)
+}
+
+/// What the thread is to do next.
+enum Order {
+    Decode(Unit),
+    /// Nothing follows for a while: what the pipeline holds back comes out, and it goes.
+    Drain,
 }
 
 struct Abandon(Arc<AtomicBool>);
@@ -206,11 +218,16 @@ impl<F> Worker<F>
 where
     F: FnMut(&Track, &Packet, Outlet) -> Result<Option<Pipeline>, Error>,
 {
-    fn run(mut self, mut units: mpsc::Receiver<Unit>) -> Stats {
-        while let Some(unit) = units.blocking_recv() {
+    fn run(mut self, mut orders: mpsc::Receiver<Order>) -> Stats {
+        while let Some(order) = orders.blocking_recv() {
             if self.cancelled.load(Ordering::Relaxed) {
                 break;
             }
+            let Order::Decode(unit) = order else {
+                self.slow_down(Instant::now());
+                self.stop(true);
+                continue;
+            };
             let taken = self.take(unit, Instant::now());
             let counter = if taken { &mut self.stats.packets } else { &mut self.stats.dropped };
             *counter += 1;

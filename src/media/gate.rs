@@ -53,7 +53,7 @@ impl Gate {
                 self.open = false;
                 None
             }
-            Event::Track(_) | Event::Packet(_) => None,
+            Event::Track(_) | Event::Packet(_) | Event::Away => None,
         }
     }
 

@@ -19,6 +19,8 @@ pub enum Event {
     Packet(Packet),
     /// Time or format of all tracks break here: the publisher came back, or its clock jumped.
     Discontinuity,
+    /// The publisher is gone, perhaps for good. What comes next of its tracks follows a discontinuity.
+    Away,
     /// The reader was too slow and lost so many events; wait for key frames.
     Lost(u64),
 }
@@ -88,6 +90,11 @@ impl Producer {
     /// Marks a break in time or format.
     pub fn discontinuity(&self) {
         self.send(Message::Event(Event::Discontinuity));
+    }
+
+    /// Tells that the publisher is gone.
+    pub fn away(&self) {
+        self.send(Message::Event(Event::Away));
     }
 
     /// Ends the live for every reader, now and later.

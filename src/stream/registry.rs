@@ -339,6 +339,8 @@ impl Drop for Publication {
         let mut condition = lock(&self.live.condition);
         if condition.generation == self.generation && condition.state == State::Live {
             condition.state = State::Reconnecting(Instant::now());
+            // Told under the lock, so that nothing of its successor's comes before.
+            self.live.producer.away();
         }
     }
 }

@@ -120,7 +120,7 @@ async fn a_publisher_that_comes_back_continues_the_live() {
         hear(&live, &mut consumer).await
     });
     assert!(output.status.success());
-    assert_eq!((before.discontinuities, after.discontinuities), (0, 1));
+    assert_eq!((before.discontinuities, before.left, after.discontinuities), (0, 1, 1));
     assert_eq!(after.tracks.len(), 2);
     assert_eq!(after.video.len(), 75);
     heard.video.extend(before.video.into_iter().chain(after.video));

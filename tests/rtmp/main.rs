@@ -137,6 +137,7 @@ struct Heard {
     video: Vec<Packet>,
     audio: Vec<Packet>,
     discontinuities: usize,
+    left: usize,
     lost: u64,
 }
 
@@ -147,6 +148,7 @@ impl Heard {
             Event::Packet(packet) if packet.track == TrackId::VIDEO => self.video.push(packet),
             Event::Packet(packet) => self.audio.push(packet),
             Event::Discontinuity => self.discontinuities += 1,
+            Event::Away => self.left += 1,
             Event::Lost(count) => self.lost += count,
         }
     }

@@ -12,6 +12,7 @@ mod captions;
 #[allow(dead_code, reason = "other tests look at more of the report")]
 mod strict;
 
+mod absence;
 mod command_line;
 mod faults;
 mod main_job;

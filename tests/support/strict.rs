@@ -207,7 +207,11 @@ fn compare(multivariant: &Multivariant, learnt: &BTreeMap<String, Learnt>, error
         let audio = multivariant.media.iter().find(|m| group.is_some() && m.get("GROUP-ID") == group);
         let audio = audio.and_then(|media| learnt.get(media.get("URI")?));
         let bandwidth: f64 = variant.get("BANDWIDTH").and_then(|b| b.parse().ok()).unwrap_or(0.0);
-        for (msn, (_, duration, bytes)) in learnt.get(uri).into_iter().flat_map(|l| &l.segments) {
+        // Shorter ones make no peak by themselves (rfc8216bis §4.4.6.2, BANDWIDTH).
+        let target = learnt.get(uri).and_then(|l| l.head.as_ref()).map_or(0.0, |head| head.1 as f64);
+        let counts = |duration: f64| duration >= 0.5 * target;
+        let segments = learnt.get(uri).into_iter().flat_map(|l| &l.segments);
+        for (msn, (_, duration, bytes)) in segments.filter(|(_, (_, duration, _))| counts(*duration)) {
             let rate = |bytes: usize, duration: f64| bytes as f64 * 8.0 / duration;
             let sound = audio.and_then(|a| a.segments.get(msn)).map_or(0.0, |(_, d, bytes)| rate(*bytes, *d));
             let measured = rate(*bytes, *duration) + sound;

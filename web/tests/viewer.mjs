@@ -77,6 +77,7 @@ const look = () => {
     source: globalThis.amphi?.captions.source ?? null,
     ui: document.documentElement.lang,
     sideways: document.documentElement.scrollWidth > globalThis.innerWidth,
+    notice: document.querySelector('[data-notice]')?.textContent || null,
     veil: document.querySelector('.veil:not([hidden])')?.innerText ?? null,
     loaded: performance.timeOrigin,
   }

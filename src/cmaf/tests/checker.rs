@@ -58,7 +58,7 @@ pub fn check(packager: &Packager, out: &[Output], expect: Expect) -> BTreeMap<Re
                 assert_eq!(init.version as usize, rendition.inits.len(), "init versions count up");
                 rendition.inits.push(init.clone());
             }
-            Output::Part(part) => {
+            Output::Part(part) | Output::StandIn(part) => {
                 let rendition = renditions.get_mut(&part.rendition).expect("an init comes first");
                 assert!((part.init as usize) < rendition.inits.len(), "a part's init precedes it");
                 rendition.parts.push(part.clone());

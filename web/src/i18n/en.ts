@@ -41,6 +41,7 @@ export const en = {
   'watch.waiting.text': 'Keep this page open: it starts by itself.',
   'watch.connecting.title': 'Connecting…',
   'watch.connecting.text': 'The picture comes back by itself.',
+  'watch.away': 'The lecturer’s connection is interrupted. The lecture goes on as soon as it is back.',
   'watch.ended.title': 'The live has ended',
   'watch.ended.text': 'Its recording will be among the lectures. Should the live begin again, it starts here by itself.',
   'watch.ended.recording': 'Open the recording',

@@ -43,6 +43,7 @@ export const fr: Messages = {
   'watch.waiting.text': 'Gardez cette page ouverte : il démarrera de lui-même.',
   'watch.connecting.title': 'Connexion…',
   'watch.connecting.text': 'L’image revient d’elle-même.',
+  'watch.away': 'La connexion de l’intervenant est interrompue. Le cours reprendra dès son retour.',
   'watch.ended.title': 'Le direct est terminé',
   'watch.ended.text': 'Son enregistrement rejoindra la liste des cours. Si le direct reprend, il démarrera ici de lui-même.',
   'watch.ended.recording': 'Ouvrir l’enregistrement',

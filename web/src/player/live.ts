@@ -14,12 +14,13 @@ import { listen } from './keyboard';
 import { LiveBadge } from './live-badge';
 import type { Menu } from './menu';
 import { NativeEngine, nativeSupported } from './native-engine';
+import { Notice } from './notice';
 import { createScreen, playSomehow, type Screen } from './player';
 import { probe } from './probe';
 import { Veil } from './veil';
 import { Watchdog } from './watchdog';
 
-/** Milliseconds between looks while there is nothing to play. */
+/** Milliseconds between looks while there is nothing to play, or nothing that moves. */
 const POLL = 3000;
 /** Milliseconds between looks at the viewers while it plays. */
 const VIEWERS = 15_000;
@@ -34,6 +35,7 @@ const TICK = 80;
 export class LivePage {
   private readonly screen: Screen;
   private readonly veil: Veil;
+  private readonly notice: Notice;
   private readonly desk: CaptionDesk;
   private readonly captions: LiveCaptions;
   private readonly badge = new LiveBadge(() => { this.goLive(); });
@@ -60,10 +62,12 @@ export class LivePage {
     this.screen = createScreen(container, true);
     const host = this.screen.player.el();
     this.veil = new Veil(container, host);
+    this.notice = new Notice(host);
     this.about = new About(about, name);
     const transcript = new Transcript(panel, null);
     this.desk = new CaptionDesk(host, (language) => { this.captions.follow(language); });
     this.captions = new LiveCaptions(name, this.desk, transcript, (state) => {
+      this.publisher(state);
       if (state === 'live' && this.engine === null) this.again(0);
     });
     this.quality = qualityMenu(host, () => this.engine);
@@ -179,6 +183,12 @@ export class LivePage {
     }
   }
 
+  /** While the publisher is away the picture stands still and there is no sound: the viewer hears why. */
+  private publisher(state: string): void {
+    if (state === 'reconnecting') this.notice.say(t('watch.away'));
+    else if (state === 'live' || state === 'ended') this.notice.say('');
+  }
+
   private stop(): void {
     this.engine?.destroy();
     this.engine = null;
@@ -250,7 +260,12 @@ export class LivePage {
   private async countViewers(): Promise<void> {
     if (this.engine === null || document.visibilityState === 'hidden') return;
     try {
-      this.about.viewers((await api.channelStatus(this.name)).viewers ?? null);
+      const status = await api.channelStatus(this.name);
+      this.about.viewers(status.viewers ?? null);
+      this.publisher(status.state);
+      // The websocket tells of the return; where there is none, nobody else does.
+      const deaf = this.desk.chosen === null || this.captions.source === 'track';
+      if (deaf && status.state === 'reconnecting') window.setTimeout(() => { void this.countViewers(); }, POLL);
     } catch {
       // The count is an ornament.
     }

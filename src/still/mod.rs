@@ -1,0 +1,17 @@
+//! What a live shows while its publisher is away: the last key frame, standing still, and silence.
+//!
+//! Real media, made bit by bit and without an encoder, so that any player plays on. Pure: packets of
+//! a live go by, and packets that go on in their place come out.
+
+mod bits;
+mod picture;
+mod silence;
+mod skip;
+mod stand_in;
+
+#[cfg(test)]
+mod tests;
+
+pub use picture::Picture;
+pub use silence::silence;
+pub use stand_in::StandIn;

@@ -1,0 +1,240 @@
+use std::{collections::BTreeMap, time::Duration};
+
+use bytes::Bytes;
+
+use super::{Picture, silence};
+use crate::model::{AudioFormat, MediaTime, Packet, Track, TrackFormat, TrackId};
+
+/// How far behind the clock it stays, so that a publisher that returns, its packets stamped on their
+/// way in, never finds its time taken.
+const MARGIN: Duration = Duration::from_millis(100);
+/// Rungs get so long to show what the publisher sent last.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// A track that ended this much before the others had stalled, and joins where they end.
+const STALL: Duration = Duration::from_secs(1);
+
+/// Stands in for a publisher that is away, in all tracks of a live at once: rungs too, since nothing
+/// comes that they could be made from.
+///
+/// It sees the live's packets go by and keeps the last key frame of each track. While the publisher is
+/// away it repeats that, at the pace of the live's clock and of its frames, with a key frame at the
+/// same instants in every track. Where the picture or the sound of the publisher cannot be continued
+/// (see [`Picture::new`], [`silence`]) it gives nothing, and the live stands still.
+#[derive(Debug, Default)]
+pub struct StandIn {
+    tracks: BTreeMap<TrackId, Kept>,
+    away: Option<Away>,
+}
+
+/// What is known of a track.
+#[derive(Debug)]
+struct Kept {
+    format: TrackFormat,
+    /// The last packet a decoder can start at; nothing before the first.
+    key: Bytes,
+    /// It is the very last packet.
+    is_last: bool,
+    /// Decoding time of the last packet.
+    decoded: MediaTime,
+    /// Latest presentation time.
+    shown: MediaTime,
+    /// Its time up to here is taken by what stood in.
+    taken: MediaTime,
+}
+
+#[derive(Debug)]
+struct Away {
+    pace: Pace,
+    going: BTreeMap<TrackId, Going>,
+}
+
+/// What the pictures of all renditions have in common.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    /// How long one is shown.
+    frame: Duration,
+    /// So many from one key frame to the next.
+    group: u32,
+    /// So many before the first key frame.
+    lead: u32,
+}
+
+/// A track that goes on.
+#[derive(Debug)]
+struct Going {
+    media: Media,
+    /// When its first packet is shown.
+    begin: MediaTime,
+    /// What decoding is ahead of showing, as it was before.
+    ahead: Duration,
+    /// Packets so far.
+    count: u32,
+    /// More of the publisher's may come.
+    waits: bool,
+}
+
+#[derive(Debug)]
+enum Media {
+    Picture(Box<Picture>),
+    Silence { frame: Bytes, rate: u32 },
+}
+
+impl StandIn {
+    /// A track appears or changes its format.
+    pub fn track(&mut self, track: &Track) {
+        let taken = match self.tracks.get(&track.id) {
+            Some(kept) if kept.format == track.format => return,
+            Some(kept) => kept.taken,
+            None => MediaTime::ZERO,
+        };
+        let kept = Kept {
+            format: track.format.clone(),
+            key: Bytes::new(),
+            is_last: false,
+            decoded: MediaTime::ZERO,
+            shown: MediaTime::ZERO,
+            taken,
+        };
+        self.tracks.insert(track.id, kept);
+    }
+
+    /// A packet of the live goes by. False: it comes from before the absence, too late, as a rung's may
+    /// that was still being encoded; what stood in has taken its time.
+    pub fn packet(&mut self, packet: &Packet) -> bool {
+        let Some(kept) = self.tracks.get_mut(&packet.track) else { return true };
+        // Sound that is encoded here may be: silence has begun already.
+        if packet.track == TrackId::AUDIO && self.away.is_some() {
+            return false;
+        }
+        // The publisher's picture is never late: it opens a segment behind a break.
+        if packet.track != TrackId::VIDEO && packet.pts < kept.taken {
+            return false;
+        }
+        if packet.key {
+            kept.key = packet.data.clone();
+        }
+        kept.is_last = packet.key;
+        (kept.decoded, kept.shown) = (packet.dts, kept.shown.max(packet.pts));
+        true
+    }
+
+    /// The publisher has gone. From here on [`StandIn::until`] goes on with pictures of `frame` and a
+    /// key frame about every `segment`. False: it cannot.
+    pub fn leave(&mut self, frame: Duration, segment: Duration) -> bool {
+        if self.away.is_none() {
+            self.away = self.go(frame.max(Duration::from_millis(1)), segment);
+        }
+        self.away.is_some()
+    }
+
+    /// Something stands in.
+    pub fn is_away(&self) -> bool {
+        self.away.is_some()
+    }
+
+    /// Goes on in every track, up to a little before `now`; in decoding order.
+    pub fn until(&mut self, now: MediaTime, out: &mut Vec<Packet>) {
+        self.fill(now - MARGIN, false, out);
+    }
+
+    /// The publisher is back, or the live ends: rungs that waited catch up with the source.
+    pub fn back(&mut self, out: &mut Vec<Packet>) {
+        let source =
+            self.away.as_ref().and_then(|away| away.going.get(&TrackId::VIDEO).map(|going| (away.pace, going)));
+        if let Some(end) = source.map(|(pace, going)| going.end(going.count, pace)) {
+            self.fill(end, true, out);
+        }
+        self.away = None;
+    }
+
+    fn go(&self, frame: Duration, segment: Duration) -> Option<Away> {
+        let seen = |id| self.tracks.get(&id).filter(|kept: &&Kept| !kept.key.is_empty());
+        let (video, audio) = (seen(TrackId::VIDEO), seen(TrackId::AUDIO));
+        let heard = audio.map(|kept| kept.decoded + frame_of(kept));
+        let shown = video.map(|kept| kept.shown + frame);
+        let begin = match (shown, heard) {
+            (Some(shown), Some(heard)) if heard.since(shown) > STALL => heard,
+            (Some(shown), _) => shown,
+            (None, heard) => heard?,
+        };
+        // A key frame that followed itself would be taken for one picture (ISO 14496-10 §7.4.1.2.4).
+        let lead = u32::from(video.is_some_and(|kept| kept.is_last));
+        let group = (segment + frame / 2).as_nanos() / frame.as_nanos();
+        let pace = Pace { frame, group: u32::try_from(group).unwrap_or(u32::MAX).max(1), lead };
+        let mut going = BTreeMap::new();
+        for (&id, kept) in self.tracks.iter().filter(|(_, kept)| !kept.key.is_empty()) {
+            match Going::new(id, kept, begin) {
+                Some(track) => drop(going.insert(id, track)),
+                None if id <= TrackId::AUDIO => return None,
+                None => {}
+            }
+        }
+        Some(Away { pace, going })
+    }
+
+    fn fill(&mut self, until: MediaTime, at_once: bool, out: &mut Vec<Packet>) {
+        let Some(Away { pace, going }) = &mut self.away else { return };
+        for (id, going) in going {
+            let Some(kept) = self.tracks.get_mut(id) else { continue };
+            let complete = kept.shown + pace.frame * 3 / 2 >= going.begin;
+            going.waits &= !complete && !at_once && until < going.begin + PATIENCE;
+            while !going.waits && going.end(going.count + 1, *pace) <= until {
+                going.next(*id, *pace, kept, out);
+            }
+        }
+        out.sort_by_key(|packet| packet.dts);
+    }
+}
+
+impl Going {
+    fn new(id: TrackId, kept: &Kept, begin: MediaTime) -> Option<Self> {
+        let (media, begin, ahead) = match &kept.format {
+            TrackFormat::Video(format) => {
+                let picture = Picture::new(format, &kept.key)?;
+                (Media::Picture(Box::new(picture)), begin, kept.shown.since(kept.decoded))
+            }
+            TrackFormat::Audio(format) => {
+                let end = kept.decoded + frame_of(kept);
+                let begin = if begin.since(end) > STALL { begin } else { end };
+                (Media::Silence { frame: silence(format)?, rate: format.sample_rate }, begin, Duration::ZERO)
+            }
+        };
+        Some(Self { media, begin, ahead, count: 0, waits: id > TrackId::AUDIO })
+    }
+
+    /// When the first `count` packets end.
+    fn end(&self, count: u32, pace: Pace) -> MediaTime {
+        match self.media {
+            Media::Picture(_) => self.begin + pace.frame * count,
+            Media::Silence { rate, .. } => {
+                let samples = i64::from(count) * i64::from(AudioFormat::FRAME);
+                self.begin + MediaTime::from_ticks(samples, rate).since(MediaTime::ZERO)
+            }
+        }
+    }
+
+    fn next(&mut self, track: TrackId, pace: Pace, kept: &mut Kept, out: &mut Vec<Packet>) {
+        let nth = self.count;
+        self.count += 1;
+        let pts = self.end(nth, pace);
+        let (key, data) = match &self.media {
+            Media::Silence { frame, .. } => (true, frame.clone()),
+            Media::Picture(picture) => match (nth + pace.group - pace.lead) % pace.group {
+                0 => (true, picture.key()),
+                // A rung whose last picture is another one has no key frame to repeat here.
+                _ if nth < pace.lead && !kept.is_last => return,
+                _ if nth < pace.lead => (false, picture.repetition(1)),
+                behind => (false, picture.repetition(behind)),
+            },
+        };
+        let dts = pts - self.ahead;
+        kept.is_last = key;
+        (kept.decoded, kept.shown, kept.taken) = (dts, pts, self.end(self.count, pace));
+        out.push(Packet { track, pts, dts, key, data });
+    }
+}
+
+fn frame_of(kept: &Kept) -> Duration {
+    let rate = kept.format.audio().map_or(1, |format| format.sample_rate.max(1));
+    Duration::from_secs(u64::from(AudioFormat::FRAME)) / rate
+}

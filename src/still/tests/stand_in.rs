@@ -1,0 +1,211 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::pictures::{Stream, x264};
+use crate::{
+    cmaf::{Output, Packager, Settings},
+    model::{AudioCodec, AudioFormat, MediaTime, Packet, Part, RenditionId, Track, TrackFormat, TrackId, VideoFormat},
+    still::StandIn,
+};
+
+const FRAME: Duration = Duration::from_nanos(33_333_333);
+const SEGMENT: Duration = Duration::from_secs(2);
+const RUNG: TrackId = TrackId::rung(0);
+
+fn at(millis: i64) -> MediaTime {
+    MediaTime::from_millis(millis)
+}
+
+/// A live of a source, a rung and sound, whose publisher sends 30 pictures a second from zero.
+struct Live {
+    still: StandIn,
+    stream: Stream,
+}
+
+impl Live {
+    fn new(audio: &'static [u8]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let stream = x264(dir.path(), "320x240", &["-profile:v", "high"]);
+        let mut live = Self { still: StandIn::default(), stream };
+        for track in live.tracks(audio) {
+            live.still.track(&track);
+        }
+        live
+    }
+
+    fn tracks(&self, audio: &'static [u8]) -> [Track; 3] {
+        let video = |format: &VideoFormat| TrackFormat::Video(format.clone());
+        let config = Bytes::from_static(audio);
+        let sound = AudioFormat { codec: AudioCodec::Aac, config, sample_rate: 48_000, channels: 2 };
+        let track = |id, rendition, format| Track { id, rendition, format, bitrate: None };
+        [
+            track(TrackId::VIDEO, RenditionId::source(), video(&self.stream.format)),
+            track(TrackId::AUDIO, RenditionId::audio(), TrackFormat::Audio(sound)),
+            track(RUNG, RenditionId::rung(240), video(&self.stream.format)),
+        ]
+    }
+
+    fn picture(&self, track: TrackId, nth: u32) -> Packet {
+        let time = MediaTime::ZERO + FRAME * nth;
+        let data = if nth == 0 { self.stream.key.clone() } else { Bytes::from_static(&[0, 0, 0, 2, 0x41, 0x9a]) };
+        Packet { track, pts: time, dts: time, key: nth == 0, data }
+    }
+
+    fn sound(nth: i64) -> Packet {
+        let time = MediaTime::from_ticks(1024 * nth, 48_000);
+        Packet { track: TrackId::AUDIO, pts: time, dts: time, key: true, data: Bytes::from_static(b"x") }
+    }
+
+    /// Pictures of the source and sound up to a second, of the rung as many as asked for.
+    fn first_second(&mut self, of_rung: u32) -> Vec<Packet> {
+        let mut packets: Vec<_> = (0..30).map(|nth| self.picture(TrackId::VIDEO, nth)).collect();
+        packets.extend((0..47).map(Self::sound));
+        packets.extend((0..of_rung).map(|nth| self.picture(RUNG, nth)));
+        packets.sort_by_key(|packet| packet.dts);
+        packets.iter().for_each(|packet| assert!(self.still.packet(packet)));
+        packets
+    }
+
+    fn until(&mut self, now: MediaTime) -> Vec<Packet> {
+        let mut out = Vec::new();
+        self.still.until(now, &mut out);
+        out
+    }
+}
+
+fn times(packets: &[Packet], track: TrackId) -> Vec<MediaTime> {
+    packets.iter().filter(|packet| packet.track == track).map(|packet| packet.pts).collect()
+}
+
+#[test]
+fn it_goes_on_at_the_pace_of_the_clock_and_never_ahead_of_it() {
+    let mut live = Live::new(&[0x11, 0x90]);
+    assert!(live.until(at(60_000)).is_empty(), "while the publisher is there nothing stands in");
+    live.first_second(30);
+    assert!(live.still.leave(FRAME, SEGMENT));
+    assert!(live.until(at(1_000)).is_empty());
+    let mut packets = Vec::new();
+    for now in (1_000..6_000).step_by(125) {
+        let fresh = live.until(at(now));
+        assert!(fresh.iter().all(|packet| packet.pts + FRAME <= at(now)), "nothing lies ahead of {now} ms");
+        assert!(fresh.windows(2).all(|pair| pair[0].dts <= pair[1].dts), "decoding order");
+        packets.extend(fresh);
+    }
+    for track in [TrackId::VIDEO, RUNG] {
+        let times = times(&packets, track);
+        assert_eq!(times[0], MediaTime::ZERO + FRAME * 30);
+        assert!(times.windows(2).all(|pair| pair[1].since(pair[0]).abs_diff(FRAME) < Duration::from_micros(1)));
+        assert!(*times.last().unwrap() > at(5_600), "a tenth of a second behind at most, and a frame");
+        let keys = packets.iter().filter(|packet| packet.track == track && packet.key);
+        let keys: Vec<_> = keys.map(|packet| packet.pts.as_nanos() / 10_000_000).collect();
+        assert_eq!(keys, [99, 299, 499]);
+    }
+    let sound = times(&packets, TrackId::AUDIO);
+    let heard = MediaTime::from_ticks(47 * 1024, 48_000);
+    assert!(sound[0].since(heard).max(heard.since(sound[0])) < Duration::from_micros(1), "sound goes on where it was");
+    let total = Duration::from_nanos(1_024_000_000_000 / 48_000) * (sound.len() as u32 - 1);
+    assert!(sound.last().unwrap().since(sound[0]).abs_diff(total) < Duration::from_micros(1), "without a seam");
+}
+
+#[test]
+fn a_rung_that_lags_is_waited_for_and_what_comes_later_still_is_dropped() {
+    let mut live = Live::new(&[0x11, 0x90]);
+    live.first_second(20);
+    assert!(live.still.leave(FRAME, SEGMENT));
+    assert!(times(&live.until(at(1_500)), RUNG).is_empty(), "the rung may yet show what was sent");
+    let late = live.picture(RUNG, 21);
+    assert!(live.still.packet(&late));
+    let source = live.until(at(3_000));
+    let rung = times(&source, RUNG);
+    assert_eq!(rung[0], MediaTime::ZERO + FRAME * 30, "in step with the source");
+    assert_eq!(rung.last(), times(&source, TrackId::VIDEO).last());
+    assert!(!live.still.packet(&live.picture(RUNG, 22)), "its time has been taken");
+}
+
+#[test]
+fn a_rung_still_waiting_catches_up_when_the_publisher_returns() {
+    let mut live = Live::new(&[0x11, 0x90]);
+    live.first_second(20);
+    assert!(live.still.leave(FRAME, SEGMENT));
+    let source = times(&live.until(at(1_500)), TrackId::VIDEO);
+    let mut out = Vec::new();
+    live.still.back(&mut out);
+    assert_eq!(times(&out, RUNG), source);
+    assert!(!live.still.is_away() && live.until(at(9_000)).is_empty());
+    assert!(live.still.packet(&live.picture(TrackId::VIDEO, 30)), "the publisher's picture is never late");
+}
+
+#[test]
+fn a_key_frame_never_follows_itself() {
+    let mut live = Live::new(&[0x11, 0x90]);
+    let (first, rung) = (live.picture(TrackId::VIDEO, 0), live.picture(RUNG, 0));
+    live.still.packet(&first);
+    live.still.packet(&rung);
+    assert!(live.still.leave(FRAME, SEGMENT));
+    let packets = live.until(at(3_000));
+    for track in [TrackId::VIDEO, RUNG] {
+        let keys: Vec<_> = packets.iter().filter(|packet| packet.track == track).map(|packet| packet.key).collect();
+        assert_eq!(keys.iter().position(|key| *key), Some(1));
+        assert_eq!(keys[2..].iter().position(|key| *key), Some(59));
+    }
+}
+
+#[test]
+fn where_picture_or_sound_cannot_go_on_the_live_stands_still() {
+    // AAC Main.
+    let mut live = Live::new(&[0x09, 0x90]);
+    live.first_second(30);
+    assert!(!live.still.leave(FRAME, SEGMENT));
+    assert!(live.until(at(9_000)).is_empty());
+    let mut silent = StandIn::default();
+    assert!(!silent.leave(FRAME, SEGMENT), "a live without a packet");
+}
+
+#[test]
+fn packaged_it_keeps_renditions_in_step_and_tells_itself_from_the_publisher() {
+    let mut live = Live::new(&[0x11, 0x90]);
+    let settings = Settings::default();
+    let (mut packager, mut out) = (Packager::new(settings), Vec::new());
+    for track in live.tracks(&[0x11, 0x90]) {
+        packager.track(&track, &mut out).unwrap();
+    }
+    for packet in live.first_second(30) {
+        packager.push(packet, &mut out);
+    }
+    assert!(live.still.leave(packager.timing().unwrap().frame, settings.segment));
+    packager.stand_in();
+    for now in (1_000..7_500).step_by(125) {
+        live.until(at(now)).into_iter().for_each(|packet| packager.push(packet, &mut out));
+    }
+    packager.discontinuity(&mut out);
+    for track in [TrackId::VIDEO, RUNG] {
+        let packet = Packet { key: true, data: live.stream.key.clone(), ..live.picture(track, 240) };
+        packager.push(packet, &mut out);
+    }
+    packager.push(Live::sound(376), &mut out);
+    packager.finish(&mut out);
+    let of = |id: &RenditionId, stands_in: bool| -> Vec<Part> {
+        let parts = out.iter().filter_map(|output| match output {
+            Output::Part(part) => (!stands_in).then_some(part),
+            Output::StandIn(part) => stands_in.then_some(part),
+            Output::Init(_) => None,
+        });
+        parts.filter(|part| part.rendition == *id).cloned().collect()
+    };
+    for id in [RenditionId::source(), RenditionId::rung(240), RenditionId::audio()] {
+        let (real, still) = (of(&id, false), of(&id, true));
+        let mut segments: Vec<_> = still.iter().map(|part| part.msn).collect();
+        segments.dedup();
+        assert_eq!(segments, [1, 2, 3, 4], "{id}");
+        assert!(still.iter().all(|part| !part.discontinuity), "{id}");
+        assert!(still.last().unwrap().ends_segment, "{id}");
+        for part in &still {
+            let full = part.duration.as_secs_f64() >= 0.85 * packager.timing().unwrap().part_target.as_secs_f64();
+            assert!(full || part.ends_segment || part.independent, "{id}: {part:?}");
+        }
+        let mut real: Vec<_> = real.iter().map(|part| (part.msn, part.ends_segment, part.discontinuity)).collect();
+        real.retain(|(_, ends, _)| *ends);
+        assert_eq!(real, [(0, true, false), (5, true, true)], "{id}: what is recorded is whole");
+    }
+}
