@@ -18,5 +18,6 @@ mod faults;
 mod main_job;
 mod operations;
 mod pages;
+mod pauses;
 mod refusals;
 mod sound;
