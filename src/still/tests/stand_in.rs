@@ -209,3 +209,27 @@ fn packaged_it_keeps_renditions_in_step_and_tells_itself_from_the_publisher() {
         assert_eq!(real, [(0, true, false), (5, true, true)], "{id}: what is recorded is whole");
     }
 }
+
+#[test]
+fn a_live_of_sound_alone_goes_on_in_silence() {
+    let live = Live::new(&[0x11, 0x90]);
+    let [_, track, _] = live.tracks(&[0x11, 0x90]);
+    let (mut still, mut packager, mut out) = (StandIn::default(), Packager::new(Settings::default()), Vec::new());
+    still.track(&track);
+    packager.track(&track, &mut out).unwrap();
+    for packet in (0..120).map(Live::sound) {
+        assert!(still.packet(&packet));
+        packager.push(packet, &mut out);
+    }
+    assert!(still.leave(packager.timing().unwrap().frame, SEGMENT));
+    packager.stand_in();
+    let mut packets = Vec::new();
+    still.until(at(8_000), &mut packets);
+    packets.into_iter().for_each(|packet| packager.push(packet, &mut out));
+    packager.finish(&mut out);
+    let silent: Duration = out
+        .iter()
+        .filter_map(|output| if let Output::StandIn(part) = output { Some(part.duration) } else { None })
+        .sum();
+    assert!(silent.abs_diff(Duration::from_millis(5_340)) < Duration::from_millis(30), "{silent:?}");
+}
