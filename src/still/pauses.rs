@@ -60,7 +60,7 @@ impl Pauses {
     /// A track appears or changes its format.
     pub fn track(&mut self, track: &Track) {
         let Some(format) = track.format.video() else { return };
-        if self.tracks.get(&track.id).is_none_or(|shown| shown.format != *format) {
+        if self.tracks.get(&track.id).is_none_or(|shown| shown.format.config != format.config) {
             self.tracks.insert(track.id, Shown::new(format.clone()));
         }
     }
@@ -68,11 +68,13 @@ impl Pauses {
     /// A packet of the live goes by, whose pictures have this `pace`, if it is known.
     pub fn packet(&mut self, mut packet: Packet, pace: Option<Pace>, out: &mut Vec<Packet>) {
         let (id, pts) = (packet.track, packet.pts);
+        match id {
+            TrackId::AUDIO => self.heard = self.heard.max(packet.dts),
+            TrackId::VIDEO => self.lead = self.heard.since(packet.dts).max(self.lead.saturating_sub(FORGET)),
+            _ => {}
+        }
         match (id, pace) {
-            (TrackId::AUDIO, _) => self.heard = self.heard.max(packet.dts),
             (TrackId::VIDEO, Some(pace)) => {
-                let ahead = self.heard.since(packet.dts);
-                self.lead = ahead.max(self.lead.saturating_sub(FORGET));
                 let pause = self.tracks.get(&id).is_some_and(|shown| packet.dts.since(shown.at) > pace.longest);
                 if pause {
                     self.fill_source(packet.dts - pace.frame / 2, pace, out);

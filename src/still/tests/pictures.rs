@@ -147,6 +147,7 @@ fn every_kind_of_progressive_stream_freezes_exactly() {
         ("320x240", &["-profile:v", "high", "-x264-params", "no-deblock=1:qp=0"]),
         ("320x240", &["-profile:v", "high", "-x264-params", "qp=51:nal-hrd=vbr:vbv-maxrate=500:vbv-bufsize=500:aud=1"]),
         ("320x240", &["-profile:v", "high444", "-pix_fmt", "yuv444p"]),
+        ("320x240", &["-profile:v", "high10", "-pix_fmt", "yuv420p10le"]),
         ("320x240", &["-profile:v", "high", "-pix_fmt", "gray"]),
     ] {
         let stream = x264(dir.path(), size, options);
