@@ -22,7 +22,7 @@ use crate::{
     media::ladder::LadderSettings,
     model::{Chain, Cue, LanguageTag, Packet, Part, RenditionId, TrackId},
     serve::board::OnAir,
-    still::StandIn,
+    still::{Pace, Pauses, StandIn},
     stream::{Consumer, Event},
 };
 
@@ -35,6 +35,7 @@ pub(super) struct Presenter<'a> {
     cuts: cmaf::Settings,
     packager: Packager,
     still: StandIn,
+    pauses: Pauses,
     outputs: Vec<Output>,
     open: bool,
     /// Which output is the live's last part, once it ends.
@@ -63,6 +64,7 @@ impl<'a> Presenter<'a> {
             cuts,
             packager: Packager::new(cuts),
             still: StandIn::default(),
+            pauses: Pauses::default(),
             outputs: Vec::new(),
             open: false,
             last: None,
@@ -111,22 +113,36 @@ impl<'a> Presenter<'a> {
     fn take(&mut self, event: Event) {
         self.on_air.poster.note(&event);
         match event {
+            // Another track brings it in a codec that is.
+            Event::Track(track) if !track.format.is_packaged() => {}
             Event::Track(track) => {
                 self.still.track(&track);
+                self.pauses.track(&track);
                 if let Err(error) = self.packager.track(&track, &mut self.outputs) {
                     tracing::error!(error = %Chain(&error), rendition = %track.rendition, "a track cannot be packaged");
                 }
             }
-            Event::Packet(packet) => {
-                if self.still.packet(&packet) {
-                    self.packager.push(packet, &mut self.outputs);
-                }
+            Event::Packet(packet) => self.packet(packet),
+            Event::Away => {
+                self.pauses.clear();
+                self.leave();
             }
-            Event::Away => self.leave(),
             Event::Discontinuity => self.break_here(),
             Event::Lost(count) => {
                 tracing::error!(count, "packets were lost before packaging: the machine is overloaded");
                 self.break_here();
+            }
+        }
+    }
+
+    fn packet(&mut self, packet: Packet) {
+        let timing = self.packager.timing();
+        let pace = timing.map(|timing| Pace { frame: timing.frame, longest: timing.part_target });
+        let mut packets = Vec::new();
+        self.pauses.packet(packet, pace, &mut packets);
+        for packet in packets {
+            if self.still.packet(&packet) {
+                self.packager.push(packet, &mut self.outputs);
             }
         }
     }
@@ -143,6 +159,7 @@ impl<'a> Presenter<'a> {
 
     fn break_here(&mut self) {
         self.stand_in(StandIn::back);
+        self.pauses.clear();
         self.packager.discontinuity(&mut self.outputs);
     }
 

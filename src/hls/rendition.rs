@@ -436,6 +436,8 @@ fn last_msn(segments: &VecDeque<Segment>) -> Option<u64> {
     segments.back().map(|segment| segment.msn)
 }
 
+/// Bits a second, rounded up as a ceiling must be: playlists show durations to the microsecond.
 fn rate(bytes: usize, duration: Duration) -> u64 {
-    if duration.is_zero() { 0 } else { (bytes as f64 * 8.0 / duration.as_secs_f64()) as u64 }
+    let bits = bytes as u128 * 8 * 1_000_000;
+    if duration.is_zero() { 0 } else { u64::try_from(bits.div_ceil(duration.as_micros().max(1))).unwrap_or(u64::MAX) }
 }

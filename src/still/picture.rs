@@ -49,6 +49,16 @@ struct Pps {
     redundant: bool,
 }
 
+/// Where a repetition stands among the pictures of its sequence.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// `nal_ref_idc`.
+    reference: u8,
+    frame_num: u32,
+    /// `pic_order_cnt_lsb`, where slices carry it.
+    order: u32,
+}
+
 impl Picture {
     /// Takes a key frame: an access unit with lengths of four bytes. `None` for what cannot be repeated:
     ///
@@ -106,8 +116,42 @@ impl Picture {
 
     /// The `nth` repetition behind the key frame, from 1.
     pub fn repetition(&self, nth: u32) -> Bytes {
+        // nal_ref_idc 2, as encoders have it for P pictures. Two counts of order for each frame (§8.2.1): the key
+        // frame has 0.
+        self.skipped(Place { reference: 2, frame_num: nth, order: nth << 1 })
+    }
+
+    /// A repetition of `last`, an access unit of the same sequence, for the time until its next one. It is no
+    /// reference picture and counts nowhere: the encoder's next picture follows as if it were not there. The same
+    /// bytes may come again and again: two such pictures have the same count of order, which §8.2.1 rules out for
+    /// an encoder; decoders, which get each in its own access unit, put them out in the order of decoding.
+    ///
+    /// `None` if others do not refer to `last`, so that what is skipped would be an earlier picture.
+    pub fn pause(&self, last: &[u8]) -> Option<Bytes> {
+        let mut slices = avc::nals(last, 4).filter_map(Result::ok);
+        let nal = slices.find(|nal| nal.first().is_some_and(|header| matches!(header & 0x1f, SLICE | IDR)))?;
+        let (header, rest) = nal.split_first()?;
+        let payload = avc::without_emulation_prevention(rest.get(..rest.len().min(60))?);
+        let mut bits = Bits::new(&payload);
+        bits.golomb()?; // first_mb_in_slice
+        bits.golomb()?; // slice_type
+        if bits.golomb()? != self.pps.id || header >> 5 & 3 == 0 {
+            return None;
+        }
+        let frame_num = bits.take(self.sps.frame_num_bits)? + 1;
+        if header & 0x1f == IDR {
+            bits.golomb()?; // idr_pic_id
+        }
+        let order = match self.sps.order {
+            Order::Written { bits: low } => bits.take(low)? + 1,
+            Order::Cycle | Order::Decoding => 0,
+        };
+        Some(self.skipped(Place { reference: 0, frame_num, order }))
+    }
+
+    fn skipped(&self, place: Place) -> Bytes {
         let mut bits = bits::Bits::default();
-        self.header(nth, &mut bits);
+        self.header(place, &mut bits);
         let payload = if self.pps.cabac {
             bits.align(true);
             let mut payload = bits.finish();
@@ -117,8 +161,7 @@ impl Picture {
             skip::cavlc(&mut bits, self.sps.macroblocks as u32);
             bits.finish()
         };
-        // nal_ref_idc 2, as encoders have it for P pictures.
-        let mut nal = vec![2 << 5 | SLICE];
+        let mut nal = vec![place.reference << 5 | SLICE];
         protect(&payload, &mut nal);
         let mut unit = Vec::with_capacity(4 + nal.len());
         append(&mut unit, &nal);
@@ -126,15 +169,14 @@ impl Picture {
     }
 
     /// A slice header (§7.3.3).
-    fn header(&self, nth: u32, bits: &mut bits::Bits) {
+    fn header(&self, place: Place, bits: &mut bits::Bits) {
         let Self { sps, pps, .. } = self;
         bits.golomb(0); // first_mb_in_slice
         bits.golomb(5); // slice_type: P, like every slice of the picture
         bits.golomb(pps.id);
-        bits.put(nth, sps.frame_num_bits);
+        bits.put(place.frame_num, sps.frame_num_bits);
         if let Order::Written { bits: low } = sps.order {
-            // Two for each frame (§8.2.1): the key frame has 0.
-            bits.put(nth << 1, low);
+            bits.put(place.order, low);
             if pps.bottom {
                 bits.signed_golomb(0);
             }
@@ -159,7 +201,9 @@ impl Picture {
                 bits.put(0, 1);
             }
         }
-        bits.put(0, 1); // adaptive_ref_pic_marking_mode_flag: the oldest reference goes
+        if place.reference > 0 {
+            bits.put(0, 1); // adaptive_ref_pic_marking_mode_flag: the oldest reference goes
+        }
         if pps.cabac {
             bits.golomb(0); // cabac_init_idc
         }

@@ -1,7 +1,10 @@
 use bytes::Bytes;
 
 use super::bits::Bits;
-use crate::{ingest::bits, model::AudioFormat};
+use crate::{
+    ingest::bits,
+    model::{AudioCodec, AudioFormat},
+};
 
 /// Elements of a raw data block (ISO 14496-3 table 4.85).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +29,9 @@ const CONFIGURATIONS: [&[Element]; 7] = {
 /// other than LC, with or without spectral band replication around it: without data of its own the
 /// band is as silent as the core.
 pub fn silence(format: &AudioFormat) -> Option<Bytes> {
+    if format.codec != AudioCodec::Aac {
+        return None;
+    }
     let elements = CONFIGURATIONS.get(configuration(&format.config)?.checked_sub(1)? as usize)?;
     let mut bits = Bits::default();
     for (nth, element) in elements.iter().enumerate() {

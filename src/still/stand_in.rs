@@ -69,6 +69,8 @@ struct Going {
     ahead: Duration,
     /// Packets so far.
     count: u32,
+    /// Those of them that make up for pictures of a rung that never came.
+    before: u32,
     /// More of the publisher's may come.
     waits: bool,
 }
@@ -83,7 +85,7 @@ impl StandIn {
     /// A track appears or changes its format.
     pub fn track(&mut self, track: &Track) {
         let taken = match self.tracks.get(&track.id) {
-            Some(kept) if kept.format == track.format => return,
+            Some(kept) if is_same(&kept.format, &track.format) => return,
             Some(kept) => kept.taken,
             None => MediaTime::ZERO,
         };
@@ -102,6 +104,10 @@ impl StandIn {
     /// that was still being encoded; what stood in has taken its time.
     pub fn packet(&mut self, packet: &Packet) -> bool {
         let Some(kept) = self.tracks.get_mut(&packet.track) else { return true };
+        // Sound that is encoded here may be: silence has begun already.
+        if packet.track == TrackId::AUDIO && self.away.is_some() {
+            return false;
+        }
         // The publisher's picture is never late: it opens a segment behind a break.
         if packet.track != TrackId::VIDEO && packet.pts < kept.taken {
             return false;
@@ -172,8 +178,13 @@ impl StandIn {
         let Some(Away { pace, going }) = &mut self.away else { return };
         for (id, going) in going {
             let Some(kept) = self.tracks.get_mut(id) else { continue };
-            let complete = kept.shown + pace.frame * 3 / 2 >= going.begin;
-            going.waits &= !complete && !at_once && until < going.begin + PATIENCE;
+            if going.waits {
+                let complete = kept.shown + pace.frame * 3 / 2 >= going.begin;
+                going.waits = !complete && !at_once && until < going.begin + PATIENCE;
+                if !going.waits {
+                    going.make_up(kept.shown, *pace);
+                }
+            }
             while !going.waits && going.end(going.count + 1, *pace) <= until {
                 going.next(*id, *pace, kept, out);
             }
@@ -195,7 +206,20 @@ impl Going {
                 (Media::Silence { frame: silence(format)?, rate: format.sample_rate }, begin, Duration::ZERO)
             }
         };
-        Some(Self { media, begin, ahead, count: 0, waits: id > TrackId::AUDIO })
+        Some(Self { media, begin, ahead, count: 0, before: 0, waits: id > TrackId::AUDIO })
+    }
+
+    /// Begins early where pictures after `shown` never came: a hole would leave the rung's segment, and
+    /// the recording of it, shorter than the others'.
+    fn make_up(&mut self, shown: MediaTime, pace: Pace) {
+        let missing = self.begin.since(shown);
+        let before = (missing + pace.frame / 2).as_nanos() / pace.frame.as_nanos();
+        let before = u32::try_from(before).unwrap_or(u32::MAX).saturating_sub(1);
+        // One alone would be a key frame ahead of its copy; its neighbour is shown longer instead.
+        if missing <= STALL && before > 1 {
+            self.before = before;
+            self.begin = self.begin - pace.frame * before;
+        }
     }
 
     /// When the first `count` packets end.
@@ -210,23 +234,33 @@ impl Going {
     }
 
     fn next(&mut self, track: TrackId, pace: Pace, kept: &mut Kept, out: &mut Vec<Packet>) {
-        let nth = self.count;
+        let pts = self.end(self.count, pace);
+        let nth = self.count.checked_sub(self.before);
         self.count += 1;
-        let pts = self.end(nth, pace);
+        let behind_key = match nth {
+            None => self.count - 1,
+            Some(nth) if nth >= pace.lead => (nth - pace.lead) % pace.group,
+            Some(_) if kept.is_last => 1,
+            // A rung whose last picture is another one has no key frame to repeat here.
+            Some(_) => return,
+        };
         let (key, data) = match &self.media {
             Media::Silence { frame, .. } => (true, frame.clone()),
-            Media::Picture(picture) => match (nth + pace.group - pace.lead) % pace.group {
-                0 => (true, picture.key()),
-                // A rung whose last picture is another one has no key frame to repeat here.
-                _ if nth < pace.lead && !kept.is_last => return,
-                _ if nth < pace.lead => (false, picture.repetition(1)),
-                behind => (false, picture.repetition(behind)),
-            },
+            Media::Picture(picture) if behind_key == 0 => (true, picture.key()),
+            Media::Picture(picture) => (false, picture.repetition(behind_key)),
         };
         let dts = pts - self.ahead;
         kept.is_last = key;
         (kept.decoded, kept.shown, kept.taken) = (dts, pts, self.end(self.count, pace));
         out.push(Packet { track, pts, dts, key, data });
+    }
+}
+
+/// The same to a decoder, whatever else they state.
+fn is_same(old: &TrackFormat, new: &TrackFormat) -> bool {
+    match (old, new) {
+        (TrackFormat::Video(old), TrackFormat::Video(new)) => old.config == new.config,
+        (old, new) => old == new,
     }
 }
 

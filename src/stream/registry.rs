@@ -381,14 +381,15 @@ mod tests {
         let mut second = registry.publish(&name(), 1, "rtmp", PEER, later).unwrap();
         second.write(frame(0), later).unwrap();
         let mut seen = Vec::new();
-        for _ in 0..4 {
+        for _ in 0..5 {
             seen.push(match reader.recv().await.unwrap() {
                 Event::Packet(packet) => packet.dts.as_nanos() / 1_000_000,
                 Event::Discontinuity => -1,
+                Event::Away => -2,
                 other => panic!("{other:?}"),
             });
         }
-        assert_eq!(seen, [0, 20, -1, 3_000]);
+        assert_eq!(seen, [0, 20, -2, -1, 3_000]);
     }
 
     #[test]
@@ -415,6 +416,7 @@ mod tests {
         assert!(registry.get(&name()).is_some());
         registry.expire(Instant::now() + Duration::from_secs(31));
         assert!(registry.get(&name()).is_none());
+        assert!(matches!(reader.recv().await, Some(Event::Away)));
         assert!(reader.recv().await.is_none());
         assert_eq!(live.state(), State::Ended);
     }

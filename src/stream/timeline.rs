@@ -44,9 +44,12 @@ impl Timeline {
     /// that arrived at media time `now`. `None`: it lies before the floor and must be dropped.
     pub fn map(&mut self, track: TrackId, dts: i64, now: MediaTime) -> Option<Mapped> {
         let reference = self.last.get(&track).or_else(|| self.last.values().max()).copied();
+        // A track may pause while others go on.
+        let newest = self.last.values().max().copied();
         let continuous = |offset: &&i64| {
             let time = MediaTime::from_nanos(dts.saturating_add(**offset));
-            reference.is_none_or(|last| time >= last - Self::JITTER && time <= last + Self::JUMP)
+            let rises = reference.is_none_or(|last| time >= last - Self::JITTER);
+            rises && newest.is_none_or(|newest| time <= newest + Self::JUMP)
         };
         let (offset, jumped) = match self.offsets.iter().find(continuous) {
             Some(offset) => (*offset, false),
@@ -118,6 +121,16 @@ mod tests {
         assert_eq!(dts(&mut timeline, TrackId::AUDIO, 60, 60), Some((60, false)), "not jumped yet");
         assert_eq!(dts(&mut timeline, TrackId::AUDIO, later + 30, 80), Some((80, false)));
         assert_eq!(dts(&mut timeline, TrackId::VIDEO, 90, 90), Some((90, false)), "and back");
+    }
+
+    #[test]
+    fn a_picture_that_stands_for_a_minute_is_no_jump_while_sound_goes_on() {
+        let mut timeline = Timeline::new(MediaTime::ZERO);
+        dts(&mut timeline, TrackId::VIDEO, 0, 0);
+        for at in (0..60_000).step_by(1_000) {
+            assert_eq!(dts(&mut timeline, TrackId::AUDIO, at, at), Some((at, false)));
+        }
+        assert_eq!(dts(&mut timeline, TrackId::VIDEO, 59_500, 59_500), Some((59_500, false)));
     }
 
     #[test]

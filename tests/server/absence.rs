@@ -67,10 +67,9 @@ fn decode(playlist: &str, dir: &Path) -> (Vec<String>, [f64; 2]) {
 
 #[test]
 fn while_the_publisher_is_away_a_strict_reader_sees_the_live_go_on_and_the_recording_keeps_none_of_it() {
-    let server = Server::start(&[("AMPHI_RECONNECT_GRACE", "15s")]);
+    let server = Server::start(&[("AMPHI_RECONNECT_GRACE", "15s"), ("AMPHI_LADDER__RUNGS", "240")]);
     let key = server.channel("waves", &["--translate", "pt"]);
-    let reordered = ["-preset", "veryfast", "-tune", "film", "-bf", "2"];
-    let first = publish(&server, &key, &reordered);
+    let first = publish(&server, &key, &[]);
     server.playlist("waves");
     let watching = {
         let http = server.http.clone();
@@ -87,12 +86,12 @@ fn while_the_publisher_is_away_a_strict_reader_sees_the_live_go_on_and_the_recor
     wait("segments without a publisher", SOON, || (segments(&server) >= left + 3).then_some(()));
     let away = begun.elapsed();
     assert!(!source(&server).contains("#EXT-X-DISCONTINUITY\n"), "nothing breaks before the publisher is back");
-    let second = publish(&server, &key, &[&reordered[..], &["-t", "12"]].concat());
+    let second = publish(&server, &key, &["-t", "12"]);
     assert!(second.finish().0);
     // The grace runs out, or the reader would not see the end.
     let report = watching.join().unwrap();
     assert!(report.errors.is_empty(), "rules broken:\n{}", report.errors.join("\n"));
-    assert!(report.ended && report.renditions >= 6, "{report:?}");
+    assert!(report.ended && report.renditions == 5, "{report:?}");
     assert_eq!(source(&server).matches("#EXT-X-DISCONTINUITY\n").count(), 1);
 
     let dir = tempfile::tempdir().unwrap();
@@ -114,7 +113,8 @@ fn while_the_publisher_is_away_a_strict_reader_sees_the_live_go_on_and_the_recor
 fn chromium_plays_on_while_the_publisher_is_away_and_after_its_return() {
     let server = Server::start(&[("AMPHI_RECONNECT_GRACE", "60s"), ("AMPHI_LADDER__ENABLED", "false")]);
     let key = server.channel("waves", &[]);
-    let first = publish(&server, &key, &[]);
+    // Pictures out of order, as most encoders send them.
+    let first = publish(&server, &key, &["-bf", "2"]);
     let options = ["--language", "fr", "--audit"];
     let mut browser = Browser::open(&format!("{}/watch/waves", server.http), 180, &options);
     let words = |row: &Value| !row["captions"].as_str().unwrap_or_default().is_empty();

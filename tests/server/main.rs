@@ -20,6 +20,7 @@ mod main_job;
 mod models;
 mod operations;
 mod pages;
+mod pauses;
 mod quality;
 mod refusals;
 mod sound;

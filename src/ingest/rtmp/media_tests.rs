@@ -58,6 +58,7 @@ impl Bench {
             match event {
                 Event::Track(track) => tracks.push((*track).clone()),
                 Event::Packet(packet) => packets.push(packet),
+                Event::Away => {}
                 other => panic!("{other:?}"),
             }
         }

@@ -105,6 +105,22 @@ async fn rungs_are_aligned_with_a_source_that_reorders() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_publisher_that_goes_is_shown_to_its_last_picture_and_may_return() {
+    let mut ladder = Ladder::start(&[240, 120], templates());
+    for absence in [0, 60] {
+        let flv = pictures("640x360", "30", 15, "-bf 3 -x264-params b-pyramid=normal:b-adapt=0");
+        let flv = flv.later(Duration::from_secs(absence));
+        ladder.producer.announce(flv.video(640, 360, Some(30.0)));
+        ladder.publish(&flv).await;
+        ladder.producer.away();
+        let sent = ladder.sent;
+        ladder.viewer.until("every picture", |viewer| viewer.seen(0) == sent && viewer.seen(1) == sent).await;
+        ladder.producer.discontinuity();
+    }
+    ladder.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rungs_are_aligned_with_a_source_of_open_groups() {
     check_alignment(pictures("640x360", "30", 15, "-bf 2 -flags -cgop"), 640, 360, Some(30.0)).await;
 }

@@ -1,5 +1,6 @@
 //! What is made here, through decoders that are not ours.
 
+mod pauses;
 mod pictures;
 mod sounds;
 mod stand_in;

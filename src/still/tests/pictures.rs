@@ -16,6 +16,36 @@ pub struct Stream {
     pub key: Bytes,
 }
 
+impl Stream {
+    /// Its access units, with lengths and without parameter sets, in decoding order.
+    pub fn units(&self) -> Vec<Bytes> {
+        let mut units: Vec<Vec<u8>> = Vec::new();
+        for nal in nals(&self.annex_b).into_iter().filter(|nal| matches!(nal[0] & 0x1f, 1 | 5)) {
+            // first_mb_in_slice is 0.
+            if nal[1] & 0x80 != 0 {
+                units.push(Vec::new());
+            }
+            let unit = units.last_mut().unwrap();
+            unit.extend_from_slice(&(nal.len() as u32).to_be_bytes());
+            unit.extend_from_slice(nal);
+        }
+        units.into_iter().map(Bytes::from).collect()
+    }
+
+    /// A file of such access units.
+    pub fn file(&self, dir: &Path, units: &[Bytes]) -> String {
+        let mut bytes = Vec::new();
+        for nal in nals(&self.annex_b).into_iter().filter(|nal| matches!(nal[0] & 0x1f, 7 | 8)).take(2) {
+            bytes.extend_from_slice(&[0, 0, 0, 1]);
+            bytes.extend_from_slice(nal);
+        }
+        units.iter().for_each(|unit| annex_b(unit, &mut bytes));
+        let file = dir.join("units.h264");
+        fs::write(&file, bytes).unwrap();
+        file.to_str().unwrap().to_owned()
+    }
+}
+
 fn nals(annex_b: &[u8]) -> Vec<&[u8]> {
     let mut starts: Vec<usize> =
         annex_b.windows(3).enumerate().filter(|(_, code)| *code == [0, 0, 1]).map(|(at, _)| at + 3).collect();
@@ -25,6 +55,17 @@ fn nals(annex_b: &[u8]) -> Vec<&[u8]> {
         &nal[..nal.iter().rposition(|byte| *byte != 0).unwrap() + 1]
     };
     starts.windows(2).map(between).collect()
+}
+
+pub fn openh264(dir: &Path) -> Stream {
+    let source = dir.join("source.h264");
+    let location = format!("location={}", source.to_str().unwrap());
+    let caps = "video/x-raw,width=320,height=240,framerate=30/1";
+    let bytes = "video/x-h264,stream-format=byte-stream";
+    let encode = ["-q", "videotestsrc", "num-buffers=23", "pattern=ball", "!", caps, "!", "openh264enc"];
+    let rest = ["!", bytes, "!", "filesink", &location];
+    run("gst-launch-1.0", &[&encode[..], &rest].concat());
+    stream(fs::read(source).unwrap())
 }
 
 fn stream(annex_b: Vec<u8>) -> Stream {
@@ -106,6 +147,7 @@ fn every_kind_of_progressive_stream_freezes_exactly() {
         ("320x240", &["-profile:v", "high", "-x264-params", "no-deblock=1:qp=0"]),
         ("320x240", &["-profile:v", "high", "-x264-params", "qp=51:nal-hrd=vbr:vbv-maxrate=500:vbv-bufsize=500:aud=1"]),
         ("320x240", &["-profile:v", "high444", "-pix_fmt", "yuv444p"]),
+        ("320x240", &["-profile:v", "high10", "-pix_fmt", "yuv420p10le"]),
         ("320x240", &["-profile:v", "high", "-pix_fmt", "gray"]),
     ] {
         let stream = x264(dir.path(), size, options);
@@ -117,14 +159,7 @@ fn every_kind_of_progressive_stream_freezes_exactly() {
 #[test]
 fn the_encoder_of_browsers_freezes_too_and_so_does_its_decoder() {
     let dir = tempfile::tempdir().unwrap();
-    let source = dir.path().join("source.h264");
-    let location = format!("location={}", source.to_str().unwrap());
-    let caps = "video/x-raw,width=320,height=240,framerate=30/1";
-    let bytes = "video/x-h264,stream-format=byte-stream";
-    let encode = ["-q", "videotestsrc", "num-buffers=23", "pattern=ball", "!", caps, "!", "openh264enc"];
-    let rest = ["!", bytes, "!", "filesink", &location];
-    run("gst-launch-1.0", &[&encode[..], &rest].concat());
-    let stream = stream(fs::read(source).unwrap());
+    let stream = openh264(dir.path());
     check(&stream, dir.path());
     for decoder in ["openh264dec", "avdec_h264"] {
         let decoded = dir.path().join("decoded.yuv");

@@ -113,13 +113,16 @@ fn a_rung_that_lags_is_waited_for_and_what_comes_later_still_is_dropped() {
     let mut live = Live::new(&[0x11, 0x90]);
     live.first_second(20);
     assert!(live.still.leave(FRAME, SEGMENT));
-    assert!(times(&live.until(at(1_500)), RUNG).is_empty(), "the rung may yet show what was sent");
+    let mut packets = live.until(at(1_500));
+    assert!(times(&packets, RUNG).is_empty(), "the rung may yet show what was sent");
     let late = live.picture(RUNG, 21);
     assert!(live.still.packet(&late));
-    let source = live.until(at(3_000));
-    let rung = times(&source, RUNG);
-    assert_eq!(rung[0], MediaTime::ZERO + FRAME * 30, "in step with the source");
-    assert_eq!(rung.last(), times(&source, TrackId::VIDEO).last());
+    packets.extend(live.until(at(3_000)));
+    let rung = times(&packets, RUNG);
+    assert_eq!(rung[..8], [22, 23, 24, 25, 26, 27, 28, 29].map(|nth| MediaTime::ZERO + FRAME * nth), "made up for");
+    assert_eq!(rung[8..], times(&packets, TrackId::VIDEO), "in step with the source");
+    let keys: Vec<_> = packets.iter().filter(|packet| packet.track == RUNG).map(|packet| packet.key).collect();
+    assert!(keys[0] && keys[8] && keys.iter().filter(|key| **key).count() == 2, "{keys:?}");
     assert!(!live.still.packet(&live.picture(RUNG, 22)), "its time has been taken");
 }
 
@@ -131,7 +134,7 @@ fn a_rung_still_waiting_catches_up_when_the_publisher_returns() {
     let source = times(&live.until(at(1_500)), TrackId::VIDEO);
     let mut out = Vec::new();
     live.still.back(&mut out);
-    assert_eq!(times(&out, RUNG), source);
+    assert_eq!(times(&out, RUNG)[10..], source);
     assert!(!live.still.is_away() && live.until(at(9_000)).is_empty());
     assert!(live.still.packet(&live.picture(TrackId::VIDEO, 30)), "the publisher's picture is never late");
 }
@@ -208,4 +211,28 @@ fn packaged_it_keeps_renditions_in_step_and_tells_itself_from_the_publisher() {
         real.retain(|(_, ends, _)| *ends);
         assert_eq!(real, [(0, true, false), (5, true, true)], "{id}: what is recorded is whole");
     }
+}
+
+#[test]
+fn a_live_of_sound_alone_goes_on_in_silence() {
+    let live = Live::new(&[0x11, 0x90]);
+    let [_, track, _] = live.tracks(&[0x11, 0x90]);
+    let (mut still, mut packager, mut out) = (StandIn::default(), Packager::new(Settings::default()), Vec::new());
+    still.track(&track);
+    packager.track(&track, &mut out).unwrap();
+    for packet in (0..120).map(Live::sound) {
+        assert!(still.packet(&packet));
+        packager.push(packet, &mut out);
+    }
+    assert!(still.leave(packager.timing().unwrap().frame, SEGMENT));
+    packager.stand_in();
+    let mut packets = Vec::new();
+    still.until(at(8_000), &mut packets);
+    packets.into_iter().for_each(|packet| packager.push(packet, &mut out));
+    packager.finish(&mut out);
+    let silent: Duration = out
+        .iter()
+        .filter_map(|output| if let Output::StandIn(part) = output { Some(part.duration) } else { None })
+        .sum();
+    assert!(silent.abs_diff(Duration::from_millis(5_340)) < Duration::from_millis(30), "{silent:?}");
 }

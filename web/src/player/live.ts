@@ -264,7 +264,7 @@ export class LivePage {
       this.about.viewers(status.viewers ?? null);
       this.publisher(status.state);
       // The websocket tells of the return; where there is none, nobody else does.
-      const deaf = this.desk.chosen === null || this.captions.source === 'track';
+      const deaf = this.captions.source === 'track';
       if (deaf && status.state === 'reconnecting') window.setTimeout(() => { void this.countViewers(); }, POLL);
     } catch {
       // The count is an ornament.
