@@ -188,6 +188,7 @@ impl Talk {
         loop {
             match self.read() {
                 Response::Heard { hypothesis, .. } => heard.push(hypothesis),
+                Response::Tally { .. } => {}
                 Response::Progress { .. } | Response::Finished { .. } => return heard,
                 other => panic!("{other:?}"),
             }
