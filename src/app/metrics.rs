@@ -196,6 +196,12 @@ fn speech(page: &mut Page, engines: &[EngineStatus]) {
         Some((label(status), cpu_seconds(&stat)?))
     });
     page.metric(Kind::Counter, "amphi_engine_cpu_seconds_total", "Its process's user and system time.", cpu);
+    let stable = engines.iter().map(|status| (label(status), status.tally.stable));
+    let help = "Words it called stable before their utterance was over.";
+    page.metric(Kind::Counter, "amphi_engine_stable_words_total", help, stable);
+    let overruled = engines.iter().map(|status| (label(status), status.tally.overruled));
+    let help = "Stable words that it would have taken back when the utterance was over; they stood.";
+    page.metric(Kind::Counter, "amphi_engine_overruled_words_total", help, overruled);
     let resident = engines.iter().filter_map(|status| Some((label(status), status.rss?)));
     page.metric(Kind::Gauge, "amphi_engine_resident_memory_bytes", "Its memory.", resident);
 }

@@ -8,7 +8,19 @@ pub mod wire;
 pub use ledger::Lost;
 pub use supervisor::{EngineKind, EngineSettings, EngineSpec, EngineStatus, Engines, Event, Stream};
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::{Hypothesis, MediaTime, Pcm};
+
+/// What became of words that an engine called stable while their utterance went on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// How many there were, in utterances that are over.
+    pub stable: u64,
+    /// Those of them that the engine, hearing the utterance whole, would take back. They stand:
+    /// what a viewer has been told is stable does not change.
+    pub overruled: u64,
+}
 
 /// One stream's recogniser inside an engine. Blocking; runs on its own thread.
 pub trait Recognizer: Send {
@@ -28,4 +40,10 @@ pub trait Recognizer: Send {
     /// Every word in the audio before this has been returned in a [`Hypothesis::last`] one; a
     /// fresh recogniser that begins here loses nothing.
     fn settled(&self) -> MediaTime;
+
+    /// What became of early stable words since this was last asked; nothing where stable words are
+    /// an engine's last word.
+    fn tally(&mut self) -> Tally {
+        Tally::default()
+    }
 }

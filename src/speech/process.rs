@@ -314,6 +314,11 @@ impl Process {
                     self.pump(stream, talk);
                 }
             }
+            Response::Tally { tally, .. } => {
+                let total = &mut lock(&self.status).tally;
+                total.stable += tally.stable;
+                total.overruled += tally.overruled;
+            }
             Response::Finished { stream } => self.end(stream, None),
             Response::Failed { stream, reason } => {
                 if let Some(stream) = stream {

@@ -14,6 +14,7 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
+    Tally,
     ledger::Lost,
     process::{Command, Process},
     wire::{MAX_SAMPLES, StreamId},
@@ -106,6 +107,8 @@ pub struct EngineStatus {
     pub restarts: u64,
     /// Streams it serves.
     pub streams: usize,
+    /// What became of words called stable early, in all its streams.
+    pub tally: Tally,
     /// Resident memory in bytes, while it can be read.
     pub rss: Option<u64>,
 }
@@ -181,6 +184,7 @@ impl Engines {
             pid: None,
             restarts: 0,
             streams: 0,
+            tally: Tally::default(),
             rss: None,
         }));
         let process =

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Tally;
 use crate::{
     model::{Hypothesis, LanguageTag, MediaTime, Pcm},
     pipe::{self, PipeError},
@@ -72,6 +73,13 @@ pub enum Response {
         until: MediaTime,
         /// Words in audio before this are final: a restarted engine need not hear it again.
         settled: MediaTime,
+    },
+    /// An utterance is over that had stable words before.
+    Tally {
+        /// Whose.
+        stream: StreamId,
+        /// What became of them.
+        tally: Tally,
     },
     /// Everything a finished stream held has been sent.
     Finished {
@@ -198,6 +206,7 @@ mod tests {
             Response::Ready { model: "m".into() },
             Response::Heard { stream: 3, hypothesis },
             Response::Progress { stream: 3, until: MediaTime::from_millis(9), settled: MediaTime::ZERO },
+            Response::Tally { stream: 3, tally: Tally { stable: 20, overruled: 1 } },
             Response::Finished { stream: 3 },
             Response::Failed { stream: None, reason: "r".into() },
         ];

@@ -12,7 +12,7 @@ use std::{
 };
 
 use amphi::{
-    model::{MediaTime, Word},
+    model::{Hypothesis, MediaTime, Word},
     speech::{EngineKind, EngineSettings, EngineSpec, Engines, Event},
 };
 use support::{Heard, Talk, engine, engines, media, pieces, python, samples, signal, transcribe, vosk, whisper};
@@ -142,6 +142,54 @@ print(json.dumps([(w['word'], w['start']) for w in words]))
         assert!((word.start.as_secs_f64() - start).abs() < 0.02, "{text} at {start}: {word:?}");
     }
     engines.shutdown().await;
+}
+
+/// What a live of this sound says, each hypothesis with the sound's position in seconds.
+fn live(spec: &EngineSpec, audio: &[i16]) -> Vec<(f64, Hypothesis)> {
+    let (mut talk, mut heard) = (Talk::new(spec, true), Heard::default());
+    let mut said = Vec::new();
+    for pcm in pieces(audio) {
+        said.extend(talk.say(&pcm).into_iter().map(|hypothesis| (pcm.end().as_secs_f64(), hypothesis)));
+    }
+    said.extend(talk.finish().into_iter().map(|hypothesis| (audio.len() as f64 / 16_000.0, hypothesis)));
+    said.iter().for_each(|(_, hypothesis)| heard.take(Event::Hypothesis(hypothesis.clone())));
+    said
+}
+
+#[test]
+fn vosk_notices_digital_silence_live() {
+    let audio = [samples("korean-espeak.flac"), vec![0; 4 * 16_000]].concat();
+    let said = live(&vosk(), &audio);
+    let (position, words) = said.iter().rfind(|(_, heard)| heard.last).unwrap();
+    let end = words.words.last().unwrap().end.as_secs_f64();
+    assert!(*position < end + 2.5, "final at {position}, said by {end}");
+    assert!(*position < 12.0, "final at {position}, not by the end of the sound");
+}
+
+#[test]
+fn vosk_words_show_early_and_are_final_in_bounded_time_without_a_pause() {
+    let audio = samples("korean-espeak.flac")[..(8.6 * 16_000.0) as usize].repeat(2);
+    let said = live(&vosk(), &audio);
+    let finals: Vec<_> = said.iter().filter(|(_, heard)| heard.last && !heard.words.is_empty()).collect();
+    assert!(finals.len() >= 2, "{finals:?}");
+    for (position, heard) in &finals {
+        let length = position - heard.words[0].start.as_secs_f64();
+        assert!(length <= 13.0, "{length} s: {heard:?}");
+    }
+    // The synthesiser says 22 words in a turn; what a cut loses or doubles shows in their number.
+    let count: usize = finals.iter().map(|(_, heard)| heard.words.len()).sum();
+    assert!((36..=52).contains(&count), "{count}: {finals:?}");
+    let mut shown = Vec::new();
+    let mut furthest = 0;
+    for (position, heard) in &said {
+        for word in heard.words.iter().skip(furthest) {
+            shown.push(position - word.start.as_secs_f64());
+        }
+        furthest = if heard.last { 0 } else { furthest.max(heard.words.len()) };
+    }
+    let median = percentile(&mut shown, 50);
+    println!("beginning of a word to its text: {median:.2} s");
+    assert!(median <= 1.5, "{shown:?}");
 }
 
 #[tokio::test]

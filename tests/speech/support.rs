@@ -196,6 +196,7 @@ impl Talk {
         loop {
             match self.read() {
                 Response::Heard { hypothesis, .. } => heard.push(hypothesis),
+                Response::Tally { .. } => {}
                 Response::Progress { .. } | Response::Finished { .. } => return heard,
                 other => panic!("{other:?}"),
             }

@@ -22,7 +22,7 @@ use amphi::{
     model::{Hypothesis, LanguageTag, Pcm},
     pipe,
     speech::{
-        Recognizer,
+        Recognizer, Tally,
         wire::{Request, Response, StreamId},
     },
     translate,
@@ -158,6 +158,7 @@ fn run(stream: StreamId, mut recognizer: Box<dyn Recognizer>, live: bool, work: 
             }
             Work::Finish => recognizer.finish().and_then(|heard| {
                 out.heard(stream, heard)?;
+                out.tally(stream, recognizer.tally())?;
                 out.send(&Response::Finished { stream })
             }),
         };
@@ -170,6 +171,7 @@ fn run(stream: StreamId, mut recognizer: Box<dyn Recognizer>, live: bool, work: 
 
 fn heard(stream: StreamId, recognizer: &mut dyn Recognizer, pcm: &Pcm, out: &Output) -> Result<()> {
     out.heard(stream, recognizer.accept(pcm)?)?;
+    out.tally(stream, recognizer.tally())?;
     out.send(&Response::Progress { stream, until: pcm.end(), settled: recognizer.settled() })
 }
 
@@ -217,6 +219,10 @@ impl Output {
     fn heard(&self, stream: StreamId, heard: Vec<Hypothesis>) -> Result<()> {
         heard.into_iter().try_for_each(|hypothesis| self.send(&Response::Heard { stream, hypothesis }))
     }
+
+    fn tally(&self, stream: StreamId, tally: Tally) -> Result<()> {
+        if tally.stable > 0 { self.send(&Response::Tally { stream, tally }) } else { Ok(()) }
+    }
 }
 
 fn load(args: &Args) -> Result<Factory> {
@@ -227,7 +233,7 @@ fn load(args: &Args) -> Result<Factory> {
         Kind::Ct2 => bail!("this engine translates"),
         Kind::Vosk => {
             let model = Arc::new(vosk_sys::Model::open(&args.model)?);
-            Ok(Box::new(move |_, _| Ok(Box::new(vosk::Streaming::new(model.clone())?))))
+            Ok(Box::new(move |_, live| Ok(Box::new(vosk::Streaming::new(model.clone(), live)?))))
         }
         Kind::Whisper => {
             let model = Arc::new(whisper::Model::open(&args.model, args.threads)?);

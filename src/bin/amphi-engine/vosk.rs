@@ -1,107 +1,168 @@
 //! Vosk: equal blocks in, so that the same audio gives the same words; a final result at each pause.
+//!
+//! A file is recognised exactly as libvosk does it alone. A live has three needs more: noise under
+//! digital silence ([`noise`]), words that are stable before their utterance ends ([`utterance`]),
+//! and utterances that end in time whether or not the speaker pauses.
+
+mod noise;
+mod utterance;
 
 use std::{sync::Arc, time::Duration};
 
 use amphi::{
     model::{Hypothesis, MediaTime, Pcm, Word},
-    speech::Recognizer,
+    speech::{Recognizer, Tally},
 };
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
+use self::utterance::Utterance;
 use super::vosk_sys::{Decoder, Model};
 
 /// Samples libvosk gets at a time: 100 ms. Its words depend on how the audio is cut.
 const BLOCK: usize = 1_600;
 /// After so much audio the decoder is replaced at the next pause: it only ever grows.
 const RECYCLE: Duration = Duration::from_secs(600);
+/// Samples of silence that bring all earlier audio to the decoder's result.
+const FLUSH: usize = 8 * BLOCK;
+/// Blocks after which the lattice is looked at again while the best path stays the same.
+const PATIENCE: u32 = 5;
 
 /// One stream's recogniser.
 pub struct Streaming {
     model: Arc<Model>,
+    live: bool,
     decoder: Decoder,
     /// When the decoder's first sample sounds; nothing before it got any.
     base: Option<MediaTime>,
     /// Samples the decoder has had.
     fed: usize,
-    /// Less than a block, waiting for the rest of it.
+    /// Samples it shall get; after a round less than a block.
     rest: Vec<i16>,
     /// Where the last final word ends.
     said: MediaTime,
     settled: MediaTime,
-    /// The last partial, to say only what is new.
-    partial: Vec<Word>,
+    utterance: Utterance,
+    /// In a live the audio of the utterance, as it came: behind a cut it is heard again.
+    audio: Vec<i16>,
+    /// The best path, the lattice's words, and how many blocks ago these were looked at.
+    path: String,
+    lattice: Vec<Word>,
+    age: u32,
 }
 
 impl Streaming {
-    /// A recogniser for one stream.
+    /// A recogniser for one stream; in one that is not `live` words come when they are final.
     ///
     /// # Errors
     /// libvosk made none.
-    pub fn new(model: Arc<Model>) -> Result<Self> {
+    pub fn new(model: Arc<Model>, live: bool) -> Result<Self> {
         let decoder = Decoder::new(model.clone())?;
         let never = MediaTime::from_nanos(i64::MIN);
         Ok(Self {
             model,
+            live,
             decoder,
             base: None,
             fed: 0,
             rest: Vec::new(),
             said: never,
             settled: never,
-            partial: Vec::new(),
+            utterance: Utterance::default(),
+            audio: Vec::new(),
+            path: String::new(),
+            lattice: Vec::new(),
+            age: 0,
         })
     }
 
-    fn block(&mut self, samples: &[i16], out: &mut Vec<Hypothesis>) -> Result<()> {
-        let paused = self.decoder.accept(samples)?;
+    fn block(&mut self, mut samples: Vec<i16>, out: &mut Vec<Hypothesis>) -> Result<()> {
+        if self.live {
+            self.audio.extend_from_slice(&samples);
+            let first = self.now().to_ticks(Pcm::RATE);
+            noise::add(&mut samples, first as u64);
+        }
+        let paused = self.decoder.accept(&samples)?;
         self.fed += samples.len();
         if paused {
             let result = self.decoder.result();
-            self.last(&result, out)?;
+            let words = self.final_words(&result)?;
+            self.last(words, self.now(), out);
             if Pcm::duration_of(self.fed) >= RECYCLE {
-                self.restart()?;
+                self.restart(self.now())?;
             }
-        } else {
-            let heard = self.decoder_partial()?;
-            let words = self.words(&heard);
-            if words != self.partial && !words.is_empty() {
-                self.partial.clone_from(&words);
-                out.push(Hypothesis { words, stable: 0, last: false });
-            }
+        } else if self.live {
+            self.listen(out)?;
         }
         Ok(())
     }
 
-    /// The final words of an utterance.
-    fn last(&mut self, json: &str, out: &mut Vec<Hypothesis>) -> Result<()> {
-        let result: Final = serde_json::from_str(json).context("libvosk result")?;
-        let words = self.words(&result.result);
-        self.partial.clear();
-        self.settled = self.now();
-        if let Some(end) = words.last().map(|word| word.end) {
-            self.said = end;
-            out.push(Hypothesis { stable: words.len(), words, last: true });
+    /// What is known of the utterance in progress, and its end if it has gone on for too long.
+    fn listen(&mut self, out: &mut Vec<Hypothesis>) -> Result<()> {
+        let partial: Partial = serde_json::from_str(&self.decoder.path()).context("libvosk partial result")?;
+        self.age += 1;
+        if partial.partial != self.path || self.age >= PATIENCE {
+            let lattice: Partial = serde_json::from_str(&self.decoder.lattice()).context("libvosk partial result")?;
+            self.lattice = self.words(&lattice.partial_result);
+            self.path = partial.partial;
+            self.age = 0;
+            let path: Vec<&str> = self.path.split_whitespace().collect();
+            out.extend(self.utterance.partial(&path, &self.lattice, self.now()));
         }
+        if self.utterance.is_long(&self.lattice, self.now()) { self.cut(out) } else { Ok(()) }
+    }
+
+    /// Ends the utterance between two words; what follows them is heard again as the next one.
+    ///
+    /// The decoder is not replaced: one that has to get used to the speaker anew hears worse.
+    fn cut(&mut self, out: &mut Vec<Hypothesis>) -> Result<()> {
+        let now = self.now();
+        // The decoder lies behind the audio; silence pushes the last of it through.
+        let mut silence = vec![0; FLUSH];
+        noise::add(&mut silence, 0);
+        self.decoder.accept(&silence)?;
+        let result = self.decoder.result();
+        let mut words = self.final_words(&result)?;
+        let at = self.utterance.cut(&words, now);
+        let boundary = at.map_or(now, |at| words[at - 1].end + words[at].start.since(words[at - 1].end) / 2);
+        words.truncate(at.unwrap_or(words.len()));
+        let behind = now.to_ticks(Pcm::RATE).abs_diff(boundary.to_ticks(Pcm::RATE)) as usize;
+        let again = self.audio.split_off(self.audio.len().saturating_sub(behind));
+        self.last(words, boundary, out);
+        self.rest.splice(..0, again);
+        self.fed += FLUSH;
+        self.base = Some(boundary - Pcm::duration_of(self.fed));
         Ok(())
     }
 
-    fn decoder_partial(&mut self) -> Result<Vec<Heard>> {
-        let json = self.decoder.partial();
-        let result: Partial = serde_json::from_str(&json).context("libvosk partial result")?;
-        Ok(result.partial_result)
+    /// The utterance ends at `end` with these words.
+    fn last(&mut self, words: Vec<Word>, end: MediaTime, out: &mut Vec<Hypothesis>) {
+        if let Some(word) = words.last() {
+            self.said = word.end;
+        }
+        out.extend(self.utterance.last(words));
+        self.settled = end;
+        self.audio.clear();
+        self.path.clear();
+        self.lattice.clear();
+        self.age = 0;
     }
 
-    /// A fresh decoder, whose time begins where the old one's ended.
-    fn restart(&mut self) -> Result<()> {
+    /// A fresh decoder, whose time begins at `base`.
+    fn restart(&mut self, base: MediaTime) -> Result<()> {
         self.decoder = Decoder::new(self.model.clone())?;
-        self.base = Some(self.now());
+        self.base = Some(base);
         self.fed = 0;
         Ok(())
     }
 
     fn now(&self) -> MediaTime {
         self.base.unwrap_or(MediaTime::ZERO) + Pcm::duration_of(self.fed)
+    }
+
+    fn final_words(&self, json: &str) -> Result<Vec<Word>> {
+        let result: Final = serde_json::from_str(json).context("libvosk result")?;
+        Ok(self.words(&result.result))
     }
 
     fn words(&self, heard: &[Heard]) -> Vec<Word> {
@@ -132,11 +193,9 @@ impl Recognizer for Streaming {
         if self.base.is_none() {
             self.base = Some(pcm.start);
         }
-        let mut samples = std::mem::take(&mut self.rest);
-        samples.extend_from_slice(&pcm.samples);
-        let blocks = samples.chunks_exact(BLOCK);
-        self.rest = blocks.remainder().to_vec();
-        for block in blocks {
+        self.rest.extend_from_slice(&pcm.samples);
+        while self.rest.len() >= BLOCK {
+            let block = self.rest.drain(..BLOCK).collect();
             self.block(block, &mut out)?;
         }
         Ok(out)
@@ -144,14 +203,15 @@ impl Recognizer for Streaming {
 
     fn finish(&mut self) -> Result<Vec<Hypothesis>> {
         let mut out = Vec::new();
-        let rest = std::mem::take(&mut self.rest);
-        if !rest.is_empty() {
-            self.block(&rest, &mut out)?;
+        while !self.rest.is_empty() {
+            let block: Vec<i16> = self.rest.drain(..self.rest.len().min(BLOCK)).collect();
+            self.block(block, &mut out)?;
         }
         if self.fed > 0 {
             let result = self.decoder.finish();
-            self.last(&result, &mut out)?;
-            self.restart()?;
+            let words = self.final_words(&result)?;
+            self.last(words, self.now(), &mut out);
+            self.restart(self.now())?;
         }
         self.base = None;
         Ok(out)
@@ -159,6 +219,10 @@ impl Recognizer for Streaming {
 
     fn settled(&self) -> MediaTime {
         self.settled
+    }
+
+    fn tally(&mut self) -> Tally {
+        self.utterance.tally()
     }
 }
 
@@ -170,6 +234,8 @@ struct Final {
 
 #[derive(Deserialize)]
 struct Partial {
+    #[serde(default)]
+    partial: String,
     #[serde(default)]
     partial_result: Vec<Heard>,
 }

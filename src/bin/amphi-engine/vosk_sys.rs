@@ -91,7 +91,7 @@ pub struct Decoder {
 unsafe impl Send for Decoder {}
 
 impl Decoder {
-    /// A decoder of 16 kHz audio that gives word times, in partial results as well.
+    /// A decoder of 16 kHz audio that gives word times.
     ///
     /// # Errors
     /// libvosk made none.
@@ -100,10 +100,7 @@ impl Decoder {
         let raw = NonNull::new(unsafe { vosk_recognizer_new(model.0.as_ptr(), 16_000.0) });
         let Some(raw) = raw else { bail!("libvosk made no recogniser") };
         // SAFETY: the pointer is a live recogniser.
-        unsafe {
-            vosk_recognizer_set_words(raw.as_ptr(), 1);
-            vosk_recognizer_set_partial_words(raw.as_ptr(), 1);
-        }
+        unsafe { vosk_recognizer_set_words(raw.as_ptr(), 1) }
         Ok(Self { raw, _model: model })
     }
 
@@ -126,16 +123,29 @@ impl Decoder {
         unsafe { text(vosk_recognizer_result(self.raw.as_ptr())) }
     }
 
-    /// The utterance so far, as JSON.
-    pub fn partial(&mut self) -> String {
-        // SAFETY: as in `result`.
-        unsafe { text(vosk_recognizer_partial_result(self.raw.as_ptr())) }
+    /// The utterance so far, as JSON: the decoder's best path, bare text, which is there first.
+    pub fn path(&mut self) -> String {
+        self.partial(0)
+    }
+
+    /// The utterance so far, as JSON: words with times and confidence from the lattice, which
+    /// lies further behind the audio and costs more.
+    pub fn lattice(&mut self) -> String {
+        self.partial(1)
     }
 
     /// What is left when the audio is over, as JSON. A fresh utterance may follow.
     pub fn finish(&mut self) -> String {
         // SAFETY: as in `result`.
         unsafe { text(vosk_recognizer_final_result(self.raw.as_ptr())) }
+    }
+
+    fn partial(&mut self, words: c_int) -> String {
+        // SAFETY: as in `result`.
+        unsafe {
+            vosk_recognizer_set_partial_words(self.raw.as_ptr(), words);
+            text(vosk_recognizer_partial_result(self.raw.as_ptr()))
+        }
     }
 }
 
