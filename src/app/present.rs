@@ -36,6 +36,8 @@ pub(super) struct Presenter<'a> {
     packager: Packager,
     still: StandIn,
     pauses: Pauses,
+    /// Empty; keeps its allocation from packet to packet.
+    packets: Vec<Packet>,
     outputs: Vec<Output>,
     open: bool,
     /// Which output is the live's last part, once it ends.
@@ -65,6 +67,7 @@ impl<'a> Presenter<'a> {
             packager: Packager::new(cuts),
             still: StandIn::default(),
             pauses: Pauses::default(),
+            packets: Vec::new(),
             outputs: Vec::new(),
             open: false,
             last: None,
@@ -138,13 +141,14 @@ impl<'a> Presenter<'a> {
     fn packet(&mut self, packet: Packet) {
         let timing = self.packager.timing();
         let pace = timing.map(|timing| Pace { frame: timing.frame, longest: timing.part_target });
-        let mut packets = Vec::new();
+        let mut packets = std::mem::take(&mut self.packets);
         self.pauses.packet(packet, pace, &mut packets);
-        for packet in packets {
+        for packet in packets.drain(..) {
             if self.still.packet(&packet) {
                 self.packager.push(packet, &mut self.outputs);
             }
         }
+        self.packets = packets;
     }
 
     fn leave(&mut self) {
