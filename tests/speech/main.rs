@@ -15,7 +15,9 @@ use amphi::{
     model::{Hypothesis, MediaTime, Word},
     speech::{EngineKind, EngineSettings, EngineSpec, Engines, Event},
 };
-use support::{Heard, Talk, engine, engines, media, pieces, python, samples, signal, transcribe, vosk, whisper};
+use support::{
+    Heard, Talk, decoded, engine, engines, media, pieces, python, samples, signal, transcribe, vosk, whisper,
+};
 
 /// Where each sentence of the lecture begins and ends.
 #[derive(serde::Deserialize)]
@@ -74,6 +76,23 @@ fn whisper_hears_the_lecture_live_and_in_time() {
     let p95 = percentile(&mut errors, 95);
     println!("edges of sentences: p50 {:.3} s, p95 {p95:.3} s", percentile(&mut errors, 50));
     assert!(p95 <= 0.3, "{errors:?}");
+}
+
+#[test]
+fn whisper_shows_no_words_for_silence_noise_and_music() {
+    let sounds = [
+        "anullsrc=r=16000:cl=mono,atrim=duration=60",
+        "anoisesrc=color=pink:amplitude=0.3:seed=1:duration=20",
+        // Bursts, which the detector of speech takes for it.
+        "anoisesrc=color=brown:amplitude=0.5:seed=3:duration=15,volume='if(lt(mod(t,3),1.2),1,0)':eval=frame",
+        "sine=frequency=440:beep_factor=4:duration=15,volume='if(lt(mod(t,2),0.7),1,0)':eval=frame",
+        "aevalsrc='0.3*sin(2*PI*t*(220*pow(2\\,floor(mod(t*2\\,8))/12)))*exp(-3*mod(t\\,0.5))':d=15:s=16000",
+    ];
+    for sound in sounds {
+        let audio = decoded(&["-f", "lavfi", "-i", sound]);
+        let shown: Vec<_> = live(&whisper(), &audio).into_iter().flat_map(|(_, heard)| heard.words).collect();
+        assert_eq!(shown, [], "{sound}");
+    }
 }
 
 fn check_rate(what: &str, heard: &str, most: f64) {

@@ -62,9 +62,14 @@ fn spec(engine: EngineKind, id: &str, language: &str) -> EngineSpec {
 
 /// 16 kHz mono, decoded by ffmpeg.
 pub fn samples(name: &str) -> Vec<i16> {
+    decoded(&["-i", media(name).to_str().unwrap()])
+}
+
+/// The sound of an input that ffmpeg is told of so, 16 kHz mono.
+pub fn decoded(input: &[&str]) -> Vec<i16> {
     let out = Command::new("ffmpeg")
-        .args(["-v", "error", "-i"])
-        .arg(media(name))
+        .args(["-v", "error"])
+        .args(input)
         .args(["-f", "s16le", "-ac", "1", "-ar", "16000", "-"])
         .output()
         .unwrap();

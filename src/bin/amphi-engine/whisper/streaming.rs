@@ -1,4 +1,4 @@
-//! LocalAgreement-2 over a growing stretch of audio, cut at the ends of sentences and at pauses.
+//! LocalAgreement-2, and trust in what lies well behind the end, over a growing stretch of audio, cut at the ends of sentences and at pauses.
 
 use std::{sync::Arc, time::Duration};
 
@@ -42,17 +42,22 @@ struct Pace {
     step: usize,
     /// Silence after which what was said is decoded at once and taken as it is.
     pause: usize,
-    /// One decoding is enough for words that have this much audio behind them; without it
-    /// two decodings must agree.
-    trust: Option<usize>,
+    /// Words that two decodings agree on are stable.
+    agree: bool,
+    /// One decoding is enough for words that have this much audio behind them: attention that does
+    /// not lie on the last frames does not wait for more (AlignAtt, arXiv 2305.11408) …
+    trust: usize,
+    /// … and that are as probable as this.
+    sure: f32,
     /// Samples taken between two looks at the above.
     stride: usize,
 }
 
 /// Captions: early and often; audio that has piled up is taken in one go.
-const LIVE: Pace = Pace { step: 70, pause: 30, trust: None, stride: 2 * Pcm::RATE as usize };
+const LIVE: Pace = Pace { step: 70, pause: 30, agree: true, trust: 30, sure: 0.9, stride: 2 * Pcm::RATE as usize };
 /// Files: as much context and as little work as possible.
-const FILE: Pace = Pace { step: 1_000, pause: SILENCE, trust: Some(100), stride: Pcm::RATE as usize / 10 };
+const FILE: Pace =
+    Pace { step: 1_000, pause: SILENCE, agree: false, trust: 100, sure: 0.0, stride: Pcm::RATE as usize / 10 };
 /// Frames of silence that end an utterance.
 const SILENCE: usize = 60;
 /// Frames kept from before speech begins.
@@ -145,16 +150,9 @@ impl<D: Decode> Streaming<D> {
     /// Decodes, and returns what changed. `settled`: the audio is complete, so the text is.
     fn step(&mut self, settled: bool, out: &mut Vec<Hypothesis>) -> Result<()> {
         let heard = self.decode()?;
-        let agreed = match self.pace.trust {
-            _ if settled => heard.len(),
-            Some(behind) => {
-                let edge = self.levels.len().saturating_sub(behind) as f64 / 100.0;
-                heard.iter().take_while(|word| word.end < edge).count()
-            }
-            None => agreed(&self.open, &heard),
-        };
+        let stable = if settled { heard.len() } else { self.trusted(&heard) };
         self.open = heard;
-        self.stable.extend(self.open.drain(..agreed));
+        self.stable.extend(self.open.drain(..stable));
         let before = self.stable.len();
         self.close_sentence(out);
         if before == self.stable.len() {
@@ -165,6 +163,14 @@ impl<D: Decode> Streaming<D> {
             out.push(hypothesis);
         }
         Ok(())
+    }
+
+    /// How many of the words just decoded are stable.
+    fn trusted(&self, heard: &[Timed]) -> usize {
+        let agreed = if self.pace.agree { agreed(&self.open, heard) } else { 0 };
+        let edge = self.levels.len().saturating_sub(self.pace.trust) as f64 / 100.0;
+        let sure = |word: &&Timed| word.end < edge && word.confidence >= self.pace.sure;
+        agreed + heard[agreed..].iter().take_while(sure).count()
     }
 
     /// The words beyond the stable ones.

@@ -8,6 +8,7 @@ use super::*;
 struct Fake {
     mel: Mel,
     script: fn(usize) -> Vec<&'static str>,
+    confidence: f32,
     calls: Arc<AtomicUsize>,
 }
 
@@ -24,7 +25,7 @@ impl Decode for Fake {
             .enumerate()
             .map(|(n, text)| {
                 let start = n as f64 * 0.3 + 0.3;
-                Timed { text: text.into(), tokens: vec![n], start, end: start + 0.25, confidence: 0.9 }
+                Timed { text: text.into(), tokens: vec![n], start, end: start + 0.25, confidence: self.confidence }
             })
             .filter(|word| word.end * 100.0 < task.heard as f64)
             .collect();
@@ -33,8 +34,15 @@ impl Decode for Fake {
 }
 
 fn streaming(script: fn(usize) -> Vec<&'static str>) -> (Streaming<Fake>, Arc<AtomicUsize>) {
+    streaming_as_sure_as(0.8, script)
+}
+
+fn streaming_as_sure_as(
+    confidence: f32,
+    script: fn(usize) -> Vec<&'static str>,
+) -> (Streaming<Fake>, Arc<AtomicUsize>) {
     let calls = Arc::new(AtomicUsize::new(0));
-    let fake = Fake { mel: Mel::new(80), script, calls: calls.clone() };
+    let fake = Fake { mel: Mel::new(80), script, confidence, calls: calls.clone() };
     (Streaming::new(fake, &LanguageTag::parse("en").unwrap(), true), calls)
 }
 
@@ -75,6 +83,16 @@ fn words_are_stable_once_two_decodings_agree() {
     let out = feed(&mut streaming, &mut at, 1_000, false);
     assert_eq!(last_texts(&out), ["a wave is"]);
     assert!(feed(&mut streaming, &mut at, 3_000, false).is_empty());
+}
+
+#[test]
+fn sure_words_well_behind_the_end_are_stable_at_once() {
+    let (mut streaming, _) = streaming_as_sure_as(0.95, |_| vec!["a", "wave", "is", "it"]);
+    let mut at = 0;
+    let out = feed(&mut streaming, &mut at, 1_400, true);
+    let seen: Vec<_> = out.iter().map(|heard| (heard.words.len(), heard.stable)).collect();
+    // The first decoding has 0.7 s of audio and a word up to 0.55 s, the second words up to 0.85 and 1.15 s.
+    assert_eq!(seen, [(1, 0), (3, 2)]);
 }
 
 #[test]
