@@ -52,6 +52,7 @@ struct Shown {
     id: u64,
     rev: u32,
     text: String,
+    words: Vec<String>,
     stable_len: usize,
 }
 
@@ -248,10 +249,24 @@ impl Builder {
             self.retract(changed);
             return;
         }
+        self.steady(&mut words[stable..], stable);
         let (text, stable_len) = (self.joined(&words), text::chars(&self.joined(&words[..stable])));
         if self.shown.as_ref().is_none_or(|shown| shown.text != text || shown.stable_len != stable_len) {
             let cue = self.cue(words, stable_len);
             changed.push(cue);
+        }
+    }
+
+    /// Keeps unstable words, the open cue's from `place` on, from flickering: one that sounds as it did keeps
+    /// the casing and the marks it was shown with until it is stable, and the last one shows no mark, since
+    /// engines put one behind whatever they have heard so far.
+    fn steady(&self, words: &mut [Word], place: usize) {
+        if let Some(last) = words.last_mut() {
+            last.text.truncate(text::unmarked(&last.text).len());
+        }
+        let shown = self.shown.iter().flat_map(|shown| shown.words.iter().skip(place));
+        for (word, shown) in words.iter_mut().zip(shown).filter(|(word, shown)| text::sound_alike(&word.text, shown)) {
+            word.text.clone_from(shown);
         }
     }
 
@@ -272,7 +287,8 @@ impl Builder {
             Some(shown) => (shown.id, shown.rev + 1),
             None => (self.ids.next(), 1),
         };
-        self.shown = Some(Shown { id, rev, text: text.clone(), stable_len });
+        let texts = words.iter().map(|word| word.text.clone()).collect();
+        self.shown = Some(Shown { id, rev, text: text.clone(), words: texts, stable_len });
         let start = words.first().map_or(self.heard, |word| word.start).max(self.floor);
         let end = words.last().map_or(self.heard, |word| word.end).max(start + Duration::from_millis(1));
         Cue {

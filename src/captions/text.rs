@@ -71,6 +71,19 @@ pub fn ends_clause(word: &str) -> bool {
     word.ends_with([',', ';', ':', '、', '，', '；', '،'])
 }
 
+/// A word without the marks behind it; all of it if it is nothing else.
+pub fn unmarked(word: &str) -> &str {
+    let bare = word.trim_end_matches(|c: char| matches!(c, '.' | ',' | '!' | '?' | ';' | ':' | '…' | '。' | '、'));
+    if bare.is_empty() { word } else { bare }
+}
+
+/// Two words differ in casing and marks at most.
+pub fn sound_alike(one: &str, other: &str) -> bool {
+    let sound =
+        |word: &str| -> String { word.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect() };
+    sound(one) == sound(other)
+}
+
 /// The first letter large, where the script has large letters and writes sentences so.
 pub fn capitalise(word: &str) -> String {
     let mut rest = word.chars();

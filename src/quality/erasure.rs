@@ -15,12 +15,16 @@ pub fn pieces(text: &str) -> Vec<&str> {
     out
 }
 
-/// Words of `before` that `after` takes back: all behind what both begin with.
+/// Words of `before` that `after` takes back: all behind what both begin with. A mark put behind a word takes
+/// nothing back.
 ///
 /// Normalized erasure (Arivazhagan et al. 2020, arXiv 2004.03643 §3.2) is the sum of these over all revisions,
 /// for each word of the final texts: 0 where text only grows, 1 where every word is rewritten once. The texts
 /// here are those of one cue, since what stays in its cue does not flicker.
 pub fn erased(before: &str, after: &str) -> usize {
     let before = pieces(before);
-    before.len() - before.iter().zip(pieces(after)).take_while(|(before, after)| **before == *after).count()
+    let grew = |before: &str, after: &str| {
+        after.strip_prefix(before).is_some_and(|more| more.chars().all(|c| !c.is_alphanumeric()))
+    };
+    before.len() - before.iter().zip(pieces(after)).take_while(|(before, after)| grew(before, after)).count()
 }

@@ -61,6 +61,8 @@ fn what_is_taken_back_is_counted() {
     assert_eq!(erased("", "a wave"), 0);
     assert_eq!(erased("a wave", "a wave is"), 0);
     assert_eq!(erased("a wave is big", "a wave was big"), 2);
+    assert_eq!(erased("a wave is", "a wave. Is"), 1, "a mark takes nothing back, another word does");
+    assert_eq!(erased("a wave.", "a wave"), 1);
     assert_eq!(erased("波の速さ", "波は速さ"), 3);
     assert_eq!(erased("a wave", ""), 2);
 }

