@@ -73,7 +73,7 @@ pub fn ends_clause(word: &str) -> bool {
 
 /// A word without the marks behind it; all of it if it is nothing else.
 pub fn unmarked(word: &str) -> &str {
-    let bare = word.trim_end_matches(|c: char| matches!(c, '.' | ',' | '!' | '?' | ';' | ':' | '…' | '。' | '、'));
+    let bare = word.trim_end_matches(['.', ',', '!', '?', ';', ':', '…', '。', '、']);
     if bare.is_empty() { word } else { bare }
 }
 
