@@ -15,6 +15,7 @@ mod strict;
 mod absence;
 mod accurate;
 mod command_line;
+mod crowd;
 mod faults;
 mod main_job;
 mod models;
