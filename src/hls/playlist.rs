@@ -31,8 +31,13 @@ impl Playlist {
 
 /// Seconds with microseconds, rounded to the nearest, as decimal-floating-point (rfc8216bis §4.2).
 pub(super) fn seconds(duration: Duration) -> String {
-    let micros = (duration.as_nanos() + 500) / 1_000;
-    format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
+    let rounded = to_micros(duration);
+    format!("{}.{:06}", rounded.as_secs(), rounded.subsec_micros())
+}
+
+/// What [`seconds`] makes of a duration.
+pub(super) fn to_micros(duration: Duration) -> Duration {
+    Duration::from_micros(((duration.as_nanos() + 500) / 1_000) as u64)
 }
 
 /// The programme date-time line of a media time, to the millisecond (rfc8216bis §4.4.4.6).

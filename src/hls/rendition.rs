@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{
     Answer, Directives, PARTS_LISTED, Playlist, SKIP_UNTIL, TARGET_DURATION,
-    playlist::{date_time, seconds},
+    playlist::{date_time, seconds, to_micros},
 };
 use crate::model::{Anchor, Init, MediaTime, Part, RenditionId, TrackFormat};
 
@@ -231,9 +231,12 @@ impl Rendition {
         self.edge += part.duration;
         let (uri, ends) = (self.uri("part", part.number, frame), part.ends_segment);
         if let Some(segment) = self.segments.back_mut() {
+            // What is written has to add up to the segment's own EXTINF: hls.js loads no more captions behind
+            // a segment whose parts end 1 µs before it.
+            let before = to_micros(segment.duration);
             segment.duration += part.duration;
+            let duration = seconds(to_micros(segment.duration) - before);
             let independent = if part.independent { ",INDEPENDENT=YES" } else { "" };
-            let duration = seconds(part.duration);
             let _ = writeln!(segment.part_lines, "#EXT-X-PART:DURATION={duration},URI=\"{uri}\"{independent}");
             segment.parts.push((part.number, part.data));
         }

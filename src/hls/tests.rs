@@ -93,6 +93,29 @@ fn verdict(window: &mut Window, directives: Directives) -> char {
 }
 
 #[test]
+fn parts_add_up_to_their_segment_to_the_last_digit() {
+    let mut window = Window::new(settings());
+    let id = RenditionId::source();
+    window.init(video(&id, 0, 720, Some(2_000_000)));
+    for number in 0..16 {
+        let duration = Duration::from_nanos(7 * 33_333_333);
+        assert!(window.part(Part { duration, ..part(&id, number) }));
+    }
+    let playlist = text(&mut window, Directives::default());
+    let micros = |number: &str| number.replace('.', "").parse::<u64>().unwrap();
+    let (mut sum, mut segments) = (0, 0);
+    for line in playlist.lines() {
+        if let Some(rest) = line.strip_prefix("#EXT-X-PART:DURATION=") {
+            sum += micros(rest.split(',').next().unwrap());
+        } else if let Some(rest) = line.strip_prefix("#EXTINF:") {
+            assert_eq!(std::mem::take(&mut sum), micros(rest.trim_end_matches(',')), "{playlist}");
+            segments += 1;
+        }
+    }
+    assert_eq!(segments, 2, "{playlist}");
+}
+
+#[test]
 fn a_playlist_in_full() {
     let mut window = source_window(10);
     window.part(part(&RenditionId::audio(), 0));

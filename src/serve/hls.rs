@@ -24,8 +24,9 @@ use crate::{
 const MEDIA_CACHE: HeaderValue = HeaderValue::from_static("public, max-age=3600, immutable");
 /// What is asked for without directives is out of date with the next part.
 const PLAYLIST_CACHE: HeaderValue = HeaderValue::from_static("public, max-age=1");
-/// The directives say which state is meant, and no later request repeats them.
-const BLOCKED_CACHE: HeaderValue = HeaderValue::from_static("public, max-age=6");
+/// The directives say which state is meant: a cache in between answers every viewer with it. A viewer's own
+/// must not: video.js repeats the request for a segment's last part, and waits for a newer answer.
+const BLOCKED_CACHE: HeaderValue = HeaderValue::from_static("public, max-age=0, s-maxage=6");
 
 /// Where lives are found.
 pub trait Lives: Send + Sync + 'static {

@@ -168,7 +168,7 @@ impl<'a> Reader<'a> {
                 }
             }
             let sum: f64 = segment.parts.iter().map(|part| part.duration).sum();
-            if segment.uri.is_some() && !segment.parts.is_empty() && (sum - segment.duration).abs() > 20.0 * EXACT {
+            if segment.uri.is_some() && !segment.parts.is_empty() && (sum - segment.duration).abs() > 0.05 * EXACT {
                 errors.push(format!("segment {msn} lasts {} and its parts {sum}", segment.duration));
             }
         }
