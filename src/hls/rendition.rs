@@ -369,9 +369,12 @@ impl Rendition {
             }
             text.push_str(&segment.end_lines);
         }
+        let between = self.segments.back().is_none_or(|last| last.complete);
         if ended {
             text.push_str("#EXT-X-ENDLIST\n");
-        } else {
+        } else if !(self.captions && between) {
+            // video.js takes a hint with no part before it for a segment: it skips what comes there. Its pictures
+            // make up for that, its captions do not.
             let uri = self.uri("part", self.next_number, frame);
             let _ = writeln!(text, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{uri}\"");
         }

@@ -385,12 +385,17 @@ fn caption_parts_are_webvtt_and_need_no_map() {
     let language = LanguageTag::parse("en").unwrap();
     let id = RenditionId::captions(&language);
     window.captions([Captions { language, name: "English".into(), spoken: true }]);
-    for number in 0..9 {
-        window.part(part(&id, number));
-    }
-    assert_eq!(window.kind(&id), Some(Kind::Captions));
-    let Answer::Ready(playlist) = window.playlist(&id, Directives::default()) else { panic!() };
-    let text = String::from_utf8(playlist.text().to_vec()).unwrap();
+    let mut playlist = |parts: std::ops::Range<u64>| {
+        for number in parts {
+            window.part(part(&id, number));
+        }
+        assert_eq!(window.kind(&id), Some(Kind::Captions));
+        let Answer::Ready(playlist) = window.playlist(&id, Directives::default()) else { panic!() };
+        String::from_utf8(playlist.text().to_vec()).unwrap()
+    };
+    let text = playlist(0..PARTS);
+    assert!(!text.contains("PRELOAD-HINT"), "no hint of a segment without a part: {text}");
+    let text = playlist(PARTS..PARTS + 1);
     assert!(!text.contains("MAP") && text.contains("seg-0.vtt?") && text.contains("part-9.vtt?"), "{text}");
 }
 

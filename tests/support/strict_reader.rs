@@ -140,10 +140,12 @@ impl<'a> Reader<'a> {
         if media.version < 9 {
             errors.push(format!("version {} does not cover EXT-X-SKIP", media.version));
         }
-        if media.ended == media.hint.is_some() {
+        let text = self.uri.contains("/captions-");
+        // Captions need none while the next segment has no part.
+        let unhinted = text && media.segments.last().is_some_and(|last| last.uri.is_some());
+        if media.ended && media.hint.is_some() || !media.ended && media.hint.is_none() && !unhinted {
             errors.push("a hint and no end, or an end and no hint: one of the two".into());
         }
-        let text = self.uri.contains("/captions-");
         for segment in &media.segments {
             let msn = segment.msn;
             if segment.duration.round() > target {
