@@ -29,6 +29,8 @@ LANGUAGES = ("en", "pt")
 SWITCH = 120.0
 # Behind a switch, a jump or a stall a player gets this long to show what it should.
 SETTLE = 4.0
+# Samples over which a player's time has to keep up with the clock: a second.
+WINDOW = 10
 # What happens in between.
 EVENTS = os.environ.get("EVENTS_CUES", "switch,cut,offline").split(",")
 # A player's own timeline and the live's differ by a constant, up to this.
@@ -128,18 +130,17 @@ class Viewing:
         """Where it played at about normal speed, with `SETTLE` left out at the beginning of each."""
         found: list[Stretch] = []
         begun = None
-        for before, after in zip(self.samples, self.samples[1:], strict=False):
+        for nth in range(WINDOW, len(self.samples)):
+            before, after = self.samples[nth - WINDOW], self.samples[nth]
             passed, played = (after[0] - before[0]) / 1000, after[1] - before[1]
-            disturbed = before[2] != after[2] or after[2] is None or abs(played - passed) > 0.5
-            if disturbed or begun is None:
-                begun = None if after[2] is None else after[1]
-                continue
-            if after[1] - begun >= SETTLE:
-                if found and found[-1].begins == begun + SETTLE and found[-1].language == after[2]:
-                    found[-1].ends = after[1]
-                else:
-                    found.append(Stretch(after[2], begun + SETTLE, after[1]))
-        return found
+            if before[2] != after[2] or after[2] is None or abs(played - passed) > 0.3:
+                begun = None
+            elif begun is None:
+                begun = after[1]
+                found.append(Stretch(after[2], begun + SETTLE, begun))
+            else:
+                found[-1].ends = after[1]
+        return [stretch for stretch in found if stretch.ends > stretch.begins]
 
     def shown(self) -> dict[str, list[tuple[float, float]]]:
         """When each cue was on the screen, by language and key, in the player's time; stretches that touch are one."""
