@@ -1,5 +1,6 @@
 //! Configuration → parts wired together → run → drain. The only room that sees everything.
 
+mod captioning;
 pub mod cli;
 mod commands;
 pub mod config;

@@ -21,7 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     config::Config,
     live::{self, Rooms},
-    speech::Speech,
+    speech::{self, Speech},
 };
 use crate::{
     access::{Door, Keys, Secrets},
@@ -105,6 +105,7 @@ pub(super) async fn build(config: Config) -> Result<Server> {
         metrics: super::metrics::install(board.clone(), speech.engines())?,
         ready: is_ready,
         language: config.captions.language.clone(),
+        can_hear: can_hear(speech.clone(), &config),
         models: models(speech.clone(), &config),
     };
     let cancel = CancellationToken::new();
@@ -271,6 +272,13 @@ fn announce_states(board: &Board, states: &mut HashMap<crate::model::StreamName,
         }
         board.announce_state(&live, state);
     }
+}
+
+fn can_hear(speech: Arc<Speech>, config: &Config) -> serve::CanHear {
+    let config = config.clone();
+    Arc::new(move |language, model| {
+        speech::can_hear(&speech.manifest(), &config, language, model).map_err(|error| format!("{error:#}"))
+    })
 }
 
 fn models(speech: Arc<Speech>, config: &Config) -> Arc<dyn Fn() -> Vec<Item> + Send + Sync> {

@@ -8,6 +8,7 @@ fn channel(name: &str) -> Channel {
         name: StreamName::parse(name).unwrap(),
         title: "Algebra".into(),
         language: LanguageTag::parse("en").unwrap(),
+        model: None,
         translate: vec![LanguageTag::parse("pt-BR").unwrap(), LanguageTag::parse("fr").unwrap()],
         key_cipher: vec![1, 2, 3],
         key_digest: name.as_bytes().to_vec(),
@@ -39,7 +40,7 @@ async fn channels_keep_what_they_were_given() {
     assert!(matches!(store.channels().add(&maths).await, Err(Error::Exists(what)) if what == "channel maths"));
     store.channels().set_key(&maths.name, b"new", b"digest").await.unwrap();
     (maths.key_cipher, maths.key_digest) = (b"new".to_vec(), b"digest".to_vec());
-    (maths.title, maths.translate) = ("Geometry".into(), vec![]);
+    (maths.title, maths.translate, maths.model) = ("Geometry".into(), vec![], Some("vosk-fr".into()));
     store.channels().update(&maths).await.unwrap();
     store.close().await;
     let store = Store::open(dir.path()).await.unwrap();

@@ -14,6 +14,7 @@ mod strict;
 
 mod absence;
 mod accurate;
+mod changes;
 mod command_line;
 mod faults;
 mod main_job;

@@ -19,6 +19,8 @@ export interface Channel {
 /** `GET /api/v1/channels/NAME/status`, as far as the pages read it. */
 export interface ChannelStatus {
   state: ChannelState;
+  /** Caption tracks; words come to the current ones. */
+  captions?: { lang: string; current: boolean }[];
   viewers?: number | null;
 }
 
