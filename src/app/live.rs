@@ -14,6 +14,7 @@ use super::{
     captioning::{self, Captioning},
     config::Config,
     present::{Presenter, Terms},
+    second_pass::Estimates,
     speech::{Plan, Speech},
 };
 use crate::{
@@ -22,7 +23,7 @@ use crate::{
     media::{self, ladder::LadderSettings},
     model::Pcm,
     serve::board::{Board, Change, OnAir},
-    store::{Channel, Store},
+    store::{Channel, RecordingId, RecordingState, Store},
     stream::{self, Registry},
 };
 
@@ -41,6 +42,7 @@ pub(super) struct Rooms {
     pub registry: Registry,
     pub templates: Arc<media::Templates>,
     pub speech: Arc<Speech>,
+    pub estimates: Estimates,
     /// Fires when the server has drained: nothing lingers any longer.
     pub cancel: CancellationToken,
 }
@@ -73,6 +75,7 @@ async fn on_air(rooms: &Rooms, live: Arc<stream::Live>) -> Result<Arc<OnAir>> {
     });
     let hold_back = if channel.accurate { ACCURATE } else { Duration::ZERO };
     let desk = Desk::new(live.anchor, plan.tracks(), hold_back);
+    let (begun, lineup) = (plan.clone(), desk.lineup());
     let on_air = Arc::new(OnAir {
         stream: live.clone(),
         hls: Arc::default(),
@@ -132,7 +135,11 @@ async fn on_air(rooms: &Rooms, live: Arc<stream::Live>) -> Result<Arc<OnAir>> {
     desk.end(live.at(Instant::now()));
     rooms.board.announce_state(&on_air, "ended");
     if let Some(recorder) = recorder {
-        finish(rooms, recorder, &desk).await;
+        let id = finish(rooms, recorder, &desk).await;
+        // A live whose languages or models changed has no estimate: its stretches would have to be told apart.
+        if let Some(id) = id.filter(|_| Arc::ptr_eq(&lineup, &desk.lineup())) {
+            rooms.estimates.ask(id, &begun, &desk);
+        }
     }
     Ok(on_air)
 }
@@ -162,12 +169,14 @@ async fn record(rooms: &Rooms, channel: &Channel, live: &stream::Live) -> Option
     }
 }
 
-async fn finish(rooms: &Rooms, recorder: Recorder, desk: &Desk) {
+/// The recording's id, if it is ready.
+async fn finish(rooms: &Rooms, recorder: Recorder, desk: &Desk) -> Option<RecordingId> {
     // A recorder takes a revision once, so telling it the whole track costs nothing and mends a lag.
     for cue in desk.lineup().all().filter_map(|lang| desk.track(lang)).flatten() {
         recorder.cue(&cue);
     }
-    let id = recorder.id().to_string();
+    let recording = recorder.id().clone();
+    let id = recording.to_string();
     rooms.board.announce(Change::Recording { id: id.clone(), state: "processing" });
     let state = match recorder.finish().await {
         Ok(Some(recording)) => recording.state.as_str(),
@@ -180,6 +189,7 @@ async fn finish(rooms: &Rooms, recorder: Recorder, desk: &Desk) {
     };
     tracing::info!(recording = id, state, "recording finished");
     rooms.board.announce(Change::Recording { id, state });
+    (state == RecordingState::Ready.as_str()).then_some(recording)
 }
 
 /// Keeps an ended live on the board for players that are still behind.

@@ -12,5 +12,7 @@ mod logs;
 mod metrics;
 pub mod models;
 mod present;
+mod second_pass;
 mod server;
 mod speech;
+mod transcript;

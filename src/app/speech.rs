@@ -161,6 +161,16 @@ impl Plan {
         spoken.chain(translated).collect()
     }
 
+    /// The spoken language, what hears it, and the id of its model; none without captions.
+    pub fn hears(&self) -> Option<(&LanguageTag, &EngineSpec, &str)> {
+        self.heard.as_ref().map(|(_, spec, track)| (&self.spoken, spec, track.model.as_str()))
+    }
+
+    /// What it is translated with, and the id of each model.
+    pub fn translates(&self) -> impl Iterator<Item = (&Target, &str)> {
+        self.targets.iter().map(|(target, track)| (target, track.model.as_str()))
+    }
+
     /// Recognises `sound` until it ends, and brings what was heard and its translations to `desk` from its
     /// `turn` on: until then words wait, and sound behind them.
     pub async fn run(

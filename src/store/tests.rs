@@ -1,7 +1,7 @@
 use std::process::Command;
 
 use super::*;
-use crate::model::StreamName;
+use crate::model::{Band, Estimate, Measure, Method, StreamName};
 
 fn channel(name: &str) -> Channel {
     Channel {
@@ -68,6 +68,17 @@ async fn recordings_go_from_recording_to_ready_and_are_listed_newest_first() {
     assert_eq!(list[1].state, RecordingState::Ready);
     assert_eq!(list[1].duration, Some(Duration::from_millis(2_500)));
     assert_eq!(list[1].languages, languages);
+    assert_eq!(store.recordings().estimates(&id).await.unwrap(), None);
+    let estimate = Estimate {
+        lang: languages[0].clone(),
+        measure: Measure::Wer,
+        band: Band::Fair,
+        model: "vosk-fr".into(),
+        method: Method::SecondPass,
+    };
+    store.recordings().set_estimates(&id, std::slice::from_ref(&estimate)).await.unwrap();
+    assert_eq!(store.recordings().estimates(&id).await.unwrap(), Some(vec![estimate]));
+    assert!(store.recordings().set_estimates(&recording(9).id, &[]).await.is_err());
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ mod absence;
 mod accurate;
 mod changes;
 mod command_line;
+mod estimates;
 mod faults;
 mod main_job;
 mod models;
