@@ -15,7 +15,7 @@ function withoutIconFont(): Plugin {
 
 const MOCK = 'http://127.0.0.1:8081';
 
-// Two stable entry pages; everything else goes to /assets under hashed names, so that the server
+// Three stable entry pages; everything else goes to /assets under hashed names, so that the server
 // can call it immutable. Nothing is inlined: the pages run under `default-src 'self'`.
 export default defineConfig({
   base: '/',
@@ -30,6 +30,7 @@ export default defineConfig({
     rolldownOptions: {
       input: {
         index: resolve(import.meta.dirname, 'index.html'),
+        estimates: resolve(import.meta.dirname, 'estimates.html'),
         watch: resolve(import.meta.dirname, 'watch.html'),
       },
     },

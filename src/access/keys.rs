@@ -34,6 +34,8 @@ pub struct NewChannel {
     pub title: String,
     /// The language spoken.
     pub language: LanguageTag,
+    /// Id of the speech model that hears it; none is the manifest's choice for the language.
+    pub model: Option<String>,
     /// Languages to translate captions into.
     pub translate: Vec<LanguageTag>,
     /// Viewers stay far enough behind for captions to be there before their picture.
@@ -87,6 +89,7 @@ impl Keys {
             name: new.name,
             title: new.title,
             language: new.language,
+            model: new.model,
             translate: new.translate,
             takeover: false,
             accurate: new.accurate,

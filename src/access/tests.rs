@@ -17,6 +17,7 @@ fn new(text: &str) -> NewChannel {
         name: name(text),
         title: text.into(),
         language: LanguageTag::parse("en").unwrap(),
+        model: None,
         translate: vec![],
         accurate: false,
     }

@@ -101,6 +101,9 @@ pub(super) enum Channel {
         /// Language spoken; the configuration's if left out.
         #[arg(long)]
         language: Option<LanguageTag>,
+        /// The speech model that hears it, by id; the manifest's choice if left out.
+        #[arg(long, value_name = "ID")]
+        model: Option<String>,
         /// Languages to translate into, separated by commas.
         #[arg(long, value_delimiter = ',')]
         translate: Vec<LanguageTag>,
@@ -111,7 +114,7 @@ pub(super) enum Channel {
         #[arg(long)]
         json: bool,
     },
-    /// Changes a channel; the next live follows.
+    /// Changes a channel. Language, model and translations take effect in its live within two seconds.
     Change {
         /// Which.
         name: StreamName,
@@ -121,10 +124,13 @@ pub(super) enum Channel {
         /// Language spoken.
         #[arg(long)]
         language: Option<LanguageTag>,
+        /// The speech model that hears it, by id; "" for the manifest's choice.
+        #[arg(long, value_name = "ID")]
+        model: Option<String>,
         /// Languages to translate into, separated by commas; "" for none.
         #[arg(long)]
         translate: Option<String>,
-        /// Whether viewers stay 3 s behind, so that captions are there before their picture.
+        /// Whether viewers stay 3 s behind, so that captions are there before their picture; from the next live on.
         #[arg(long, value_name = "true|false")]
         accurate: Option<bool>,
         /// For scripts.

@@ -91,6 +91,8 @@ pub struct Ladder {
 pub struct Captions {
     /// Whether speech is recognised.
     pub enabled: bool,
+    /// Whether a live's captions are estimated after it.
+    pub estimates: bool,
     /// The language of channels that name none.
     pub language: LanguageTag,
     /// Threads of one engine, 1 to 64.

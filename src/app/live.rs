@@ -11,9 +11,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
 use super::{
+    captioning::{self, Captioning},
     config::Config,
     present::{Presenter, Terms},
-    speech::Speech,
+    second_pass::Estimates,
+    speech::{Plan, Speech},
 };
 use crate::{
     archive::{LiveInfo, Recorder},
@@ -21,7 +23,7 @@ use crate::{
     media::{self, ladder::LadderSettings},
     model::Pcm,
     serve::board::{Board, Change, OnAir},
-    store::{Channel, Store},
+    store::{Channel, RecordingId, RecordingState, Store},
     stream::{self, Registry},
 };
 
@@ -31,8 +33,6 @@ const LINGER: Duration = Duration::from_secs(120);
 const ACCURATE: Duration = Duration::from_secs(3);
 /// Words and translations under way at the end get this long to reach the recording.
 const FAREWELL: Duration = Duration::from_secs(10);
-/// Blocks of 100 ms that the tap may be ahead of speech; beyond them it drops and counts.
-const BLOCKS: usize = 100;
 
 /// What every live needs.
 pub(super) struct Rooms {
@@ -42,6 +42,7 @@ pub(super) struct Rooms {
     pub registry: Registry,
     pub templates: Arc<media::Templates>,
     pub speech: Arc<Speech>,
+    pub estimates: Estimates,
     /// Fires when the server has drained: nothing lingers any longer.
     pub cancel: CancellationToken,
 }
@@ -68,14 +69,17 @@ pub(super) async fn run(rooms: Arc<Rooms>, live: Arc<stream::Live>) {
 async fn on_air(rooms: &Rooms, live: Arc<stream::Live>) -> Result<Arc<OnAir>> {
     let channel = rooms.store.channels().get(&live.name).await?.context("its channel has just been removed")?;
     let recorder = record(rooms, &channel, &live).await;
-    let captions = rooms.speech.plan(&channel);
+    let plan = rooms.speech.plan(&channel).unwrap_or_else(|error| {
+        tracing::error!(error = format!("{error:#}"), language = %channel.language, "this live has no captions");
+        Plan::silent(channel.language.clone())
+    });
     let hold_back = if channel.accurate { ACCURATE } else { Duration::ZERO };
-    let desk = Desk::new(live.anchor, captions.tracks(), hold_back);
+    let desk = Desk::new(live.anchor, plan.tracks(), hold_back);
+    let (begun, lineup) = (plan.clone(), desk.lineup());
     let on_air = Arc::new(OnAir {
         stream: live.clone(),
         hls: Arc::default(),
         desk: desk.clone(),
-        languages: captions.languages(),
         recording: recorder.as_ref().map(Recorder::monitor),
         pace: Default::default(),
         poster: Arc::default(),
@@ -97,16 +101,20 @@ async fn on_air(rooms: &Rooms, live: Arc<stream::Live>) -> Result<Arc<OnAir>> {
     }
     let sounding = media::audio::run(live.producer.consume(), rooms.templates.clone(), cut_short.child_token());
     work.spawn(watch("audio", sounding).in_current_span());
-    if captions.hears() {
-        let (sender, sound) = mpsc::channel::<Pcm>(BLOCKS);
+    if rooms.config.captions.enabled {
+        let (sender, sound) = mpsc::channel::<Pcm>(captioning::BLOCKS);
         let tapping =
             media::tap::run(live.producer.consume(), sender, rooms.templates.clone(), cut_short.child_token());
         work.spawn(watch("tap", tapping).in_current_span());
-        let (timed, watched) = (live.clone(), live.clone());
-        let clock = move || timed.at(Instant::now());
-        let away = move || watched.state() != stream::State::Live;
-        let hearing = captions.clone().run(desk.clone(), sound, clock, away, cut_short.child_token());
-        work.spawn(hearing.in_current_span());
+        let captioning = Captioning {
+            speech: rooms.speech.clone(),
+            store: rooms.store.clone(),
+            channel,
+            live: live.clone(),
+            desk: desk.clone(),
+            cancel: cut_short.child_token(),
+        };
+        work.spawn(captioning.run(plan, sound).in_current_span());
     }
     work.close();
     let mut cues = desk.cues();
@@ -114,7 +122,7 @@ async fn on_air(rooms: &Rooms, live: Arc<stream::Live>) -> Result<Arc<OnAir>> {
     rooms.board.announce_state(&on_air, "live");
     live.open();
 
-    let terms = Terms { captions: captions.languages(), window: rooms.config.hls.window, hold_back };
+    let terms = Terms { window: rooms.config.hls.window, hold_back };
     let mut presenter = Presenter::new(&on_air, recorder.as_ref(), ladder, terms);
     presenter.run(packets, &mut cues).await;
     // The last parts wait for the last words, which lag a second or two behind them.
@@ -127,7 +135,11 @@ async fn on_air(rooms: &Rooms, live: Arc<stream::Live>) -> Result<Arc<OnAir>> {
     desk.end(live.at(Instant::now()));
     rooms.board.announce_state(&on_air, "ended");
     if let Some(recorder) = recorder {
-        finish(rooms, recorder, &desk).await;
+        let id = finish(rooms, recorder, &desk).await;
+        // A live whose languages or models changed has no estimate: its stretches would have to be told apart.
+        if let Some(id) = id.filter(|_| Arc::ptr_eq(&lineup, &desk.lineup())) {
+            rooms.estimates.ask(id, &begun, &desk);
+        }
     }
     Ok(on_air)
 }
@@ -157,12 +169,14 @@ async fn record(rooms: &Rooms, channel: &Channel, live: &stream::Live) -> Option
     }
 }
 
-async fn finish(rooms: &Rooms, recorder: Recorder, desk: &Desk) {
+/// The recording's id, if it is ready.
+async fn finish(rooms: &Rooms, recorder: Recorder, desk: &Desk) -> Option<RecordingId> {
     // A recorder takes a revision once, so telling it the whole track costs nothing and mends a lag.
-    for cue in desk.languages().iter().filter_map(|lang| desk.track(lang)).flatten() {
+    for cue in desk.lineup().all().filter_map(|lang| desk.track(lang)).flatten() {
         recorder.cue(&cue);
     }
-    let id = recorder.id().to_string();
+    let recording = recorder.id().clone();
+    let id = recording.to_string();
     rooms.board.announce(Change::Recording { id: id.clone(), state: "processing" });
     let state = match recorder.finish().await {
         Ok(Some(recording)) => recording.state.as_str(),
@@ -175,6 +189,7 @@ async fn finish(rooms: &Rooms, recorder: Recorder, desk: &Desk) {
     };
     tracing::info!(recording = id, state, "recording finished");
     rooms.board.announce(Change::Recording { id, state });
+    (state == RecordingState::Ready.as_str()).then_some(recording)
 }
 
 /// Keeps an ended live on the board for players that are still behind.

@@ -120,14 +120,20 @@ fn lives(page: &mut Page, lives: &[Arc<OnAir>]) {
         page.metric(kind, name, help, lives.iter().map(|live| (label(live), value(live))));
     }
 
-    let tracks = || lives.iter().flat_map(|live| live.languages.iter().map(move |lang| (live, lang)));
+    let tracks = || {
+        lives.iter().flat_map(|live| {
+            live.desk.lineup().all().cloned().collect::<Vec<_>>().into_iter().map(move |lang| (live, lang))
+        })
+    };
     let labels = |live: &OnAir, lang: &crate::model::LanguageTag| {
         let mut labels = label(live);
         labels.push(("lang", lang.to_string()));
         labels
     };
     let tracks_quality: Vec<_> = tracks()
-        .filter_map(|(live, lang)| Some((labels(live, lang), live.desk.quality(lang, live.stream.at(Instant::now()))?)))
+        .filter_map(|(live, lang)| {
+            Some((labels(live, &lang), live.desk.quality(&lang, live.stream.at(Instant::now()))?))
+        })
         .collect();
     type Quantiles = fn(&Quality) -> [Option<Duration>; 2];
     let lags: [(&str, &str, Quantiles); 2] = [
@@ -163,7 +169,7 @@ fn lives(page: &mut Page, lives: &[Arc<OnAir>]) {
         let samples = tracks_quality.iter().filter_map(|(labels, quality)| Some((labels.clone(), share(quality)?)));
         page.metric(Gauge, name, help, samples);
     }
-    let dropped = tracks().map(|(live, lang)| (labels(live, lang), live.desk.dropped(lang)));
+    let dropped = tracks().map(|(live, lang)| (labels(live, &lang), live.desk.dropped(&lang)));
     let help = "Pieces of audio and text that never reached the track.";
     page.metric(Counter, "amphi_captions_dropped_total", help, dropped);
 

@@ -1,5 +1,6 @@
 //! Configuration → parts wired together → run → drain. The only room that sees everything.
 
+mod captioning;
 pub mod cli;
 mod commands;
 pub mod config;
@@ -11,5 +12,7 @@ mod logs;
 mod metrics;
 pub mod models;
 mod present;
+mod second_pass;
 mod server;
 mod speech;
+mod transcript;

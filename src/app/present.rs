@@ -17,10 +17,11 @@ use tokio::{
 use super::languages;
 use crate::{
     archive::Recorder,
+    captions::Lineup,
     cmaf::{self, Output, Packager},
     hls,
     media::ladder::LadderSettings,
-    model::{Chain, Cue, LanguageTag, Packet, Part, RenditionId, TrackId},
+    model::{Chain, Cue, Packet, Part, RenditionId, TrackId},
     serve::board::OnAir,
     still::{Pace, Pauses, StandIn},
     stream::{Consumer, Event},
@@ -32,6 +33,8 @@ pub(super) struct Presenter<'a> {
     recorder: Option<&'a Recorder>,
     ladder: LadderSettings,
     terms: Terms,
+    /// The caption tracks that playlists list.
+    lineup: Arc<Lineup>,
     cuts: cmaf::Settings,
     packager: Packager,
     still: StandIn,
@@ -46,8 +49,6 @@ pub(super) struct Presenter<'a> {
 
 /// What playlists say from the start to the end of a live.
 pub(super) struct Terms {
-    /// Caption languages, the spoken one first.
-    pub captions: Vec<LanguageTag>,
     /// How much they list.
     pub window: Duration,
     /// Players stay at least so far behind the newest part, or three parts if that is more.
@@ -63,6 +64,7 @@ impl<'a> Presenter<'a> {
             recorder,
             ladder,
             terms,
+            lineup: Arc::default(),
             cuts,
             packager: Packager::new(cuts),
             still: StandIn::default(),
@@ -202,7 +204,7 @@ impl<'a> Presenter<'a> {
         }
     }
 
-    fn part(&self, part: Part, last: bool) {
+    fn part(&mut self, part: Part, last: bool) {
         let leads = self.packager.reference() == Some(&part.rendition);
         let captions = match leads {
             true if last => self.on_air.desk.last_parts(&part),
@@ -212,6 +214,18 @@ impl<'a> Presenter<'a> {
         self.on_air.hls.part(part);
         for caption in captions {
             self.on_air.hls.part(caption);
+        }
+        if leads {
+            self.list_captions();
+        }
+    }
+
+    /// A track that has come is listed once it has parts.
+    fn list_captions(&mut self) {
+        let lineup = self.on_air.desk.lineup();
+        if !Arc::ptr_eq(&lineup, &self.lineup) {
+            self.on_air.hls.captions(captions(&lineup));
+            self.lineup = lineup;
         }
     }
 
@@ -228,11 +242,9 @@ impl<'a> Presenter<'a> {
         self.on_air.desk.set_hold_back(settings.part_hold_back);
         let mut window = hls::Window::new(settings);
         window.expect(self.expected());
-        window.captions(self.terms.captions.iter().enumerate().map(|(index, language)| hls::Captions {
-            language: language.clone(),
-            name: languages::name(language).to_owned(),
-            spoken: index == 0,
-        }));
+        self.lineup = self.on_air.desk.lineup();
+        window.captions(captions(&self.lineup));
+        self.on_air.desk.keep_parts(window.listed());
         self.on_air.hls.open(window);
         self.open = true;
         tracing::info!(part_target_ms = timing.part_target.as_millis() as u64, "presenting");
@@ -247,4 +259,20 @@ impl<'a> Presenter<'a> {
         }
         expected
     }
+}
+
+/// A lineup as the multivariant playlist lists it, with a name for each (rfc8216bis §4.4.6.1.1).
+fn captions(lineup: &Lineup) -> Vec<hls::Captions> {
+    let mut listed: Vec<hls::Captions> = Vec::new();
+    for language in lineup.all() {
+        let name = languages::name(language);
+        let taken = listed.iter().any(|other| other.name == name);
+        let name = if taken { format!("{name} ({language})") } else { name.to_owned() };
+        listed.push(hls::Captions {
+            language: language.clone(),
+            name,
+            spoken: lineup.current.first() == Some(language),
+        });
+    }
+    listed
 }

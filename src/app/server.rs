@@ -21,7 +21,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     config::Config,
     live::{self, Rooms},
-    speech::Speech,
+    second_pass::{self, SecondPass},
+    speech::{self, Speech},
 };
 use crate::{
     access::{Door, Keys, Secrets},
@@ -49,6 +50,7 @@ pub(super) struct Server {
     rooms: Arc<Rooms>,
     registry: Registry,
     started: mpsc::Receiver<Arc<stream::Live>>,
+    second_pass: SecondPass,
     http: TcpListener,
     rtmp: Option<rtmp::Server>,
     shared: serve::Server,
@@ -105,11 +107,16 @@ pub(super) async fn build(config: Config) -> Result<Server> {
         metrics: super::metrics::install(board.clone(), speech.engines())?,
         ready: is_ready,
         language: config.captions.language.clone(),
+        can_hear: can_hear(speech.clone(), &config),
         models: models(speech.clone(), &config),
     };
     let cancel = CancellationToken::new();
+    let catalogue = shared.catalogue.clone();
+    let (estimates, second_pass) =
+        second_pass::new(&config, store.clone(), catalogue, board.clone(), templates.clone());
     let rooms = Arc::new(Rooms {
         speech,
+        estimates,
         config: config.clone(),
         store,
         registry: registry.clone(),
@@ -117,7 +124,7 @@ pub(super) async fn build(config: Config) -> Result<Server> {
         templates,
         cancel: CancellationToken::new(),
     });
-    Ok(Server { _lock: lock, config, rooms, registry, started, http, rtmp, shared, ready, cancel })
+    Ok(Server { _lock: lock, config, rooms, registry, started, second_pass, http, rtmp, shared, ready, cancel })
 }
 
 impl Server {
@@ -171,10 +178,11 @@ impl Server {
     /// # Errors
     /// HTTP or RTMP is not served any longer, or the drain was cut short.
     pub async fn run(self) -> Result<()> {
-        let Self { _lock, config, rooms, registry, mut started, http, rtmp, shared, ready, cancel } = self;
+        let Self { _lock, config, rooms, registry, mut started, second_pass, http, rtmp, shared, ready, cancel } = self;
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let lives = TaskTracker::new();
         let publishers = TaskTracker::new();
+        lives.spawn(second_pass.run(rooms.cancel.clone()));
         let mut ingest = rtmp.map(|rtmp| publishers.spawn(rtmp.serve(cancel.clone())));
         let pages_stop = CancellationToken::new();
         let mut pages = tokio::spawn(serve::run(http, shared, pages_stop.clone()));
@@ -271,6 +279,13 @@ fn announce_states(board: &Board, states: &mut HashMap<crate::model::StreamName,
         }
         board.announce_state(&live, state);
     }
+}
+
+fn can_hear(speech: Arc<Speech>, config: &Config) -> serve::CanHear {
+    let config = config.clone();
+    Arc::new(move |language, model| {
+        speech::can_hear(&speech.manifest(), &config, language, model).map_err(|error| format!("{error:#}"))
+    })
 }
 
 fn models(speech: Arc<Speech>, config: &Config) -> Arc<dyn Fn() -> Vec<Item> + Send + Sync> {

@@ -65,20 +65,18 @@ impl Speech {
         Ok(Self { config: config.clone(), manifest, engines, workers: Mutex::default() })
     }
 
-    /// What can be made of a channel here; what cannot is logged with what would help.
-    pub fn plan(&self, channel: &Channel) -> Plan {
-        let mut plan = Plan { spoken: channel.language.clone(), heard: None, targets: Vec::new() };
+    /// What is made of a channel here: nothing while captions are off. A translation that cannot be made is
+    /// left out and logged with what would help.
+    ///
+    /// # Errors
+    /// Nothing here hears its language; says what would.
+    pub fn plan(&self, channel: &Channel) -> Result<Plan> {
+        let mut plan = Plan::silent(channel.language.clone());
         if !self.config.captions.enabled {
-            return plan;
+            return Ok(plan);
         }
         let manifest = self.manifest();
-        match self.hear(&manifest, &channel.language) {
-            Ok(heard) => plan.heard = Some(heard),
-            Err(error) => {
-                tracing::error!(error = format!("{error:#}"), language = %channel.language, "this live has no captions");
-                return plan;
-            }
-        }
+        plan.heard = Some(self.hear(&manifest, &channel.language, channel.model.as_deref())?);
         for to in &channel.translate {
             match self.target(&manifest, &channel.language, to) {
                 Ok(target) => plan.targets.push(target),
@@ -87,7 +85,7 @@ impl Speech {
                 }
             }
         }
-        plan
+        Ok(plan)
     }
 
     /// The models there are to choose from by now: fetched ones are used without a restart.
@@ -110,8 +108,14 @@ impl Speech {
         self.engines.shutdown().await;
     }
 
-    fn hear(&self, manifest: &Manifest, language: &LanguageTag) -> Result<(Engines, EngineSpec, Track)> {
-        let spec = spec(manifest, &self.config, language, None)?;
+    fn hear(
+        &self,
+        manifest: &Manifest,
+        language: &LanguageTag,
+        model: Option<&str>,
+    ) -> Result<(Engines, EngineSpec, Track)> {
+        can_hear(manifest, &self.config, language, model)?;
+        let spec = spec(manifest, &self.config, language, model)?;
         let model = spec.model_dir.file_name().map(|id| id.to_string_lossy().into_owned()).unwrap_or_default();
         let track = Track { engine: spec.engine.as_str(), model };
         Ok((self.engines.clone(), spec, track))
@@ -139,20 +143,12 @@ impl Speech {
 }
 
 impl Plan {
-    /// Whether anything is recognised.
-    pub fn hears(&self) -> bool {
-        self.heard.is_some()
+    /// No captions.
+    pub fn silent(spoken: LanguageTag) -> Self {
+        Self { spoken, heard: None, targets: Vec::new() }
     }
 
-    /// Caption languages, the spoken one first; empty without captions.
-    pub fn languages(&self) -> Vec<LanguageTag> {
-        if self.heard.is_none() {
-            return Vec::new();
-        }
-        std::iter::once(&self.spoken).chain(self.targets.iter().map(|(target, _)| &target.lang)).cloned().collect()
-    }
-
-    /// The tracks the desk keeps.
+    /// The tracks the desk keeps, the spoken language's first; none without captions.
     pub fn tracks(&self) -> Vec<TrackSpec> {
         let spec = |lang: &LanguageTag, track: &Track| TrackSpec {
             lang: lang.clone(),
@@ -165,23 +161,67 @@ impl Plan {
         spoken.chain(translated).collect()
     }
 
-    /// Recognises `sound` until it ends, and brings what was heard and its translations to `desk`.
+    /// The spoken language, what hears it, and the id of its model; none without captions.
+    pub fn hears(&self) -> Option<(&LanguageTag, &EngineSpec, &str)> {
+        self.heard.as_ref().map(|(_, spec, track)| (&self.spoken, spec, track.model.as_str()))
+    }
+
+    /// What it is translated with, and the id of each model.
+    pub fn translates(&self) -> impl Iterator<Item = (&Target, &str)> {
+        self.targets.iter().map(|(target, track)| (target, track.model.as_str()))
+    }
+
+    /// Recognises `sound` until it ends, and brings what was heard and its translations to `desk` from its
+    /// `turn` on: until then words wait, and sound behind them.
     pub async fn run(
         self,
         desk: Arc<Desk>,
         sound: mpsc::Receiver<Pcm>,
+        turn: impl Future<Output = ()>,
         clock: impl Fn() -> MediaTime + Clone + Send + 'static,
         away: impl Fn() -> bool + Send + Sync + 'static,
         cancel: CancellationToken,
     ) {
+        let tracks = self.tracks();
         let Some((engines, spec, _)) = self.heard else { return };
         let targets = self.targets.into_iter().map(|(target, _)| target).collect();
         let (sender, hypotheses) = mpsc::channel::<Hypothesis>(HYPOTHESES);
-        let captioning =
-            captions::run(desk.clone(), self.spoken.clone(), hypotheses, targets, clock.clone(), cancel.clone());
-        let ear =
-            Ear { engines, spec, desk, lang: self.spoken, clock, away: Box::new(away), pauses: Pauses::default() };
-        tokio::join!(captioning, ear.hear(sound, sender, cancel));
+        let captioning = async {
+            turn.await;
+            desk.make_with(&tracks, clock());
+            let lang = self.spoken.clone();
+            captions::run(desk.clone(), lang, hypotheses, targets, clock.clone(), cancel.clone()).await;
+        };
+        let ear = Ear {
+            engines,
+            spec,
+            desk: desk.clone(),
+            lang: self.spoken.clone(),
+            clock: clock.clone(),
+            away: Box::new(away),
+            pauses: Pauses::default(),
+        };
+        tokio::join!(captioning, ear.hear(sound, sender, cancel.clone()));
+    }
+}
+
+/// Whether a channel's language can be heard here, with the model of that id or one of the manifest's choice.
+/// While captions are off it need not be.
+///
+/// # Errors
+/// Says what to do.
+pub(super) fn can_hear(
+    manifest: &Manifest,
+    config: &Config,
+    language: &LanguageTag,
+    model: Option<&str>,
+) -> Result<()> {
+    if !config.captions.enabled {
+        return Ok(());
+    }
+    match model {
+        Some(id) => manifest.hearing(id, language, &config.models_dir).map(drop),
+        None => manifest.speech(language, &config.captions.models, &config.models_dir).map(drop),
     }
 }
 

@@ -147,6 +147,11 @@ impl Builder {
         changed
     }
 
+    /// What the words need from now on; call it between two utterances.
+    pub fn set_dress(&mut self, dress: Dress) {
+        self.dress = dress;
+    }
+
     /// The language of its words.
     pub fn lang(&self) -> &LanguageTag {
         &self.lang

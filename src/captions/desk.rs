@@ -7,8 +7,8 @@ use std::{
 use tokio::sync::broadcast;
 
 use super::{
-    Builder, Dress, Event, Ids, Lane, Phase, Quality, Subscription, event::Status, figures::Figures, subscription::Log,
-    text, vtt,
+    Builder, Dress, Event, Ids, Lane, Lineup, Phase, Quality, Subscription, event::Status, figures::Figures,
+    lineup::Past, subscription::Log, text, vtt,
 };
 use crate::model::{Anchor, Cue, Hypothesis, LanguageTag, MediaTime, Part, Source};
 
@@ -19,6 +19,7 @@ use crate::model::{Anchor, Cue, Hypothesis, LanguageTag, MediaTime, Part, Source
 pub struct Desk {
     anchor: Anchor,
     ids: Ids,
+    hold: Duration,
     inner: Mutex<Inner>,
     finals: broadcast::Sender<Arc<Cue>>,
 }
@@ -72,6 +73,8 @@ pub enum Hearing {
 #[derive(Debug)]
 struct Inner {
     tracks: BTreeMap<LanguageTag, Track>,
+    lineup: Arc<Lineup>,
+    past: Past,
     log: Log,
     phase: Phase,
     hearing: Hearing,
@@ -86,6 +89,8 @@ struct Track {
     builder: Builder,
     cues: BTreeMap<u64, Stored>,
     lane: Lane,
+    /// Its lane has a part for each of the past.
+    in_step: bool,
     figures: Figures,
     dropped: u64,
 }
@@ -107,42 +112,66 @@ const MOST_REPLAYED: usize = 2_000;
 const MOST_CUES: usize = 60_000;
 /// Characters of a correction.
 const CORRECTION: usize = 500;
+/// What playlists list at least until [`Desk::keep_parts`] says otherwise.
+const WINDOW: Duration = Duration::from_secs(60);
 /// Final cues an observer may be behind.
 const FINALS: usize = 1_024;
 
 impl Desk {
-    /// A desk for a live that begins; its tracks are there from the start.
+    /// A desk for a live that begins; its tracks are there from the start, the spoken language's first.
     /// `hold` is how far behind the newest part players stay for certain, see [`Lane::new`].
     pub fn new(anchor: Anchor, tracks: impl IntoIterator<Item = TrackSpec>, hold: Duration) -> Arc<Self> {
-        let ids = Ids::new();
-        let track = |spec: TrackSpec| {
-            let track = Track {
-                engine: spec.engine.into(),
-                model: spec.model.into(),
-                builder: Builder::new(spec.lang.clone(), spec.dress, ids.clone()),
-                cues: BTreeMap::new(),
-                lane: Lane::new(spec.lang.clone(), hold),
-                figures: Figures::default(),
-                dropped: 0,
-            };
-            (spec.lang, track)
-        };
-        let tracks = tracks.into_iter().map(track).collect();
         let (finals, _) = broadcast::channel(FINALS);
         let inner = Inner {
-            tracks,
+            tracks: BTreeMap::new(),
+            lineup: Arc::default(),
+            past: Past::new(WINDOW),
             log: Log::new(),
             phase: Phase::Live,
             hearing: Hearing::Well,
             ended: false,
             hold_back: None,
         };
-        Arc::new(Self { anchor, ids, inner: Mutex::new(inner), finals })
+        let desk = Self { anchor, ids: Ids::new(), hold, inner: Mutex::new(inner), finals };
+        let tracks: Vec<_> = tracks.into_iter().collect();
+        desk.lock().line_up(&tracks, &desk.ids, hold);
+        Arc::new(desk)
     }
 
-    /// The languages, in order.
-    pub fn languages(&self) -> Vec<LanguageTag> {
-        self.lock().tracks.keys().cloned().collect()
+    /// From now on words come to these tracks, the spoken language's first. Those that are missing are
+    /// made; others rest, with what they have. Subscribers hear of it at once. Tracks that were there
+    /// already stay what they are made of until [`Desk::make_with`].
+    pub fn line_up(&self, tracks: &[TrackSpec], now: MediaTime) {
+        self.lock().line_up(tracks, &self.ids, self.hold);
+        self.report(now);
+    }
+
+    /// The words of these tracks come from other engines or models from now on; call it between two
+    /// utterances. Ids go on rising, and subscribers hear of it at once.
+    pub fn make_with(&self, tracks: &[TrackSpec], now: MediaTime) {
+        let mut changed = false;
+        let inner = &mut *self.lock();
+        for spec in tracks {
+            let Some(track) = inner.tracks.get_mut(&spec.lang) else { continue };
+            changed |= (&*track.engine, &*track.model) != (&*spec.engine, &*spec.model);
+            (track.engine, track.model) = (spec.engine.as_str().into(), spec.model.as_str().into());
+            track.builder.set_dress(spec.dress);
+        }
+        if changed {
+            inner.report(now);
+        }
+    }
+
+    /// The tracks there are now. The same allocation until they change.
+    pub fn lineup(&self) -> Arc<Lineup> {
+        self.lock().lineup.clone()
+    }
+
+    /// The engine and the model of a track.
+    pub fn maker(&self, lang: &LanguageTag) -> Option<(String, String)> {
+        let inner = self.lock();
+        let track = inner.tracks.get(lang)?;
+        Some((track.engine.to_string(), track.model.to_string()))
     }
 
     /// The counter cue ids come from.
@@ -205,14 +234,20 @@ impl Desk {
     }
 
     /// One caption part for every track, in lock step with `reference`, a part of the video
-    /// rendition (of the audio where there is no video). Call it for each, in order.
+    /// rendition (of the audio where there is no video). Call it for each, in order. For a track that
+    /// has come since the last call, the parts of all that playlists still list come first.
     pub fn parts(&self, reference: &Part) -> Vec<Part> {
-        self.lock().tracks.values_mut().map(|track| track.lane.part(reference)).collect()
+        self.lock().parts(reference, Lane::part)
     }
 
     /// As [`Desk::parts`], for the live's last part: whatever still waits goes with it.
     pub fn last_parts(&self, reference: &Part) -> Vec<Part> {
-        self.lock().tracks.values_mut().map(|track| track.lane.last_part(reference)).collect()
+        self.lock().parts(reference, Lane::last_part)
+    }
+
+    /// Playlists list so much at least: as far back a track that comes late has parts.
+    pub fn keep_parts(&self, window: Duration) {
+        self.lock().past.set_window(window);
     }
 
     /// A reader of one track or of all: the cues of the last 30 s, or with `since` every cue that
@@ -242,10 +277,7 @@ impl Desk {
 
     /// Tells every subscriber how each track does. Call it about every 5 s.
     pub fn report(&self, now: MediaTime) {
-        let inner = &mut *self.lock();
-        for track in inner.tracks.values() {
-            inner.log.push(Arc::new(Event::status(inner.status(track, now))), now);
-        }
+        self.lock().report(now);
     }
 
     /// The publisher goes away or comes back; subscribers hear of it at once.
@@ -354,6 +386,33 @@ impl Desk {
 }
 
 impl Inner {
+    fn line_up(&mut self, tracks: &[TrackSpec], ids: &Ids, hold: Duration) {
+        for spec in tracks {
+            self.tracks.entry(spec.lang.clone()).or_insert_with(|| Track::new(spec, ids, hold));
+        }
+        let current: Vec<_> = tracks.iter().map(|spec| spec.lang.clone()).collect();
+        let resting = self.tracks.keys().filter(|lang| !current.contains(lang)).cloned().collect();
+        self.lineup = Arc::new(Lineup { current, resting });
+    }
+
+    fn parts(&mut self, reference: &Part, make: fn(&mut Lane, &Part) -> Part) -> Vec<Part> {
+        let mut parts = Vec::with_capacity(self.tracks.len());
+        for track in self.tracks.values_mut() {
+            if !std::mem::replace(&mut track.in_step, true) {
+                parts.extend(self.past.iter().map(|missed| track.lane.part(missed)));
+            }
+            parts.push(make(&mut track.lane, reference));
+        }
+        self.past.push(reference);
+        parts
+    }
+
+    fn report(&mut self, now: MediaTime) {
+        for track in self.tracks.values() {
+            self.log.push(Arc::new(Event::status(self.status(track, now))), now);
+        }
+    }
+
     /// Broken captions are worth more of a reader's attention than a publisher that is away; captions
     /// that are about to be mended less.
     fn shown(&self) -> Phase {
@@ -365,16 +424,29 @@ impl Inner {
     }
 
     fn status(&self, track: &Track, now: MediaTime) -> Status {
-        track.status(self.shown(), now, self.hold_back)
+        track.status(self.shown(), &self.lineup, now, self.hold_back)
     }
 }
 
 impl Track {
+    fn new(spec: &TrackSpec, ids: &Ids, hold: Duration) -> Self {
+        Self {
+            engine: spec.engine.as_str().into(),
+            model: spec.model.as_str().into(),
+            builder: Builder::new(spec.lang.clone(), spec.dress, ids.clone()),
+            cues: BTreeMap::new(),
+            lane: Lane::new(spec.lang.clone(), hold),
+            in_step: false,
+            figures: Figures::default(),
+            dropped: 0,
+        }
+    }
+
     fn dropped(&self) -> u64 {
         self.dropped + self.lane.dropped()
     }
 
-    fn status(&self, state: Phase, now: MediaTime, hold_back: Option<Duration>) -> Status {
+    fn status(&self, state: Phase, lineup: &Lineup, now: MediaTime, hold_back: Option<Duration>) -> Status {
         let quality = self.figures.quality(now, hold_back);
         let millis = |lag: Option<Duration>| lag.map(|lag| lag.as_millis() as u64);
         Status {
@@ -383,6 +455,7 @@ impl Track {
             lang: Some(self.builder.lang().clone()),
             engine: Some(self.engine.clone()),
             model: Some(self.model.clone()),
+            languages: lineup.current.clone(),
             lag_p50_ms: millis(quality.lag_p50),
             lag_p95_ms: millis(quality.lag_p95),
             final_lag_p50_ms: millis(quality.final_lag_p50),

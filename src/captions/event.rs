@@ -65,6 +65,9 @@ pub(super) struct Status {
     pub engine: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<Arc<str>>,
+    /// Languages words come to now, the spoken one first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub languages: Vec<LanguageTag>,
     pub lag_p50_ms: Option<u64>,
     pub lag_p95_ms: Option<u64>,
     pub final_lag_p50_ms: Option<u64>,
@@ -84,6 +87,7 @@ impl Event {
             lang: None,
             engine: None,
             model: None,
+            languages: Vec::new(),
             lag_p50_ms: None,
             lag_p95_ms: None,
             final_lag_p50_ms: None,

@@ -7,7 +7,7 @@ use std::{
 use bytes::Bytes;
 use tokio::{sync::watch, time};
 
-use super::{Answer, Directives, HOLD, Kind, Playlist, Window};
+use super::{Answer, Captions, Directives, HOLD, Kind, Playlist, Window};
 use crate::model::{Init, Part, RenditionId};
 
 /// A [`Window`] between one publisher and any number of held requests.
@@ -90,6 +90,13 @@ impl Live {
             state.any.send_replace(());
         }
         taken
+    }
+
+    /// Other caption tracks, see [`Window::captions`]. Nothing happens before the live has its window.
+    pub fn captions(&self, tracks: impl IntoIterator<Item = Captions>) {
+        if let Some(window) = &mut self.lock().window {
+            window.captions(tracks);
+        }
     }
 
     /// Ends the live for every request, held or to come.

@@ -357,6 +357,9 @@ fn the_multivariant_playlist_waits_for_what_is_expected_and_no_longer_than_the_d
         window.part(Part { data: vec![0; 1_000_000].into(), ..part(&source, number) });
     }
     assert!(Arc::ptr_eq(&full, &window.multivariant(later).unwrap()), "it stays as it is");
+    window.captions([Captions { language: portuguese, name: "Português".into(), spoken: true }]);
+    let changed = String::from_utf8_lossy(&window.multivariant(later).unwrap().text()).into_owned();
+    assert!(changed.contains("NAME=\"Português\"") && !changed.contains("LANGUAGE=\"en\""), "{changed}");
 }
 
 #[test]

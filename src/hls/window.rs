@@ -117,9 +117,11 @@ impl Window {
         }
     }
 
-    /// Caption tracks, listed in this order whether they have parts yet or not.
+    /// Caption tracks, listed in this order whether they have parts yet or not. Those that come while the
+    /// live is on are for players that load the multivariant playlist from then on.
     pub fn captions(&mut self, tracks: impl IntoIterator<Item = Captions>) {
         self.captions = tracks.into_iter().collect();
+        self.multivariant = None;
         for track in self.captions.clone() {
             self.rendition_mut(&RenditionId::captions(&track.language)).captions = true;
         }
@@ -181,6 +183,11 @@ impl Window {
         self.rendition(id)?.kind()
     }
 
+    /// How much its playlists list at least.
+    pub fn listed(&self) -> Duration {
+        self.frame.window
+    }
+
     /// Media bytes held.
     pub fn bytes(&self) -> usize {
         self.renditions.iter().map(Rendition::bytes).sum()
@@ -196,8 +203,8 @@ impl Window {
         &self.frame.query[1..]
     }
 
-    /// The multivariant playlist (rfc8216bis §4.4.6). Once it has appeared it stays the same, unless a format
-    /// changes or a rendition begins.
+    /// The multivariant playlist (rfc8216bis §4.4.6). Once it has appeared it stays the same, unless a format or
+    /// the caption tracks change or a rendition begins.
     ///
     /// `None`: some expected rendition has no media yet and the deadline has not passed, or none has any.
     pub fn multivariant(&mut self, now: Instant) -> Option<Arc<Playlist>> {

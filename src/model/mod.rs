@@ -2,6 +2,7 @@
 
 mod caption;
 mod chain;
+mod estimate;
 mod media;
 mod name;
 mod part;
@@ -9,6 +10,7 @@ mod time;
 
 pub use caption::{Cue, Hypothesis, Pcm, Source, Word};
 pub use chain::Chain;
+pub use estimate::{Band, Estimate, Measure, Method};
 pub use media::{AudioCodec, AudioFormat, Packet, Track, TrackFormat, TrackId, VideoCodec, VideoFormat};
 pub use name::{InvalidName, LanguageTag, RenditionId, StreamName};
 pub use part::{Init, Part};

@@ -6,6 +6,7 @@
 //! compute is the same here, digit for digit.
 
 mod align;
+pub mod bands;
 mod bleu;
 mod chrf;
 mod erasure;

@@ -9,13 +9,7 @@ use std::{
 use tokio::sync::{broadcast, watch};
 
 use super::{pace::Pace, poster::Poster};
-use crate::{
-    archive,
-    captions::Desk,
-    hls,
-    model::{LanguageTag, StreamName},
-    stream,
-};
+use crate::{archive, captions::Desk, hls, model::StreamName, stream};
 
 /// A live and everything made from it. Stays on the board for a while after its end, so that
 /// players can fetch the rest.
@@ -26,8 +20,6 @@ pub struct OnAir {
     pub hls: Arc<hls::Live>,
     /// Captions.
     pub desk: Arc<Desk>,
-    /// Caption languages, the spoken one first.
-    pub languages: Vec<LanguageTag>,
     /// Where it is recorded, and how that goes.
     pub recording: Option<archive::Monitor>,
     /// How fast it comes in, see [`Board::sample`].

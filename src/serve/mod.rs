@@ -66,9 +66,14 @@ pub struct Server {
     pub ready: watch::Receiver<bool>,
     /// The language of channels that name none.
     pub language: LanguageTag,
+    /// What can be heard here.
+    pub can_hear: CanHear,
     /// Installed models, for `/api/v1/models`.
     pub models: Arc<dyn Fn() -> Vec<api::models::Item> + Send + Sync>,
 }
+
+/// Whether a language can be heard here, with the model of that id or any; otherwise what to do.
+pub type CanHear = Arc<dyn Fn(&LanguageTag, Option<&str>) -> Result<(), String> + Send + Sync>;
 
 /// Every route of the server. Subscribers of captions are sent away when `shutdown` fires.
 pub fn router(server: Server, shutdown: CancellationToken) -> Router {

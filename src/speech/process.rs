@@ -156,7 +156,16 @@ impl Process {
     }
 
     fn spawn(&self) -> io::Result<Child> {
-        let child = tokio::process::Command::new(&self.settings.engine_path)
+        let engine = &self.settings.engine_path;
+        let mut command = if self.settings.in_background {
+            // nice(1) becomes the engine, under the same id.
+            let mut command = tokio::process::Command::new("nice");
+            command.args(["-n", "19"]).arg(engine);
+            command
+        } else {
+            tokio::process::Command::new(engine)
+        };
+        let child = command
             .args(["--engine", self.spec.engine.as_str()])
             .arg("--model")
             .arg(&self.spec.model_dir)

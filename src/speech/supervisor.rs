@@ -28,12 +28,14 @@ pub struct EngineSettings {
     pub engine_path: PathBuf,
     /// An engine that owes an answer for longer is killed and started again.
     pub hang: Duration,
+    /// Its work can wait for everything else on the machine.
+    pub in_background: bool,
 }
 
 impl EngineSettings {
-    /// With the binary there and 20 s of patience.
+    /// With the binary there, 20 s of patience, and in the foreground.
     pub fn new(engine_path: impl Into<PathBuf>) -> Self {
-        Self { engine_path: engine_path.into(), hang: Duration::from_secs(20) }
+        Self { engine_path: engine_path.into(), hang: Duration::from_secs(20), in_background: false }
     }
 }
 

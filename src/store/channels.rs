@@ -14,6 +14,8 @@ pub struct Channel {
     pub title: String,
     /// The language spoken.
     pub language: LanguageTag,
+    /// Id of the speech model that hears it; none is the manifest's choice for the language.
+    pub model: Option<String>,
     /// Languages to translate captions into.
     pub translate: Vec<LanguageTag>,
     /// The sealed stream key; `access::Keys` opens it.
@@ -42,12 +44,14 @@ impl Channels<'_> {
     /// [`Error::Exists`] if the name is taken.
     pub async fn add(&self, channel: &Channel) -> Result<()> {
         let added = sqlx::query(
-            "INSERT INTO channels (name, title, language, translate, key_cipher, key_digest, takeover, mode, created_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO channels
+             (name, title, language, model, translate, key_cipher, key_digest, takeover, mode, created_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(channel.name.as_str())
         .bind(&channel.title)
         .bind(channel.language.as_str())
+        .bind(&channel.model)
         .bind(join(&channel.translate))
         .bind(&channel.key_cipher)
         .bind(&channel.key_digest)
@@ -96,16 +100,18 @@ impl Channels<'_> {
         row.await.map_err(failed("look up a stream key"))?.as_ref().map(read).transpose()
     }
 
-    /// Replaces title, languages, takeover and caption mode; name, key and age stay.
+    /// Replaces title, languages, model, takeover and caption mode; name, key and age stay.
     ///
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn update(&self, channel: &Channel) -> Result<()> {
         let done = sqlx::query(
-            "UPDATE channels SET title = ?, language = ?, translate = ?, takeover = ?, mode = ? WHERE name = ?",
+            "UPDATE channels SET title = ?, language = ?, model = ?, translate = ?, takeover = ?, mode = ?
+             WHERE name = ?",
         )
         .bind(&channel.title)
         .bind(channel.language.as_str())
+        .bind(&channel.model)
         .bind(join(&channel.translate))
         .bind(channel.takeover)
         .bind(if channel.accurate { "accurate" } else { "fast" })
@@ -151,6 +157,7 @@ fn read(row: &SqliteRow) -> Result<Channel> {
             name: StreamName::parse(row.try_get("name")?).map_err(|e| sqlx::Error::Decode(e.into()))?,
             title: row.try_get("title")?,
             language: LanguageTag::parse(row.try_get("language")?).map_err(|e| sqlx::Error::Decode(e.into()))?,
+            model: row.try_get("model")?,
             translate: split(row.try_get("translate")?).ok_or_else(|| sqlx::Error::Decode("translate".into()))?,
             key_cipher: row.try_get("key_cipher")?,
             key_digest: row.try_get("key_digest")?,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::{Row, SqlitePool, sqlite::SqliteRow};
 
 use super::{Error, Result, failed, join, millis, split, time};
-use crate::model::{LanguageTag, StreamName};
+use crate::model::{Estimate, LanguageTag, StreamName};
 
 /// Names a recording: 20 characters of `0-9 a-z` without `i l o u`, 100 random bits, so that its
 /// URL cannot be guessed. Safe as a path component.
@@ -209,6 +209,28 @@ impl Recordings<'_> {
                 .await
                 .map_err(failed("change a recording"))?;
         found(done.rows_affected(), id)
+    }
+
+    /// What its live's captions are estimated to be worth; none before that is known.
+    ///
+    /// # Errors
+    /// [`Error::Database`], [`Error::Broken`].
+    pub async fn estimates(&self, id: &RecordingId) -> Result<Option<Vec<Estimate>>> {
+        let row = sqlx::query_scalar::<_, Option<String>>("SELECT estimates FROM recordings WHERE id = ?")
+            .bind(id.as_str())
+            .fetch_optional(self.pool);
+        let json = row.await.map_err(failed("read estimates"))?.flatten();
+        json.map(|json| serde_json::from_str(&json).map_err(|_| Error::Broken("estimate"))).transpose()
+    }
+
+    /// Keeps estimates of a recording's live.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn set_estimates(&self, id: &RecordingId, estimates: &[Estimate]) -> Result<()> {
+        let json = serde_json::to_string(estimates).map_err(|_| Error::Broken("estimate"))?;
+        let done = sqlx::query("UPDATE recordings SET estimates = ? WHERE id = ?").bind(json).bind(id.as_str());
+        found(done.execute(self.pool).await.map_err(failed("change a recording"))?.rows_affected(), id)
     }
 
     /// Renames a recording.

@@ -1,13 +1,14 @@
 use std::process::Command;
 
 use super::*;
-use crate::model::StreamName;
+use crate::model::{Band, Estimate, Measure, Method, StreamName};
 
 fn channel(name: &str) -> Channel {
     Channel {
         name: StreamName::parse(name).unwrap(),
         title: "Algebra".into(),
         language: LanguageTag::parse("en").unwrap(),
+        model: None,
         translate: vec![LanguageTag::parse("pt-BR").unwrap(), LanguageTag::parse("fr").unwrap()],
         key_cipher: vec![1, 2, 3],
         key_digest: name.as_bytes().to_vec(),
@@ -39,7 +40,7 @@ async fn channels_keep_what_they_were_given() {
     assert!(matches!(store.channels().add(&maths).await, Err(Error::Exists(what)) if what == "channel maths"));
     store.channels().set_key(&maths.name, b"new", b"digest").await.unwrap();
     (maths.key_cipher, maths.key_digest) = (b"new".to_vec(), b"digest".to_vec());
-    (maths.title, maths.translate) = ("Geometry".into(), vec![]);
+    (maths.title, maths.translate, maths.model) = ("Geometry".into(), vec![], Some("vosk-fr".into()));
     store.channels().update(&maths).await.unwrap();
     store.close().await;
     let store = Store::open(dir.path()).await.unwrap();
@@ -67,6 +68,17 @@ async fn recordings_go_from_recording_to_ready_and_are_listed_newest_first() {
     assert_eq!(list[1].state, RecordingState::Ready);
     assert_eq!(list[1].duration, Some(Duration::from_millis(2_500)));
     assert_eq!(list[1].languages, languages);
+    assert_eq!(store.recordings().estimates(&id).await.unwrap(), None);
+    let estimate = Estimate {
+        lang: languages[0].clone(),
+        measure: Measure::Wer,
+        band: Band::Fair,
+        model: "vosk-fr".into(),
+        method: Method::SecondPass,
+    };
+    store.recordings().set_estimates(&id, std::slice::from_ref(&estimate)).await.unwrap();
+    assert_eq!(store.recordings().estimates(&id).await.unwrap(), Some(vec![estimate]));
+    assert!(store.recordings().set_estimates(&recording(9).id, &[]).await.is_err());
 }
 
 #[tokio::test]

@@ -14,8 +14,10 @@ mod strict;
 
 mod absence;
 mod accurate;
+mod changes;
 mod command_line;
 mod crowd;
+mod estimates;
 mod faults;
 mod main_job;
 mod models;

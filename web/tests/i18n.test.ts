@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { directionOf, fill, LANGUAGES, nameOfLanguage, pick } from '../src/i18n';
 
 const SOURCES = join(import.meta.dirname, '..');
+const PAGES = ['index.html', 'watch.html', 'estimates.html'];
 
 const placeholders = (message: string) => [...message.matchAll(/\{\w+\}/g)].map(([name]) => name).sort();
 
@@ -20,7 +21,7 @@ describe('the language files', () => {
   });
 
   it('hold every key that the pages name', () => {
-    for (const page of ['index.html', 'watch.html']) {
+    for (const page of PAGES) {
       const html = readFileSync(join(SOURCES, page), 'utf8');
       for (const [, key] of html.matchAll(/data-i18n(?:-label)?="([^"]+)"/g)) expect(Object.keys(en)).toContain(key);
     }
@@ -30,9 +31,9 @@ describe('the language files', () => {
     const code = readdirSync(join(SOURCES, 'src'), { recursive: true, encoding: 'utf8' })
       .filter((name) => name.endsWith('.ts') && !name.startsWith('i18n'))
       .map((name) => readFileSync(join(SOURCES, 'src', name), 'utf8'))
-      .concat(['index.html', 'watch.html'].map((page) => readFileSync(join(SOURCES, page), 'utf8')))
+      .concat(PAGES.map((page) => readFileSync(join(SOURCES, page), 'utf8')))
       .join('\n');
-    const built = ['state.', 'size.', 'contrast.', 'viewers.'];
+    const built = ['state.', 'size.', 'contrast.', 'viewers.', ...['wer', 'chrf', 'good', 'fair', 'poor'].map((part) => `estimates.${part}`)];
     const unused = Object.keys(en).filter((key) => !built.some((prefix) => key.startsWith(prefix)) && !code.includes(key));
     expect(unused).toEqual([]);
   });

@@ -32,6 +32,8 @@ describe('the first caption language', () => {
     expect(preferred(languages, null, ['ko'])).toBe('en');
     expect(preferred(languages, OFF, ['en'])).toBe(OFF);
     expect(preferred([], null, ['en'])).toBe(OFF);
+    expect(preferred(['fr', 'en'], null, ['en', 'ko']), 'what is read stays').toBe('en');
+    expect(preferred(['fr'], 'en', ['en', 'ko']), 'what is gone makes way for the spoken one').toBe('fr');
   });
 });
 

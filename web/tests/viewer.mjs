@@ -77,6 +77,8 @@ const look = () => {
     source: globalThis.amphi?.captions.source ?? null,
     ui: document.documentElement.lang,
     sideways: document.documentElement.scrollWidth > globalThis.innerWidth,
+    estimates: document.querySelector('[data-estimates]:not([hidden])')?.textContent ?? null,
+    heading: document.querySelector('h1')?.textContent ?? null,
     notice: document.querySelector('[data-notice]')?.textContent || null,
     veil: document.querySelector('.veil:not([hidden])')?.innerText ?? null,
     loaded: performance.timeOrigin,

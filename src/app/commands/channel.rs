@@ -3,7 +3,7 @@ use serde_json::json;
 
 use crate::{
     access::{Keys, NewChannel, Secrets, StreamKey},
-    app::{cli, config::Config},
+    app::{cli, config::Config, models::Manifest, speech},
     model::{LanguageTag, StreamName},
     store::{Channel, Store},
 };
@@ -14,11 +14,16 @@ pub(in crate::app) fn run(config: &Config, command: cli::Channel) -> Result<()> 
         let store = Store::open(&config.data_dir).await?;
         let keys = Keys::new(store.clone(), Secrets::open(&config.data_dir)?);
         match command {
-            cli::Channel::Add { name, title, language, translate, accurate, json } => {
+            cli::Channel::Add { name, title, language, model, translate, accurate, json } => {
+                let language = language.unwrap_or_else(|| config.captions.language.clone());
+                if model.is_some() {
+                    can_hear(config, &language, model.as_deref())?;
+                }
                 let (channel, key) = keys
                     .create_channel(NewChannel {
                         title: title.unwrap_or_else(|| name.to_string()),
-                        language: language.unwrap_or_else(|| config.captions.language.clone()),
+                        language,
+                        model,
                         translate,
                         accurate,
                         name,
@@ -26,14 +31,19 @@ pub(in crate::app) fn run(config: &Config, command: cli::Channel) -> Result<()> 
                     .await?;
                 print(config, &channel, Some(&key), json)
             }
-            cli::Channel::Change { name, title, language, translate, accurate, json } => {
+            cli::Channel::Change { name, title, language, model, translate, accurate, json } => {
                 let mut channel = find(&store, &name).await?;
                 channel.title = title.unwrap_or(channel.title);
+                let heard_anew = language.is_some() || model.is_some();
                 channel.language = language.unwrap_or(channel.language);
+                channel.model = model.map_or(channel.model, |id| (!id.is_empty()).then_some(id));
                 channel.accurate = accurate.unwrap_or(channel.accurate);
                 if let Some(list) = translate {
                     let tags = list.split(',').map(str::trim).filter(|tag| !tag.is_empty());
                     channel.translate = tags.map(LanguageTag::parse).collect::<Result<_, _>>()?;
+                }
+                if heard_anew {
+                    can_hear(config, &channel.language, channel.model.as_deref())?;
                 }
                 store.channels().update(&channel).await?;
                 print(config, &channel, None, json)
@@ -57,6 +67,10 @@ pub(in crate::app) fn run(config: &Config, command: cli::Channel) -> Result<()> 
     })
 }
 
+fn can_hear(config: &Config, language: &LanguageTag, model: Option<&str>) -> Result<()> {
+    speech::can_hear(&Manifest::load(&config.models_dir)?, config, language, model)
+}
+
 async fn find(store: &Store, name: &StreamName) -> Result<Channel> {
     store
         .channels()
@@ -70,6 +84,7 @@ fn describe(channel: &Channel, key: Option<&StreamKey>) -> serde_json::Value {
         "name": channel.name,
         "title": channel.title,
         "language": channel.language,
+        "model": channel.model,
         "translate": channel.translate,
         "accurate": channel.accurate,
     });
@@ -88,6 +103,9 @@ fn print(config: &Config, channel: &Channel, key: Option<&StreamKey>, json: bool
     let translate: Vec<_> = channel.translate.iter().map(ToString::to_string).collect();
     println!("channel     {} ({})", channel.name, channel.title);
     println!("language    {}", channel.language);
+    if let Some(model) = &channel.model {
+        println!("model       {model}");
+    }
     println!("translated  {}", if translate.is_empty() { "no".into() } else { translate.join(", ") });
     if channel.accurate {
         println!("captions    before their picture: viewers stay 3 s behind");

@@ -110,6 +110,7 @@ async fn ensure(keys: &Keys, lecture: &Lecture) -> Result<String> {
         name: lecture.channel.clone(),
         title: lecture.title.into(),
         language: LanguageTag::parse(lecture.language)?,
+        model: None,
         translate: translate?,
     };
     Ok(keys.create_channel(new).await?.1.reveal().to_owned())

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use serde_json::json;
 
 use crate::{
@@ -8,12 +8,12 @@ use crate::{
         cli::{self, Format},
         config::Config,
         models::Manifest,
-        speech,
+        speech, transcript,
     },
     captions::{Builder, Dress, Ids, vtt},
     media,
     model::{Cue, LanguageTag, MediaTime, Word},
-    speech::{EngineKind, EngineSpec, Engines, Event},
+    speech::{EngineKind, EngineSpec, Engines},
 };
 
 /// `amphi transcribe`: one file through the speech core that lives use.
@@ -33,67 +33,14 @@ pub(in crate::app) fn run(
     let dress = if spec.engine == EngineKind::Vosk { Dress::Sentence } else { Dress::AsGiven };
     let engines = Engines::new(crate::speech::EngineSettings::new(speech::engine_path(config)));
     let (cues, words) = cli::block_on(async {
-        let transcript = transcribe(&engines, spec, sound, Builder::new(language.clone(), dress, Ids::new())).await;
+        let (total, mut shown) = (sound.duration(), 0);
+        let builder = Builder::new(language.clone(), dress, Ids::new());
+        let transcript =
+            transcript::transcribe(&engines, spec, sound, builder, |at| progress(&mut shown, at, total)).await;
         engines.shutdown().await;
         transcript
     })?;
     cli::write(output, &render(format, &cues, &words))
-}
-
-async fn transcribe(
-    engines: &Engines,
-    spec: EngineSpec,
-    sound: media::file::Reader,
-    mut builder: Builder,
-) -> Result<(Vec<Cue>, Vec<Word>)> {
-    let total = sound.duration();
-    let stream = engines.open(spec);
-    // Decoding blocks, so it has a thread; the queue holds it back when recognition is slower.
-    let (sender, mut blocks) = tokio::sync::mpsc::channel(32);
-    let decoding = std::thread::spawn(move || {
-        for block in sound {
-            if sender.blocking_send(block).is_err() {
-                break;
-            }
-        }
-    });
-    let (mut cues, mut words): (Vec<Cue>, Vec<Word>) = (Vec::new(), Vec::new());
-    let (mut shown, mut feeding) = (0, true);
-    loop {
-        tokio::select! {
-            block = blocks.recv(), if feeding => match block {
-                Some(block) => {
-                    let block = block?;
-                    progress(&mut shown, block.start, total);
-                    stream.send_wait(block).await;
-                }
-                None => {
-                    feeding = false;
-                    stream.finish();
-                }
-            },
-            event = stream.recv() => match event {
-                Some(Event::Hypothesis(hypothesis)) => {
-                    if hypothesis.last {
-                        words.extend(hypothesis.words.iter().cloned());
-                    }
-                    let now = hypothesis.words.last().map_or(MediaTime::ZERO, |word| word.end);
-                    for cue in builder.apply(&hypothesis, now) {
-                        match cues.iter_mut().rev().find(|known| known.id == cue.id) {
-                            Some(known) => *known = cue,
-                            None => cues.push(cue),
-                        }
-                    }
-                }
-                Some(Event::Failed { reason }) => bail!("the speech engine gave up: {reason}"),
-                Some(_) => {}
-                None => break,
-            },
-        }
-    }
-    drop(blocks);
-    let _ = decoding.join();
-    Ok((cues, words))
 }
 
 /// A line to standard error every tenth of the file.

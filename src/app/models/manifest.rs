@@ -4,7 +4,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::model::LanguageTag;
@@ -196,6 +196,23 @@ impl Manifest {
         })
     }
 
+    /// The speech model of that id, to hear a language with.
+    ///
+    /// # Errors
+    /// There is no such model, it does not hear that language, or it is not installed: says what to do.
+    pub fn hearing(&self, id: &str, language: &LanguageTag, models_dir: &Path) -> Result<&Model> {
+        let model = self.get(id)?;
+        ensure!(model.task == Task::Speech, "{id} translates, it does not hear: choose another model");
+        let hears = |model: &Model| model.task == Task::Speech && model.speaks(language);
+        if !hears(model) {
+            let others: Vec<_> = self.models.iter().filter(|model| hears(model)).map(|model| &*model.id).collect();
+            let others = if others.is_empty() { "none of the manifest".into() } else { others.join(", ") };
+            bail!("model {id} does not hear {language}; these do: {others}");
+        }
+        ensure!(model.installed(models_dir), "model {id} is not installed: run `amphi models fetch {id}`");
+        Ok(model)
+    }
+
     /// The speech model for a language: the configured one, or the first installed one that knows it.
     ///
     /// # Errors
@@ -212,7 +229,7 @@ impl Manifest {
             return Ok(model);
         }
         self.first(models_dir, &format!("speech model for {language}"), |model| {
-            model.task == Task::Speech && model.languages.iter().any(|known| known.primary() == language.primary())
+            model.task == Task::Speech && model.speaks(language)
         })
     }
 
@@ -248,8 +265,8 @@ impl Manifest {
             return Ok(model);
         }
         match candidates.first() {
-            Some(model) => anyhow::bail!("no {what} is installed: run `amphi models fetch {}`", model.id),
-            None => anyhow::bail!("the manifest has no {what}: see `amphi models list`"),
+            Some(model) => bail!("no {what} is installed: run `amphi models fetch {}`", model.id),
+            None => bail!("the manifest has no {what}: see `amphi models list`"),
         }
     }
 }
@@ -258,6 +275,10 @@ impl Model {
     /// Where it lies once fetched.
     pub fn folder(&self, models_dir: &Path) -> PathBuf {
         models_dir.join(&self.id)
+    }
+
+    fn speaks(&self, language: &LanguageTag) -> bool {
+        self.languages.iter().any(|known| known.primary() == language.primary())
     }
 
     /// Whether it is there, whole.
@@ -293,6 +314,12 @@ mod tests {
         let manifest = Manifest::builtin().unwrap();
         let empty = tempfile::tempdir().unwrap();
         let language = |tag| LanguageTag::parse(tag).unwrap();
+        let error = manifest.hearing("whisper-tiny.en", &language("fr"), empty.path()).unwrap_err().to_string();
+        assert!(error.contains("does not hear fr; these do: whisper-base, vosk-small-fr"), "{error}");
+        let error = manifest.hearing("vosk-ko", &language("ko"), empty.path()).unwrap_err();
+        assert!(error.to_string().contains("amphi models fetch vosk-ko"), "{error}");
+        let error = manifest.hearing("fx-en-pt", &language("en"), empty.path()).unwrap_err();
+        assert!(error.to_string().contains("it does not hear"), "{error}");
         let error = manifest.speech(&language("en"), &BTreeMap::new(), empty.path()).unwrap_err();
         assert!(error.to_string().contains("amphi models fetch whisper-tiny.en"), "{error}");
         let error = manifest.translation(&language("en"), &language("zu"), empty.path()).unwrap_err();

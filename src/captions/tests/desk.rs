@@ -8,18 +8,16 @@ use serde_json::{Value, json};
 use super::{at, cue, lang, script::reference, word};
 use crate::{
     captions::{CorrectError, Desk, Dress, Event, Hearing, Phase, Subscription, TooSlow, TrackSpec},
-    model::{Anchor, Cue, Hypothesis, MediaTime, Source},
+    model::{Anchor, Cue, Hypothesis, MediaTime, Part, RenditionId, Source},
 };
 
 fn desk(languages: &[&str]) -> Arc<Desk> {
     let anchor = Anchor::new(SystemTime::UNIX_EPOCH + Duration::from_millis(1_000_000_000_500));
-    let spec = |tag: &&str| TrackSpec {
-        lang: lang(tag),
-        engine: "vosk".into(),
-        model: "vosk-ko".into(),
-        dress: Dress::AsGiven,
-    };
-    Desk::new(anchor, languages.iter().map(spec), Duration::ZERO)
+    Desk::new(anchor, languages.iter().map(|tag| spec(tag, "vosk-ko")), Duration::ZERO)
+}
+
+fn spec(tag: &str, model: &str) -> TrackSpec {
+    TrackSpec { lang: lang(tag), engine: "vosk".into(), model: model.into(), dress: Dress::AsGiven }
 }
 
 fn value(event: &Event) -> Value {
@@ -62,7 +60,7 @@ fn a_cue_is_sent_as_documented() {
         drain(&mut subscription),
         [
             json!({
-                "type": "status", "state": "live", "lang": "en", "engine": "vosk", "model": "vosk-ko",
+                "type": "status", "state": "live", "lang": "en", "engine": "vosk", "model": "vosk-ko", "languages": ["en"],
                 "lag_p50_ms": 640, "lag_p95_ms": 640, "final_lag_p50_ms": null, "final_lag_p95_ms": null,
                 "ahead": null, "confidence": 0.9, "erasure": null, "dropped": 0
             }),
@@ -197,6 +195,70 @@ fn a_phase_is_reported_once_when_it_changes() {
     desk.set_phase(Phase::Reconnecting, at(2));
     let sent = drain(&mut subscription);
     assert_eq!((sent.len(), &sent[0]["state"]), (1, &json!("reconnecting")));
+}
+
+#[test]
+fn a_track_that_comes_late_is_in_lock_step_as_far_back_as_playlists_go() {
+    let desk = desk(&["en"]);
+    desk.keep_parts(Duration::from_secs(10));
+    let reference = reference(60_000);
+    let (past, coming) = reference.split_at(137);
+    for part in past {
+        assert_eq!(desk.parts(part).len(), 1);
+    }
+    desk.line_up(&[spec("fr", "vosk-fr"), spec("en", "vosk-ko")], at(34_250));
+    let mut late: Vec<Part> = Vec::new();
+    for part in coming {
+        let parts = desk.parts(part);
+        let (french, english): (Vec<_>, Vec<_>) =
+            parts.into_iter().partition(|part| part.rendition == RenditionId::captions(&lang("fr")));
+        assert_eq!(english.len(), 1);
+        late.extend(french);
+    }
+    // 10.25 s of the past, in whole segments of 2 s, and what comes.
+    assert_eq!((late[0].msn, late[0].index, late.len()), (12, 0, reference.len() - 12 * 8));
+    for (nth, (late, reference)) in late.iter().zip(&reference[12 * 8..]).enumerate() {
+        let as_reference = Part {
+            rendition: late.rendition.clone(),
+            number: nth as u64,
+            init: 0,
+            data: late.data.clone(),
+            ..reference.clone()
+        };
+        assert_eq!(*late, Part { independent: true, ..as_reference });
+        assert!(late.data.starts_with(b"WEBVTT"));
+    }
+}
+
+#[test]
+fn subscribers_hear_at_once_which_tracks_words_come_to() {
+    let desk = desk(&["en"]);
+    let mut english = desk.subscribe(Some(lang("en")), None, MediaTime::ZERO);
+    let languages = |sent: &[Value]| sent.iter().map(|status| status["languages"].clone()).collect::<Vec<_>>();
+    assert_eq!(languages(&drain(&mut english)), [json!(["en"])]);
+    desk.line_up(&[spec("fr", "vosk-fr"), spec("pt", "fx")], at(10));
+    assert_eq!(languages(&drain(&mut english)), [json!(["fr", "pt"])], "it rests");
+    let lineup = desk.lineup();
+    assert_eq!((&lineup.current[..], &lineup.resting[..]), (&[lang("fr"), lang("pt")][..], &[lang("en")][..]));
+    say(&desk, "end", 0, true, true);
+    assert_eq!(ids(&drain(&mut english)).len(), 1, "its last words come all the same");
+    assert_eq!(desk.lineup(), lineup);
+}
+
+#[test]
+fn another_model_goes_on_with_the_same_track() {
+    let desk = desk(&["en"]);
+    let mut subscription = desk.subscribe(None, None, MediaTime::ZERO);
+    drain(&mut subscription);
+    say(&desk, "one.", 0, true, true);
+    desk.make_with(&[spec("en", "vosk-ko")], at(1_000));
+    desk.make_with(&[spec("en", "vosk-en"), spec("fr", "none")], at(1_000));
+    say(&desk, "two.", 1_000, true, true);
+    let sent = drain(&mut subscription);
+    let made: Vec<_> = sent.iter().map(|sent| sent["model"].as_str().unwrap_or("a cue")).collect();
+    assert_eq!(made, ["a cue", "vosk-en", "a cue"]);
+    assert!(ids(&sent).is_sorted_by(|a, b| a.0 < b.0), "{sent:?}");
+    assert_eq!(desk.maker(&lang("en")), Some(("vosk".into(), "vosk-en".into())));
 }
 
 #[tokio::test]

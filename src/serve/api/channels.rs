@@ -37,6 +37,8 @@ pub struct Item {
     pub title: String,
     /// The language spoken.
     pub language: String,
+    /// Id of the speech model that hears it; null: the manifest's choice for the language.
+    pub model: Option<String>,
     /// Languages it is translated into.
     pub translate: Vec<String>,
     /// Viewers stay 3 s behind, so that captions are there before their picture; otherwise as near as they can.
@@ -66,6 +68,8 @@ pub struct New {
     /// The server's default, if left out.
     #[schema(value_type = Option<String>)]
     pub language: Option<LanguageTag>,
+    /// Id of the speech model that hears it, see `/models`; null or left out: the manifest's choice.
+    pub model: Option<String>,
     /// Languages to translate into.
     #[serde(default)]
     #[schema(value_type = Vec<String>)]
@@ -75,7 +79,8 @@ pub struct New {
     pub accurate: bool,
 }
 
-/// What to change; the rest stays. Takes effect with the next live.
+/// What to change; the rest stays. Language, model and translations take effect in a live within two seconds:
+/// a new language is a new caption track, and picture and recording go on. The rest follows with the next live.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Change {
@@ -84,6 +89,10 @@ pub struct Change {
     /// The language spoken.
     #[schema(value_type = Option<String>)]
     pub language: Option<LanguageTag>,
+    /// Id of the speech model that hears it, see `/models`; null: the manifest's choice.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    pub model: Option<Option<String>>,
     /// Languages to translate into.
     #[schema(value_type = Option<Vec<String>>)]
     pub translate: Option<Vec<LanguageTag>>,
@@ -121,7 +130,7 @@ pub struct Status {
     pub viewers: Option<u32>,
     /// What is made of it.
     pub renditions: Vec<Rendition>,
-    /// Caption tracks, the spoken language first.
+    /// Caption tracks, the language spoken now first, those that rest last.
     pub captions: Vec<Track>,
     /// Events that slow readers inside the server lost; 0 when all is well.
     pub dropped: u64,
@@ -152,6 +161,12 @@ pub struct Recording {
 pub struct Track {
     /// Its language.
     pub lang: String,
+    /// `whisper`, `vosk`, `fx` or `ct2`.
+    pub engine: Option<String>,
+    /// Id of its model; two joined by `+` where a translation goes through English.
+    pub model: Option<String>,
+    /// Words come to it; otherwise the live's language or translations have changed, and it rests.
+    pub current: bool,
     /// `live`, `reconnecting`, `restarting`, or `failed`: no words come until recognition, which is
     /// tried again every half minute, works.
     pub state: &'static str,
@@ -207,9 +222,14 @@ pub async fn list(State(server): State<Server>) -> Result<Json<List<Item>>> {
 #[utoipa::path(post, path = "/channels", request_body = New, security(("admin" = [])), responses((status = 201, body = Item), (status = 400), (status = 409)))]
 pub async fn add(State(server): State<Server>, _: Admin, body: axum::body::Bytes) -> Result<(StatusCode, Json<Item>)> {
     let new: New = parse(&body)?;
+    let language = new.language.unwrap_or_else(|| server.language.clone());
+    if new.model.is_some() {
+        can_hear(&server, &language, new.model.as_deref())?;
+    }
     let new = NewChannel {
         title: new.title.unwrap_or_else(|| new.name.to_string()),
-        language: new.language.unwrap_or_else(|| server.language.clone()),
+        language,
+        model: new.model,
         translate: new.translate,
         accurate: new.accurate,
         name: new.name,
@@ -227,8 +247,8 @@ pub async fn show(State(server): State<Server>, Path(name): Path<String>) -> Res
     Ok(Json(item(&server, channel)))
 }
 
-/// Changes a channel; the next live follows.
-#[utoipa::path(patch, path = "/channels/{name}", params(("name" = String, Path)), request_body = Change, security(("admin" = [])), responses((status = 200, body = Item), (status = 404)))]
+/// Changes a channel; language, model and translations in its live, too.
+#[utoipa::path(patch, path = "/channels/{name}", params(("name" = String, Path)), request_body = Change, security(("admin" = [])), responses((status = 200, body = Item), (status = 400), (status = 404)))]
 pub async fn change(
     State(server): State<Server>,
     _: Admin,
@@ -238,9 +258,14 @@ pub async fn change(
     let change: Change = parse(&body)?;
     let mut channel = find(&server, &name).await?;
     channel.title = change.title.unwrap_or(channel.title);
+    let heard_anew = change.language.is_some() || change.model.is_some();
     channel.language = change.language.unwrap_or(channel.language);
+    channel.model = change.model.unwrap_or(channel.model);
     channel.translate = change.translate.unwrap_or(channel.translate);
     channel.accurate = change.accurate.unwrap_or(channel.accurate);
+    if heard_anew {
+        can_hear(&server, &channel.language, channel.model.as_deref())?;
+    }
     server.store.channels().update(&channel).await.map_err(Problem::internal)?;
     Ok(Json(item(&server, channel)))
 }
@@ -316,7 +341,7 @@ pub async fn status(State(server): State<Server>, Path(name): Path<String>) -> R
         fps: rates.map(|rates| (rates.fps * 100.0).round() / 100.0),
         viewers: None,
         renditions: tracks.iter().filter(|track| track.format.is_packaged()).map(|track| rendition(track)).collect(),
-        captions: live.languages.iter().map(|lang| track(&live, lang)).collect(),
+        captions: captions(&live),
         dropped: live.stream.producer.dropped(),
         recording: live.recording.as_ref().map(recording),
     }))
@@ -329,12 +354,22 @@ fn codecs(tracks: &[Arc<model::Track>]) -> Vec<String> {
     find(TrackId::VIDEO).into_iter().chain(audio).map(|track| track.format.codecs()).collect()
 }
 
-fn track(live: &OnAir, lang: &LanguageTag) -> Track {
+fn captions(live: &OnAir) -> Vec<Track> {
+    let lineup = live.desk.lineup();
+    let current = lineup.current.iter().map(|lang| track(live, lang, true));
+    current.chain(lineup.resting.iter().map(|lang| track(live, lang, false))).collect()
+}
+
+fn track(live: &OnAir, lang: &LanguageTag, current: bool) -> Track {
+    let (engine, model) = live.desk.maker(lang).unzip();
     let quality = live.desk.quality(lang, live.stream.at(Instant::now())).unwrap_or_default();
     let millis = |lag: Option<Duration>| lag.map(|lag| lag.as_millis() as u64);
     let thousandths = |figure: Option<f64>| figure.map(|figure| (figure * 1e3).round() / 1e3);
     Track {
         lang: lang.to_string(),
+        engine,
+        model,
+        current,
         state: live.desk.phase().as_str(),
         dropped: live.desk.dropped(lang),
         lag_p50_ms: millis(quality.lag_p50),
@@ -374,6 +409,7 @@ fn item(server: &Server, channel: Channel) -> Item {
         name: channel.name.to_string(),
         title: channel.title,
         language: channel.language.to_string(),
+        model: channel.model,
         translate: channel.translate.iter().map(ToString::to_string).collect(),
         accurate: channel.accurate,
         stream_key: None,
@@ -384,6 +420,15 @@ async fn find(server: &Server, name: &str) -> Result<Channel> {
     let unknown = || Problem::not_found("no such channel: see /api/v1/channels");
     let name = StreamName::parse(name).map_err(|_| unknown())?;
     server.store.channels().get(&name).await.map_err(Problem::internal)?.ok_or_else(unknown)
+}
+
+fn can_hear(server: &Server, language: &LanguageTag, model: Option<&str>) -> Result<()> {
+    (server.can_hear)(language, model).map_err(Problem::bad_request)
+}
+
+/// Tells `null` from what is left out, which is the default.
+fn given<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(from: D) -> std::result::Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
 }
 
 /// Whatever the client's content type: what it sent must be the JSON asked for.

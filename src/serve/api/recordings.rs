@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::List;
 use crate::{
+    model,
     serve::{
         Server,
         admin::Admin,
@@ -39,6 +40,39 @@ pub struct Item {
     pub reason: Option<String>,
     /// Caption languages.
     pub captions: Vec<String>,
+    /// What its live's captions were worth, as far as a machine can tell; see `/about/estimates`. Only asked for
+    /// alone, and missing until it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimates: Option<Vec<Estimate>>,
+}
+
+/// An estimate of one caption track of a live, made after it.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = RecordingEstimate)]
+pub struct Estimate {
+    /// The track's language.
+    pub lang: String,
+    /// `wer`: the words heard live against a second pass over the recording; `chrf`: the translation shown live
+    /// against that of the second pass.
+    pub measure: &'static str,
+    /// `good`, `fair` or `poor`.
+    pub band: &'static str,
+    /// Id of the model both were made with.
+    pub model: String,
+    /// `second-pass`.
+    pub method: &'static str,
+}
+
+impl From<model::Estimate> for Estimate {
+    fn from(estimate: model::Estimate) -> Self {
+        Self {
+            lang: estimate.lang.to_string(),
+            measure: estimate.measure.as_str(),
+            band: estimate.band.as_str(),
+            model: estimate.model,
+            method: estimate.method.as_str(),
+        }
+    }
 }
 
 impl From<Recording> for Item {
@@ -52,6 +86,7 @@ impl From<Recording> for Item {
             duration: recording.duration.map(|duration| duration.as_secs_f64()),
             reason: recording.reason,
             captions: recording.languages.iter().map(ToString::to_string).collect(),
+            estimates: None,
         }
     }
 }
@@ -70,7 +105,10 @@ pub async fn list(State(server): State<Server>) -> Result<Json<List<Item>>> {
 /// One recording.
 #[utoipa::path(get, path = "/recordings/{id}", params(("id" = String, Path)), responses((status = 200, body = Item), (status = 404)))]
 pub async fn show(State(server): State<Server>, Path(id): Path<String>) -> Result<Json<Item>> {
-    Ok(Json(find(&server, &id).await?.into()))
+    let recording = find(&server, &id).await?;
+    let estimates = server.store.recordings().estimates(&recording.id).await.map_err(Problem::internal)?;
+    let estimates = estimates.map(|estimates| estimates.into_iter().map(Estimate::from).collect());
+    Ok(Json(Item { estimates, ..recording.into() }))
 }
 
 /// Deletes a recording and its files.

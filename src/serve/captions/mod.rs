@@ -253,7 +253,7 @@ async fn live(captions: &Captions, name: &StreamName) -> Result<(Arc<Desk>, Medi
 }
 
 fn no_track(desk: &Desk, lang: &LanguageTag) -> Problem {
-    let known: Vec<String> = desk.languages().iter().map(ToString::to_string).collect();
+    let known: Vec<String> = desk.lineup().all().map(ToString::to_string).collect();
     Problem::not_found(format!("there are no captions in {lang}; there are: {}", known.join(", ")))
 }
 

@@ -19,6 +19,8 @@ export interface Channel {
 /** `GET /api/v1/channels/NAME/status`, as far as the pages read it. */
 export interface ChannelStatus {
   state: ChannelState;
+  /** Caption tracks; words come to the current ones. */
+  captions?: { lang: string; current: boolean }[];
   viewers?: number | null;
 }
 
@@ -38,6 +40,18 @@ export interface Recording {
   poster?: string | null;
   /** Caption languages; only `GET /api/v1/recordings/ID` lists them. */
   captions?: string[];
+  /** What the captions of its live were worth; only `GET /api/v1/recordings/ID` says, once it is known. */
+  estimates?: Estimate[];
+}
+
+/** An estimate of one caption track. */
+export interface Estimate {
+  lang: string;
+  /** Words heard, or words translated. */
+  measure: 'wer' | 'chrf';
+  band: 'good' | 'fair' | 'poor';
+  /** The model's id. */
+  model: string;
 }
 
 /** Every list answers like this. */

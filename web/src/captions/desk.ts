@@ -21,10 +21,10 @@ export class CaptionDesk {
   private size: string = SIZES.find((size) => size === load('size')) ?? 'm';
   private contrast: string = CONTRASTS.find((contrast) => contrast === load('contrast')) ?? 'soft';
 
-  /** `changed` hears of another transcript language. */
+  /** `changed` hears of another transcript language, and whether the lecture's languages made it so and not the viewer. */
   constructor(
     host: HTMLElement,
-    private readonly changed: (language: string | null) => void,
+    private readonly changed: (language: string | null, moved: boolean) => void,
   ) {
     host.append(this.overlay.element);
     this.menu = new Menu('captions', t('controls.captions'), host, () => this.groups());
@@ -38,9 +38,12 @@ export class CaptionDesk {
 
   set languages(languages: readonly string[]) {
     if (JSON.stringify(languages) === JSON.stringify(this.languages_)) return;
+    const moved = this.languages_.length > 0;
     this.languages_ = [...languages];
-    this.chosen_ = preferred(languages, load('captions'), navigator.languages);
-    this.refresh();
+    // While the viewer reads, his own choice comes first, then what he reads; off stays off.
+    if (!moved) this.chosen_ = preferred(languages, load('captions'), navigator.languages);
+    else if (this.chosen_ !== OFF) this.chosen_ = preferred(languages, load('captions'), [this.chosen_, ...navigator.languages]);
+    this.refresh(moved);
   }
 
   /** The language shown over the picture, or `off`. */
@@ -79,10 +82,10 @@ export class CaptionDesk {
     this.overlay.draw(this.chosen_ === OFF ? null : shown);
   }
 
-  private refresh(): void {
+  private refresh(moved = false): void {
     this.menu.active = this.chosen_ !== OFF;
     this.menu.refresh();
-    this.changed(this.language);
+    this.changed(this.language, moved);
   }
 
   private groups(): MenuGroup[] {

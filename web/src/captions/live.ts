@@ -12,6 +12,8 @@ import type { CaptionEvent, CueEvent, StatusEvent } from './wire';
 const SAME_LIVE = 2000;
 /** Failed connections in a row after which the captions of the playlist take over. */
 const PATIENCE = 3;
+/** Milliseconds for the last words of a track that comes to rest. */
+const LAST_WORDS = 10_000;
 /** Milliseconds within which a new subscription brings what was said before it. */
 const PAST = 500;
 
@@ -26,6 +28,8 @@ export class LiveCaptions {
   /** When the first cue of this subscription came, null before it. */
   private first: number | null = null;
   private socket: CaptionSocket | null = null;
+  /** The track that came to rest, until its last words have come. */
+  private leaving: CaptionSocket | null = null;
   private lang: string | null = null;
   private engine: Engine | null = null;
   /** Milliseconds since 1970 of the timeline's zero. */
@@ -55,13 +59,16 @@ export class LiveCaptions {
     this.fall();
   }
 
-  /** Takes another track; null for none. */
-  follow(lang: string | null): void {
+  /** Takes another track; null for none. Where the lecture has `moved` on to it, what was said before stays. */
+  follow(lang: string | null, moved = false): void {
     if (lang === this.lang) return;
     this.lang = lang;
+    this.leaving?.close();
+    this.leaving = null;
+    if (moved) this.leave();
+    else this.restart();
     this.socket?.close();
     this.socket = null;
-    this.restart();
     this.failing = false;
     this.fall();
     if (lang === null) return;
@@ -116,6 +123,7 @@ export class LiveCaptions {
       case 'status':
         this.state(event.state);
         this.told = event;
+        if (event.languages !== undefined) this.desk.languages = event.languages;
         if (this.timeline.all.length > 0) this.transcript.remark(this.origin());
         break;
       case 'end':
@@ -144,6 +152,15 @@ export class LiveCaptions {
     if (source === undefined || source === 'human') return '';
     const notes = shortcomings(this.failing ? null : this.told).map((note) => t(note));
     return [t(source === 'mt' ? 'transcript.translated' : 'transcript.machine'), ...notes].join(' · ');
+  }
+
+  /** Lets the present track say its last words beside the one that comes. */
+  private leave(): void {
+    const leaving = this.socket;
+    this.leaving = leaving;
+    this.socket = null;
+    this.first = null;
+    window.setTimeout(() => { leaving?.close(); }, LAST_WORDS);
   }
 
   private restart(): void {

@@ -30,6 +30,8 @@ export interface StatusEvent {
   type: 'status';
   state: string;
   lang?: string;
+  /** Languages words come to now, the spoken one first. */
+  languages?: string[];
   /** Milliseconds from the end of a word to its text, median of the last minutes. */
   lag_p50_ms?: number | null;
   /** The engine's mean confidence in its words, 0 to 1. */

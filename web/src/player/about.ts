@@ -1,4 +1,5 @@
-import { plural, t } from '../i18n';
+import type { Estimate } from '../api/types';
+import { nameOfLanguage, plural, t } from '../i18n';
 import { el, icon } from '../ui/dom';
 import { decimal } from '../ui/format';
 
@@ -9,10 +10,11 @@ export class About {
   private readonly live = el('span', { class: 'about-live', hidden: true }, t('state.live'));
   private readonly delay = el('span', { 'data-latency': '', hidden: true });
   private readonly facts = el('p', { class: 'about-facts text-body-secondary' });
+  private readonly worth = el('p', { class: 'about-facts text-body-secondary', 'data-estimates': '', hidden: true });
 
   constructor(container: HTMLElement, title: string) {
     this.title = el('h1', { class: 'about-title' });
-    container.append(this.title, this.facts);
+    container.append(this.title, this.facts, this.worth);
     this.describe(title);
   }
 
@@ -21,6 +23,14 @@ export class About {
     this.title.textContent = title;
     document.title = `${title} · Amphi`;
     this.facts.replaceChildren(...facts.map((fact) => el('span', {}, fact)), this.live, this.delay, this.count);
+  }
+
+  /** What the live's captions were worth, as far as a machine can tell. */
+  estimates(estimates: readonly Estimate[]): void {
+    this.worth.hidden = estimates.length === 0;
+    const line = ({ lang, measure, band }: Estimate): HTMLElement =>
+      el('span', {}, t(`estimates.${measure}`, { language: nameOfLanguage(lang), band: t(`estimates.${band}`) }));
+    this.worth.replaceChildren(...estimates.map(line), el('a', { href: '/about/estimates' }, t('estimates.about')));
   }
 
   /** Seconds behind the live edge; null while nothing is live. */

@@ -1,5 +1,5 @@
 import * as api from '../api/client';
-import type { Channel } from '../api/types';
+import type { Channel, ChannelStatus } from '../api/types';
 import { Backoff } from '../backoff';
 import { CaptionDesk } from '../captions/desk';
 import { LiveCaptions } from '../captions/live';
@@ -65,7 +65,7 @@ export class LivePage {
     this.notice = new Notice(host);
     this.about = new About(about, name);
     const transcript = new Transcript(panel, null);
-    this.desk = new CaptionDesk(host, (language) => { this.captions.follow(language); });
+    this.desk = new CaptionDesk(host, (language, moved) => { this.captions.follow(language, moved); });
     this.captions = new LiveCaptions(name, this.desk, transcript, (state) => {
       this.publisher(state);
       if (state === 'live' && this.engine === null) this.again(0);
@@ -265,10 +265,20 @@ export class LivePage {
       this.publisher(status.state);
       // The websocket tells of the return; where there is none, nobody else does.
       const deaf = this.captions.source === 'track';
+      if (deaf) this.tracks(status);
       if (deaf && status.state === 'reconnecting') window.setTimeout(() => { void this.countViewers(); }, POLL);
     } catch {
       // The count is an ornament.
     }
+  }
+
+  /** Without the websocket, tracks that have come are in the playlist for those who load it again. */
+  private tracks({ captions = [] }: ChannelStatus): void {
+    const languages = captions.filter(({ current }) => current).map(({ lang }) => lang);
+    if (languages.length === 0 || languages.join() === this.desk.languages.join()) return;
+    this.desk.languages = languages;
+    this.stop();
+    this.again(0);
   }
 
   private home(): HTMLElement {

@@ -70,6 +70,7 @@ export class VodPage {
     }
     const date = moment(recording.started_at ?? undefined);
     this.about.describe(recording.title ?? recording.channel, ...[date, recording.duration ? clock(recording.duration) : ''].filter((fact) => fact !== ''));
+    this.about.estimates(recording.estimates ?? []);
     switch (recording.state) {
       case 'ready':
         this.desk.languages = recording.captions ?? [];

@@ -1,0 +1,162 @@
+//! A channel's language, model and translations change while it is live.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use serde_json::{Value, json};
+
+use crate::{
+    browser::Browser,
+    captions::{Subscriber, segments, word_error_rate, words},
+    strict,
+    support::{SOON, Server, media, wait},
+};
+
+const LECTURE: &str = include_str!("../media/lecture-en.txt");
+
+/// PATCH of a channel; status and body.
+fn patch(server: &Server, channel: &str, body: &Value) -> (u16, Value) {
+    let token = std::fs::read_to_string(server.data.join("admin.token")).unwrap();
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let mut response = agent
+        .patch(format!("{}/api/v1/channels/{channel}", server.http))
+        .header("authorization", format!("Bearer {}", token.trim()))
+        .send(body.to_string())
+        .unwrap();
+    (response.status().as_u16(), serde_json::from_str(&response.body_mut().read_to_string().unwrap()).unwrap())
+}
+
+/// The live's caption tracks: language, model, whether words come to it.
+fn tracks(server: &Server) -> Vec<(String, String, bool)> {
+    let status = server.json("/api/v1/channels/waves/status");
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let track = |track: &Value| (text(&track["lang"]), text(&track["model"]), track["current"] == true);
+    status["captions"].as_array().unwrap().iter().map(track).collect()
+}
+
+fn heard_by(track: &Subscriber, model: &str) -> bool {
+    let Some(since) = track.received.iter().position(|(_, message)| message["model"] == model) else { return false };
+    track.received[since..].iter().any(|(_, message)| message["type"] == "cue" && message["final"] == true)
+}
+
+#[test]
+fn language_model_and_translations_change_while_the_live_goes_on() {
+    let server = Server::start(&[("AMPHI_RECONNECT_GRACE", "1s"), ("AMPHI_LADDER__ENABLED", "false")]);
+    let key = server.channel("waves", &[]);
+    let mut english = Subscriber::open(&server.http, "waves", "en");
+    let mut french = Subscriber::open(&server.http, "waves", "fr");
+    let url = format!("{}/waves?key={key}", server.rtmp);
+    let publisher = server.publish(&media("lecture-en.opus"), &url, &["-t", "90"]);
+    assert!(english.until(SOON, |s| words(&s.final_text()).len() > 10), "{:?}", english.received.last());
+    assert!(!server.playlist("waves").contains("LANGUAGE=\"fr\""));
+
+    // Another model for the same language, and a translation: the track stays.
+    let (status, changed) = patch(&server, "waves", &json!({"model": "whisper-base", "translate": ["pt"]}));
+    assert_eq!((status, &changed["model"]), (200, &json!("whisper-base")), "{changed}");
+    assert!(english.until(SOON, |s| heard_by(s, "whisper-base")), "{:?}", english.received.last());
+    let expected = [("en", "whisper-base", true), ("pt", "fx-en-pt", true)];
+    assert_eq!(tracks(&server), expected.map(|(lang, model, current)| (lang.into(), model.into(), current)));
+    assert!(english.until(SOON, |s| words(&s.final_text()).len() > 50), "{:?}", english.received.last());
+    let mut portuguese = Subscriber::open(&server.http, "waves", "pt");
+    assert!(portuguese.until(SOON, |s| !s.final_text().is_empty()));
+
+    // Another language, through the command line: a new track, and the old ones rest.
+    server.amphi(&["channel", "change", "waves", "--language", "fr", "--translate", ""]);
+    assert!(french.until(SOON, |s| s.received.iter().any(|(_, message)| message["languages"] == json!(["fr"]))));
+    assert!(french.until(SOON, |s| heard_by(s, "whisper-base")), "{:?}", french.received.last());
+    let expected = [("fr", "whisper-base", true), ("en", "whisper-base", false), ("pt", "fx-en-pt", false)];
+    assert_eq!(tracks(&server), expected.map(|(lang, model, current)| (lang.into(), model.into(), current)));
+    let playlist = wait("the new track in the multivariant playlist", SOON, || {
+        Some(server.playlist("waves")).filter(|playlist| playlist.contains("LANGUAGE=\"fr\""))
+    });
+    for track in ["LANGUAGE=\"en\"", "LANGUAGE=\"pt\"", "NAME=\"Français\""] {
+        assert!(playlist.contains(track), "{playlist}");
+    }
+    let report = strict::watch(&server.http, "waves", Duration::from_secs(12));
+    assert!(report.errors.is_empty(), "rules broken:\n{}", report.errors.join("\n"));
+    assert!(report.renditions >= 5, "{report:?}");
+
+    // And back: the English track goes on where it was.
+    let before = english.cues().len();
+    let (status, _) = patch(&server, "waves", &json!({"language": "en", "model": null}));
+    assert_eq!(status, 200);
+    assert!(english.until(SOON, |s| s.cues().len() > before + 1), "{:?}", english.received.last());
+    assert_eq!(tracks(&server)[0], ("en".into(), "whisper-tiny.en".into(), true));
+
+    assert!(publisher.finish().0);
+    assert!(english.until(SOON, Subscriber::ended) && french.until(SOON, Subscriber::ended));
+    ids_rise(&english);
+    let rate = word_error_rate(LECTURE, &first_stretch(&english));
+    assert!(rate <= 0.08, "before the first change of language {rate}: {}", first_stretch(&english));
+    let id = server.recording("waves");
+    assert_eq!(server.json(&format!("/api/v1/recordings/{id}"))["captions"], json!(["en", "fr", "pt"]));
+    let live: String = segments(&server.http, "waves", "fr").iter().flat_map(|s| &s.cues).map(|cue| &*cue.3).collect();
+    let (_, kept) = server.get(&format!("/vod/{id}/captions/fr.vtt")).unwrap();
+    assert!(!live.is_empty() && kept.contains("-->"), "live {live}, kept {kept}");
+}
+
+/// The English said before the first silence that a change of language left in the track.
+fn first_stretch(track: &Subscriber) -> String {
+    let mut text = String::new();
+    let mut end = 0.0;
+    for cue in track.cues().into_values().filter(|cue| cue["final"] == true) {
+        if !text.is_empty() && cue["start"].as_f64().unwrap() > end + 5.0 {
+            break;
+        }
+        end = cue["end"].as_f64().unwrap();
+        text = format!("{text} {}", cue["text"].as_str().unwrap());
+    }
+    text
+}
+
+/// Cues appear with rising ids and times, whoever heard them.
+fn ids_rise(track: &Subscriber) {
+    let mut known = BTreeSet::new();
+    for (_, cue) in track.received.iter().filter(|(_, message)| message["type"] == "cue") {
+        let id = cue["id"].as_u64().unwrap();
+        assert!(!known.insert(id) || known.last() == Some(&id), "cue {id} appears behind {:?}", known.last());
+    }
+    let starts: Vec<f64> = track.cues().values().map(|cue| cue["start"].as_f64().unwrap()).collect();
+    assert!(starts.is_sorted(), "{starts:?}");
+}
+
+#[test]
+fn a_page_follows_the_language_without_a_reload() {
+    let server = Server::start(&[("AMPHI_LADDER__ENABLED", "false")]);
+    let key = server.channel("waves", &[]);
+    let _publisher = server.publish(&media("lecture-en.opus"), &format!("{}/waves?key={key}", server.rtmp), &[]);
+    let mut browser = Browser::open(&format!("{}/watch/waves", server.http), 90, &[]);
+    let text = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
+    let english = browser.until("English captions", |row| {
+        row["language"] == "en" && !text(row, "captions").is_empty() && text(row, "transcript").contains("lecture")
+    });
+    assert_eq!(patch(&server, "waves", &json!({"language": "fr"})).0, 200);
+    browser.until("French captions", |row| row["language"] == "fr" && !text(row, "captions").is_empty());
+    let before = words(&text(&english, "transcript")).len();
+    let row =
+        browser.until("what is said in the transcript", |row| words(&text(row, "transcript")).len() > before + 20);
+    assert!(text(&row, "transcript").contains("lecture"), "what was said before has gone: {row}");
+    assert_eq!(english["loaded"], row["loaded"], "the page was reloaded");
+}
+
+#[test]
+fn what_cannot_be_heard_is_refused_with_what_to_do() {
+    let server = Server::start(&[]);
+    server.channel("waves", &[]);
+    for (body, wanted) in [
+        (json!({"model": "whisper-huge"}), "no model \"whisper-huge\" in the manifest; there are whisper-tiny.en"),
+        (json!({"model": "vosk-small-en"}), "run `amphi models fetch vosk-small-en`"),
+        (json!({"language": "fr", "model": "whisper-tiny.en"}), "does not hear fr; these do: whisper-base"),
+        (json!({"model": "fx-en-pt"}), "it does not hear"),
+        (json!({"language": "eu"}), "no speech model for eu"),
+    ] {
+        let (status, problem) = patch(&server, "waves", &body);
+        let detail = problem["detail"].as_str().unwrap_or_default();
+        assert!(status == 400 && detail.contains(wanted), "{body}: {status} {problem}");
+    }
+    let (status, _) = patch(&server, "waves", &json!({"model": "whisper-base", "language": "fr"}));
+    assert_eq!(status, 200);
+    let (status, problem) = patch(&server, "waves", &json!({"language": "ko"}));
+    assert!(status == 400 && problem.to_string().contains("these do: vosk-ko"), "the model stays named: {problem}");
+    assert_eq!(patch(&server, "waves", &json!({"language": "ko", "model": null})).1["model"], Value::Null);
+    assert_eq!(server.json("/api/v1/channels/waves")["language"], "ko");
+}
