@@ -10,7 +10,10 @@ use super::{
     Builder, Dress, Event, Ids, Lane, Phase, Quality, Subscription, event::Status, figures::Figures, subscription::Log,
     text, vtt,
 };
-use crate::model::{Anchor, Cue, Hypothesis, LanguageTag, MediaTime, Part, Source};
+use crate::{
+    model::{Anchor, Cue, Hypothesis, LanguageTag, MediaTime, Part, Source},
+    speech::{Load, Pace},
+};
 
 /// The captions of one live: its tracks, their readers, their WebVTT lanes. Shared.
 ///
@@ -75,6 +78,7 @@ struct Inner {
     log: Log,
     phase: Phase,
     hearing: Hearing,
+    pace: Pace,
     ended: bool,
     hold_back: Option<Duration>,
 }
@@ -134,6 +138,7 @@ impl Desk {
             log: Log::new(),
             phase: Phase::Live,
             hearing: Hearing::Well,
+            pace: Pace::default(),
             ended: false,
             hold_back: None,
         };
@@ -258,6 +263,16 @@ impl Desk {
         self.change(now, |inner| inner.hearing = hearing);
     }
 
+    /// How recognition keeps up; subscribers hear at once of what is left out.
+    pub fn set_pace(&self, pace: Pace, now: MediaTime) {
+        self.change(now, |inner| inner.pace = pace);
+    }
+
+    /// How recognition keeps up.
+    pub fn pace(&self) -> Pace {
+        self.lock().pace
+    }
+
     /// What subscribers are told.
     pub fn phase(&self) -> Phase {
         self.lock().shown()
@@ -320,9 +335,10 @@ impl Desk {
     fn change(&self, now: MediaTime, change: impl FnOnce(&mut Inner)) {
         let changed = {
             let inner = &mut *self.lock();
-            let before = inner.shown();
+            let shown = |inner: &Inner| (inner.shown(), inner.pace.load);
+            let before = shown(inner);
             change(inner);
-            inner.shown() != before
+            shown(inner) != before
         };
         if changed {
             self.report(now);
@@ -365,7 +381,7 @@ impl Inner {
     }
 
     fn status(&self, track: &Track, now: MediaTime) -> Status {
-        track.status(self.shown(), now, self.hold_back)
+        track.status(self.shown(), self.pace.load, now, self.hold_back)
     }
 }
 
@@ -374,7 +390,7 @@ impl Track {
         self.dropped + self.lane.dropped()
     }
 
-    fn status(&self, state: Phase, now: MediaTime, hold_back: Option<Duration>) -> Status {
+    fn status(&self, state: Phase, load: Load, now: MediaTime, hold_back: Option<Duration>) -> Status {
         let quality = self.figures.quality(now, hold_back);
         let millis = |lag: Option<Duration>| lag.map(|lag| lag.as_millis() as u64);
         Status {
@@ -383,6 +399,7 @@ impl Track {
             lang: Some(self.builder.lang().clone()),
             engine: Some(self.engine.clone()),
             model: Some(self.model.clone()),
+            load: load.as_str(),
             lag_p50_ms: millis(quality.lag_p50),
             lag_p95_ms: millis(quality.lag_p95),
             final_lag_p50_ms: millis(quality.final_lag_p50),

@@ -3,7 +3,10 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::model::{Anchor, Cue, LanguageTag, MediaTime, Source};
+use crate::{
+    model::{Anchor, Cue, LanguageTag, MediaTime, Source},
+    speech::Load,
+};
 
 /// What a subscriber receives; encoded once, shared by all.
 #[derive(Debug, Clone)]
@@ -65,6 +68,7 @@ pub(super) struct Status {
     pub engine: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<Arc<str>>,
+    pub load: &'static str,
     pub lag_p50_ms: Option<u64>,
     pub lag_p95_ms: Option<u64>,
     pub final_lag_p50_ms: Option<u64>,
@@ -84,6 +88,7 @@ impl Event {
             lang: None,
             engine: None,
             model: None,
+            load: Load::NORMAL.as_str(),
             lag_p50_ms: None,
             lag_p95_ms: None,
             final_lag_p50_ms: None,

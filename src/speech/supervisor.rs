@@ -16,6 +16,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     Tally,
     ledger::Lost,
+    load::Pace,
+    memory,
     process::{Command, Process},
     wire::{MAX_SAMPLES, StreamId},
 };
@@ -28,12 +30,14 @@ pub struct EngineSettings {
     pub engine_path: PathBuf,
     /// An engine that owes an answer for longer is killed and started again.
     pub hang: Duration,
+    /// Bytes that an engine may take: it is started again before it does. None: what its model's size allows for.
+    pub memory: Option<u64>,
 }
 
 impl EngineSettings {
-    /// With the binary there and 20 s of patience.
+    /// With the binary there, 20 s of patience, and as much memory as the model's size allows for.
     pub fn new(engine_path: impl Into<PathBuf>) -> Self {
-        Self { engine_path: engine_path.into(), hang: Duration::from_secs(20) }
+        Self { engine_path: engine_path.into(), hang: Duration::from_secs(20), memory: None }
     }
 }
 
@@ -82,7 +86,9 @@ pub enum Event {
     },
     /// The open utterance.
     Hypothesis(Hypothesis),
-    /// The engine crashed or hung and is being started again; its unsettled audio is replayed.
+    /// How recognition keeps up has changed; only lives are told.
+    Pace(Pace),
+    /// The engine crashed, hung or grew too large and is being started again; its unsettled audio is replayed.
     Restarted {
         /// Audio that crashed it twice and is skipped.
         lost: Option<Lost>,
@@ -105,6 +111,8 @@ pub struct EngineStatus {
     pub pid: Option<u32>,
     /// Unplanned restarts so far.
     pub restarts: u64,
+    /// Times it was started again before it outgrew its memory.
+    pub renewals: u64,
     /// Streams it serves.
     pub streams: usize,
     /// What became of words called stable early, in all its streams.
@@ -164,7 +172,7 @@ impl Engines {
             lock(&self.0.processes).values().map(|handle| lock(&handle.status).clone()).collect();
         all.sort_by(|a, b| a.model_dir.cmp(&b.model_dir));
         for status in &mut all {
-            status.rss = status.pid.and_then(resident);
+            status.rss = status.pid.and_then(memory::resident);
         }
         all
     }
@@ -183,6 +191,7 @@ impl Engines {
             model_dir: spec.model_dir.clone(),
             pid: None,
             restarts: 0,
+            renewals: 0,
             streams: 0,
             tally: Tally::default(),
             rss: None,
@@ -349,11 +358,4 @@ fn pieces(pcm: &Pcm) -> impl Iterator<Item = Pcm> + '_ {
         let samples = if whole { pcm.samples.clone() } else { samples.into() };
         Pcm { start: pcm.start + Pcm::duration_of(n * MAX_SAMPLES), samples }
     })
-}
-
-/// Resident memory of a process (proc(5), `/proc/PID/status`, `VmRSS` in kB).
-fn resident(pid: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
