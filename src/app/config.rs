@@ -100,6 +100,9 @@ pub struct Captions {
     /// The engine's binary.
     #[serde(deserialize_with = "optional_path")]
     pub engine: Option<PathBuf>,
+    /// Bytes that one engine may take; `None`: what its model's size allows for.
+    #[serde(deserialize_with = "memory")]
+    pub engine_memory: Option<u64>,
     /// Model ids by language.
     #[serde(default)]
     pub models: BTreeMap<LanguageTag, String>,
@@ -248,6 +251,17 @@ fn parse_duration(text: &str) -> Result<Duration> {
     Ok(unit * number)
 }
 
+/// `800M`, `2G`; nothing: none.
+fn memory<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    let text = String::deserialize(from)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let unit = |unit: char, shift: u32| text.strip_suffix(unit)?.parse::<u64>().ok()?.checked_mul(1 << shift);
+    let bytes = unit('M', 20).or_else(|| unit('G', 30));
+    bytes.map(Some).ok_or_else(|| D::Error::custom(format!("{text:?} is no memory such as 800M or 2G")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -263,6 +277,7 @@ mod tests {
         assert_eq!(config.ladder.rungs, [480, 240]);
         assert_eq!(config.reconnect_grace, Duration::from_secs(30));
         assert!(config.srt.listen.is_none());
+        assert_eq!(config.captions.engine_memory, None);
     }
 
     #[test]
@@ -273,12 +288,14 @@ mod tests {
             ("AMPHI_RECONNECT_GRACE", "2s"),
             ("AMPHI_LADDER__ENABLED", "false"),
             ("AMPHI_RTMP__LISTEN", ""),
+            ("AMPHI_CAPTIONS__ENGINE_MEMORY", "800M"),
         ]);
         let config = Config::layered(None, environment, None).unwrap();
         assert_eq!(config.http.listen.unwrap().to_string(), "127.0.0.1:0");
         assert_eq!(config.data_dir, Path::new("/tmp/x"));
         assert_eq!(config.reconnect_grace, Duration::from_secs(2));
         assert!(!config.ladder.enabled && config.rtmp.listen.is_none());
+        assert_eq!(config.captions.engine_memory, Some(800 << 20));
     }
 
     #[test]
@@ -288,6 +305,7 @@ mod tests {
             ("AMPHI_HTP__LISTEN", "127.0.0.1:1", "htp"),
             ("AMPHI_RECONNECT_GRACE", "soon", "soon"),
             ("AMPHI_LADDER__RUNGS", "999", "1080"),
+            ("AMPHI_CAPTIONS__ENGINE_MEMORY", "2 apples", "800M"),
         ] {
             let error = Config::layered(None, variables(&[(key, value)]), None).unwrap_err();
             assert!(format!("{error:#}").contains(says), "{key}: {error:#}");

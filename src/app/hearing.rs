@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     captions::{Desk, Hearing},
     model::{Hypothesis, LanguageTag, MediaTime, Pcm},
-    speech::{EngineSpec, Engines, Event, Stream},
+    speech::{EngineSpec, Engines, Event, Pace, Stream},
 };
 
 /// Pauses before recognition that gave up is tried again: the first, and the longest, up to which
@@ -119,6 +119,12 @@ impl<C: Fn() -> MediaTime> Ear<C> {
                         tracing::info!(model, "speech engine ready");
                         self.desk.set_hearing(Hearing::Well, (self.clock)());
                     }
+                    Some(Event::Pace(pace)) => {
+                        if pace.load != self.desk.pace().load {
+                            tracing::warn!(leaves_out = pace.load.as_str(), lang = %self.lang, "how recognition keeps up");
+                        }
+                        self.desk.set_pace(pace, (self.clock)());
+                    }
                     Some(Event::Restarted { lost }) => {
                         if lost.is_some() {
                             self.desk.lost(&self.lang, 1);
@@ -133,6 +139,7 @@ impl<C: Fn() -> MediaTime> Ear<C> {
                 },
             }
         };
+        self.desk.set_pace(Pace::default(), (self.clock)());
         // What was heard is all that will ever be known of this utterance.
         if let Some(open) = open {
             let _ = words.send(Hypothesis { stable: open.words.len(), last: true, ..open }).await;

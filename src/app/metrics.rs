@@ -99,7 +99,7 @@ fn lives(page: &mut Page, lives: &[Arc<OnAir>]) {
     page.metric(Gauge, "amphi_live_publishing", "Whether a publisher is connected.", publishing);
 
     type OfLive = fn(&OnAir) -> u64;
-    let of_lives: [(Kind, &str, &str, OfLive); 7] = [
+    let of_lives: [(Kind, &str, &str, OfLive); 8] = [
         (Counter, "amphi_live_received_bytes_total", "Media bytes from the publisher.", |l| l.stream.stats().bytes),
         (Counter, "amphi_live_received_frames_total", "Video frames from the publisher.", |l| {
             l.stream.stats().video_frames
@@ -115,10 +115,20 @@ fn lives(page: &mut Page, lives: &[Arc<OnAir>]) {
         (Gauge, "amphi_captions_failed", "Whether recognition gave up.", |l| {
             u64::from(l.desk.phase() == crate::captions::Phase::Failed)
         }),
+        (
+            Gauge,
+            "amphi_captions_load",
+            "What is left out to keep up: 0 nothing, 1 partials, 2 unfinished translations, 3 to 5 ever more refreshes.",
+            |l| l.desk.pace().load.level().into(),
+        ),
     ];
     for (kind, name, help, value) in of_lives {
         page.metric(kind, name, help, lives.iter().map(|live| (label(live), value(live))));
     }
+    let factors = lives.iter().filter_map(|live| Some((label(live), live.desk.pace().real_time_factor?)));
+    let help =
+        "Seconds recognition took for a second of sound over the last 2 minutes, waiting for other lives included.";
+    page.metric(Gauge, "amphi_captions_real_time_factor", help, factors);
 
     let tracks = || {
         lives.iter().flat_map(|live| {
@@ -194,6 +204,9 @@ fn speech(page: &mut Page, engines: &[EngineStatus]) {
     page.metric(Kind::Gauge, "amphi_engine_up", "Whether the engine's process runs.", up);
     let restarts = engines.iter().map(|status| (label(status), status.restarts));
     page.metric(Kind::Counter, "amphi_engine_restarts_total", "Times it crashed or hung.", restarts);
+    let renewals = engines.iter().map(|status| (label(status), status.renewals));
+    let help = "Times it was started again before it outgrew captions.engine_memory.";
+    page.metric(Kind::Counter, "amphi_engine_renewals_total", help, renewals);
     let streams = engines.iter().map(|status| (label(status), status.streams));
     page.metric(Kind::Gauge, "amphi_engine_streams", "Lives it hears.", streams);
     // Seconds of work for each second of a live it hears: its real-time factor.

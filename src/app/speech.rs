@@ -61,7 +61,9 @@ impl Speech {
         if config.captions.enabled {
             ensure!(engine.is_file(), "no {}: build it, or set captions.engine", engine.display());
         }
-        let engines = Engines::new(speech::EngineSettings::new(engine));
+        let settings =
+            speech::EngineSettings { memory: config.captions.engine_memory, ..speech::EngineSettings::new(engine) };
+        let engines = Engines::new(settings);
         Ok(Self { config: config.clone(), manifest, engines, workers: Mutex::default() })
     }
 

@@ -10,7 +10,10 @@ use super::{
     Builder, Dress, Event, Ids, Lane, Lineup, Phase, Quality, Subscription, event::Status, figures::Figures,
     lineup::Past, subscription::Log, text, vtt,
 };
-use crate::model::{Anchor, Cue, Hypothesis, LanguageTag, MediaTime, Part, Source};
+use crate::{
+    model::{Anchor, Cue, Hypothesis, LanguageTag, MediaTime, Part, Source},
+    speech::Pace,
+};
 
 /// The captions of one live: its tracks, their readers, their WebVTT lanes. Shared.
 ///
@@ -78,6 +81,7 @@ struct Inner {
     log: Log,
     phase: Phase,
     hearing: Hearing,
+    pace: Pace,
     ended: bool,
     hold_back: Option<Duration>,
 }
@@ -129,6 +133,7 @@ impl Desk {
             log: Log::new(),
             phase: Phase::Live,
             hearing: Hearing::Well,
+            pace: Pace::default(),
             ended: false,
             hold_back: None,
         };
@@ -290,6 +295,16 @@ impl Desk {
         self.change(now, |inner| inner.hearing = hearing);
     }
 
+    /// How recognition keeps up; subscribers hear at once of what is left out.
+    pub fn set_pace(&self, pace: Pace, now: MediaTime) {
+        self.change(now, |inner| inner.pace = pace);
+    }
+
+    /// How recognition keeps up.
+    pub fn pace(&self) -> Pace {
+        self.lock().pace
+    }
+
     /// What subscribers are told.
     pub fn phase(&self) -> Phase {
         self.lock().shown()
@@ -352,9 +367,10 @@ impl Desk {
     fn change(&self, now: MediaTime, change: impl FnOnce(&mut Inner)) {
         let changed = {
             let inner = &mut *self.lock();
-            let before = inner.shown();
+            let shown = |inner: &Inner| (inner.shown(), inner.pace.load);
+            let before = shown(inner);
             change(inner);
-            inner.shown() != before
+            shown(inner) != before
         };
         if changed {
             self.report(now);
@@ -424,7 +440,25 @@ impl Inner {
     }
 
     fn status(&self, track: &Track, now: MediaTime) -> Status {
-        track.status(self.shown(), &self.lineup, now, self.hold_back)
+        let quality = track.figures.quality(now, self.hold_back);
+        let millis = |lag: Option<Duration>| lag.map(|lag| lag.as_millis() as u64);
+        Status {
+            kind: "status",
+            state: self.shown(),
+            lang: Some(track.builder.lang().clone()),
+            engine: Some(track.engine.clone()),
+            model: Some(track.model.clone()),
+            languages: self.lineup.current.clone(),
+            load: self.pace.load.as_str(),
+            lag_p50_ms: millis(quality.lag_p50),
+            lag_p95_ms: millis(quality.lag_p95),
+            final_lag_p50_ms: millis(quality.final_lag_p50),
+            final_lag_p95_ms: millis(quality.final_lag_p95),
+            ahead: quality.ahead.map(thousandths),
+            confidence: quality.confidence.map(thousandths),
+            erasure: quality.erasure.map(thousandths),
+            dropped: track.dropped(),
+        }
     }
 }
 
@@ -444,27 +478,6 @@ impl Track {
 
     fn dropped(&self) -> u64 {
         self.dropped + self.lane.dropped()
-    }
-
-    fn status(&self, state: Phase, lineup: &Lineup, now: MediaTime, hold_back: Option<Duration>) -> Status {
-        let quality = self.figures.quality(now, hold_back);
-        let millis = |lag: Option<Duration>| lag.map(|lag| lag.as_millis() as u64);
-        Status {
-            kind: "status",
-            state,
-            lang: Some(self.builder.lang().clone()),
-            engine: Some(self.engine.clone()),
-            model: Some(self.model.clone()),
-            languages: lineup.current.clone(),
-            lag_p50_ms: millis(quality.lag_p50),
-            lag_p95_ms: millis(quality.lag_p95),
-            final_lag_p50_ms: millis(quality.final_lag_p50),
-            final_lag_p95_ms: millis(quality.final_lag_p95),
-            ahead: quality.ahead.map(thousandths),
-            confidence: quality.confidence.map(thousandths),
-            erasure: quality.erasure.map(thousandths),
-            dropped: self.dropped(),
-        }
     }
 }
 

@@ -3,7 +3,10 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::model::{Anchor, Cue, LanguageTag, MediaTime, Source};
+use crate::{
+    model::{Anchor, Cue, LanguageTag, MediaTime, Source},
+    speech::Load,
+};
 
 /// What a subscriber receives; encoded once, shared by all.
 #[derive(Debug, Clone)]
@@ -68,6 +71,7 @@ pub(super) struct Status {
     /// Languages words come to now, the spoken one first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub languages: Vec<LanguageTag>,
+    pub load: &'static str,
     pub lag_p50_ms: Option<u64>,
     pub lag_p95_ms: Option<u64>,
     pub final_lag_p50_ms: Option<u64>,
@@ -88,6 +92,7 @@ impl Event {
             engine: None,
             model: None,
             languages: Vec::new(),
+            load: Load::NORMAL.as_str(),
             lag_p50_ms: None,
             lag_p95_ms: None,
             final_lag_p50_ms: None,

@@ -28,6 +28,8 @@ pub struct Relay {
     out: Option<Pending>,
     tickets: u64,
     asked: Option<MediaTime>,
+    /// Only complete sentences are translated.
+    patient: bool,
     dropped: u64,
 }
 
@@ -98,6 +100,7 @@ impl Relay {
             out: None,
             tickets: 0,
             asked: None,
+            patient: false,
             dropped: 0,
         }
     }
@@ -118,6 +121,11 @@ impl Relay {
         }
     }
 
+    /// Whether only complete sentences are translated from now on.
+    pub fn set_patient(&mut self, patient: bool) {
+        self.patient = patient;
+    }
+
     /// What to translate now, if anything. Follow every [`Relay::push`] and [`Relay::answer`],
     /// and about every half second, with a call.
     pub fn request(&mut self, now: MediaTime) -> Option<Request> {
@@ -131,7 +139,7 @@ impl Relay {
         let last = !self.closed.is_empty();
         let due = self.asked.is_none_or(|asked| now.since(asked) >= PACE);
         let sentence = self.closed.front_mut().unwrap_or(&mut self.open);
-        if !last && (!due || sentence.words.len() < MASK || sentence.words.len() == sentence.asked) {
+        if !last && (self.patient || !due || sentence.words.len() < MASK || sentence.words.len() == sentence.asked) {
             return None;
         }
         sentence.asked = sentence.words.len();

@@ -32,7 +32,8 @@ type Answers = FuturesUnordered<BoxFuture<'static, (usize, u64, Option<String>)>
 /// target's translator to their tracks. Ends when `hypotheses` does, having waited 5 s at most
 /// for translations under way, or at once with `cancel`. It does not end the desk.
 ///
-/// `clock` is the live's media time now.
+/// While the desk's [`Pace`](crate::speech::Pace) says so, words that may still change are not
+/// shown, and sentences in progress not translated. `clock` is the live's media time now.
 pub async fn run(
     desk: Arc<Desk>,
     lang: LanguageTag,
@@ -51,7 +52,10 @@ pub async fn run(
         tokio::select! {
             () = cancel.cancelled() => return,
             hypothesis = hypotheses.recv() => {
-                let Some(hypothesis) = hypothesis else { break };
+                let Some(mut hypothesis) = hypothesis else { break };
+                if desk.pace().load.sheds_partials() {
+                    hypothesis.words.truncate(hypothesis.stable);
+                }
                 let cues = desk.apply_hypothesis(&lang, &hypothesis, clock());
                 relays.iter_mut().for_each(|relay| cues.iter().for_each(|cue| relay.push(cue)));
             }
@@ -63,6 +67,8 @@ pub async fn run(
                 }
             }
         }
+        let patient = desk.pace().load.sheds_translation();
+        relays.iter_mut().for_each(|relay| relay.set_patient(patient));
         ask(&mut relays, &targets, &mut answers, clock());
     }
     relays.iter_mut().for_each(Relay::finish);

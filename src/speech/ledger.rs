@@ -25,6 +25,8 @@ pub struct Ledger {
     stable: Vec<Word>,
     /// Where the last word that cannot change ends.
     floor: Option<MediaTime>,
+    /// The last words from this engine are final.
+    pausing: bool,
     /// The engine is being told again what an earlier process knew.
     recovering: bool,
 }
@@ -80,9 +82,22 @@ impl Ledger {
         self.sent == self.audio.len()
     }
 
+    /// How much audio the engine has not taken in yet.
+    pub fn behind(&self) -> Duration {
+        Pcm::duration_of(self.audio.iter().skip(self.taken).map(|pcm| pcm.samples.len()).sum())
+    }
+
+    /// The engine has given words, and they are final: now it is replaced at the least cost. One
+    /// that was started lately and has not given any is not, so that every engine brings the live forward.
+    pub fn is_pausing(&self) -> bool {
+        self.pausing
+    }
+
     /// The engine has taken in the audio before `until` and needs none before `settled` again.
-    pub fn progress(&mut self, until: MediaTime, settled: MediaTime) {
+    /// Returns how much is taken in by that.
+    pub fn progress(&mut self, until: MediaTime, settled: MediaTime) -> Duration {
         let slack = Duration::from_millis(1);
+        let before = self.under_way;
         while let Some(pcm) =
             self.audio.get(self.taken).filter(|pcm| self.taken < self.sent && pcm.end() <= until + slack)
         {
@@ -95,6 +110,7 @@ impl Ledger {
         if self.danger.is_some_and(|danger| until >= danger) {
             self.danger = None;
         }
+        Pcm::duration_of(before - self.under_way)
     }
 
     /// What the engine says, as the outside may hear it: after a restart nothing is said twice
@@ -104,6 +120,7 @@ impl Ledger {
         if let Some(word) = said.words[..said.stable.min(said.words.len())].last() {
             self.floor = Some(word.end);
         }
+        self.pausing = said.last;
         if said.last {
             self.stable.clear();
             self.recovering = false;
@@ -129,6 +146,7 @@ impl Ledger {
         }
         (self.taken, self.sent, self.under_way, self.kept) = (0, 0, 0, 0);
         self.recovering = self.floor.is_some();
+        self.pausing = false;
         lost
     }
 
@@ -201,6 +219,30 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_taken_in_is_behind_whether_it_was_sent_or_not() {
+        let mut ledger = Ledger::default();
+        (0..15).for_each(|n| ledger.push(second(n)));
+        starts(&mut ledger);
+        assert_eq!(ledger.behind(), Duration::from_secs(15));
+        assert_eq!(ledger.progress(at(3_000), at(1_000)), Duration::from_secs(3));
+        assert_eq!(ledger.behind(), Duration::from_secs(12));
+        ledger.crashed(false);
+        assert_eq!(ledger.behind(), Duration::from_secs(14), "what is replayed has to be heard again");
+    }
+
+    #[test]
+    fn a_pause_is_where_every_word_is_final() {
+        let mut ledger = Ledger::default();
+        assert!(!ledger.is_pausing());
+        ledger.heard(said("a b", 0, 2, false));
+        assert!(!ledger.is_pausing());
+        ledger.heard(said("a b", 0, 2, true));
+        assert!(ledger.is_pausing());
+        ledger.crashed(false);
+        assert!(!ledger.is_pausing(), "a new engine has not said anything");
+    }
+
+    #[test]
     fn a_crash_replays_what_is_not_settled() {
         let mut ledger = Ledger::default();
         (0..5).for_each(|n| ledger.push(second(n)));
@@ -219,7 +261,9 @@ mod tests {
             ledger.progress(at((n + 1) * 1_000), at(0));
         }
         ledger.crashed(false);
-        (0..40).for_each(|_| ledger.progress(at(0), at(0)));
+        for _ in 0..40 {
+            ledger.progress(at(0), at(0));
+        }
         assert!(ledger.audio.len() <= 30, "{}", ledger.audio.len());
     }
 

@@ -1,11 +1,15 @@
 //! Speech: 16 kHz samples in, timed words out, in child processes that may crash.
 
 mod ledger;
+mod load;
+mod memory;
 mod process;
 mod supervisor;
+mod talk;
 pub mod wire;
 
 pub use ledger::Lost;
+pub use load::{Load, Pace};
 pub use supervisor::{EngineKind, EngineSettings, EngineSpec, EngineStatus, Engines, Event, Stream};
 
 use serde::{Deserialize, Serialize};
@@ -40,6 +44,9 @@ pub trait Recognizer: Send {
     /// Every word in the audio before this has been returned in a [`Hypothesis::last`] one; a
     /// fresh recogniser that begins here loses nothing.
     fn settled(&self) -> MediaTime;
+
+    /// Does so much less from now on.
+    fn relax(&mut self, _load: Load) {}
 
     /// What became of early stable words since this was last asked; nothing where stable words are
     /// an engine's last word.

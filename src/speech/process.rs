@@ -10,8 +10,7 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
-    process::{Child, ChildStderr, ChildStdin, ChildStdout},
+    process::Child,
     sync::mpsc,
     time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
 };
@@ -19,13 +18,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     ledger::Ledger,
+    load::{Factor, Pace, Watch},
+    memory::{self, Growth},
     supervisor::{EngineSettings, EngineSpec, EngineStatus, Event, StreamState, lock},
+    talk::{Talk, log, read, write},
     wire::{Request, Response, StreamId},
 };
-use crate::{
-    model::{LanguageTag, Pcm},
-    pipe,
-};
+use crate::model::{LanguageTag, Pcm};
 
 /// What streams ask of their process.
 pub(super) enum Command {
@@ -60,6 +59,10 @@ struct Member {
     finish_sent: bool,
     /// Since when the engine owes an answer.
     waiting: Option<Instant>,
+    /// What it was told last.
+    pace: Pace,
+    watch: Watch,
+    factor: Factor,
 }
 
 /// How a process ended.
@@ -70,6 +73,8 @@ enum End {
     Idle,
     /// It said that it cannot work.
     Refused(String),
+    /// It has grown too large.
+    Grown { resident: u64 },
     /// Anything else. `blame`: the audio may have caused it.
     Died { reason: String, blame: bool, was_ready: bool },
 }
@@ -118,6 +123,16 @@ impl Process {
                 End::Stopped => break,
                 End::Idle => (quick_deaths, before_ready) = (0, 0),
                 End::Refused(reason) => self.fail(&reason),
+                End::Grown { resident } => {
+                    let mebibytes = resident >> 20;
+                    tracing::info!(
+                        engine = self.spec.engine.as_str(),
+                        mebibytes,
+                        "speech engine is started again before it outgrows its memory"
+                    );
+                    lock(&self.status).renewals += 1;
+                    self.recover(false);
+                }
                 End::Died { reason, blame, was_ready } => {
                     quick_deaths = if started.elapsed() >= HEALTHY { 1 } else { quick_deaths + 1 };
                     before_ready = if was_ready { 0 } else { before_ready + 1 };
@@ -128,6 +143,7 @@ impl Process {
                             "the speech engine died {ATTEMPTS} times while loading its model: {reason}"
                         ));
                     } else {
+                        lock(&self.status).restarts += 1;
                         self.recover(blame);
                     }
                 }
@@ -206,6 +222,10 @@ impl Process {
                 }
                 end
             }
+            End::Grown { .. } => {
+                kill(&mut child).await;
+                end
+            }
             End::Died { reason, blame, .. } if !reason.is_empty() => {
                 kill(&mut child).await;
                 End::Died { reason, blame, was_ready }
@@ -231,6 +251,7 @@ impl Process {
         let mut clock = interval(Duration::from_millis(500));
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut idle_since = None;
+        let mut growth = None;
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return End::Stopped,
@@ -252,6 +273,12 @@ impl Process {
                     if idle_since.is_some_and(|since| now.duration_since(since) >= LINGER) {
                         return End::Idle;
                     }
+                    if talk.ready.is_some() {
+                        self.watch_pace(now, talk);
+                        if let Some(resident) = self.outgrown(&mut growth, now.duration_since(talk.since)) {
+                            return End::Grown { resident };
+                        }
+                    }
                 }
             }
         }
@@ -262,8 +289,18 @@ impl Process {
         let id = match command {
             Command::Open { id, language, live, state } => {
                 let ledger = Ledger::default();
-                let member =
-                    Member { language, live, state, ledger, finishing: false, finish_sent: false, waiting: None };
+                let member = Member {
+                    language,
+                    live,
+                    state,
+                    ledger,
+                    finishing: false,
+                    finish_sent: false,
+                    waiting: None,
+                    pace: Pace::default(),
+                    watch: Watch::new(Instant::now().into_std()),
+                    factor: Factor::default(),
+                };
                 self.streams.insert(id, member);
                 id
             }
@@ -302,8 +339,10 @@ impl Process {
         match response {
             Response::Ready { model } => {
                 talk.ready = Some(model.clone());
-                for (id, member) in &self.streams {
+                for (id, member) in &mut self.streams {
                     talk.say(&member.open(*id));
+                    talk.say(&Request::Relax { stream: *id, load: member.pace.load });
+                    member.watch.restart(Instant::now().into_std());
                     member.state.push(Event::Ready { model: model.clone() });
                 }
                 let ids: Vec<StreamId> = self.streams.keys().copied().collect();
@@ -316,9 +355,10 @@ impl Process {
                     member.state.push(Event::Hypothesis(hypothesis));
                 }
             }
-            Response::Progress { stream, until, settled } => {
+            Response::Progress { stream, until, settled, spent } => {
                 if let Some(member) = self.streams.get_mut(&stream) {
-                    member.ledger.progress(until, settled);
+                    let sound = member.ledger.progress(until, settled);
+                    member.factor.add(spent, sound, Instant::now().into_std());
                     member.waiting = None;
                     self.pump(stream, talk);
                 }
@@ -355,6 +395,34 @@ impl Process {
         }
     }
 
+    /// Looks how far behind every live is, and has less done where that is too far.
+    fn watch_pace(&mut self, now: Instant, talk: &Talk) {
+        for (id, member) in self.streams.iter_mut().filter(|(_, member)| member.live) {
+            let load = member.watch.look(member.ledger.behind(), now.into_std());
+            if load != member.pace.load {
+                talk.say(&Request::Relax { stream: *id, load });
+            }
+            let pace = Pace { load, real_time_factor: member.factor.value() };
+            if pace != member.pace {
+                member.pace = pace;
+                member.state.push(Event::Pace(pace));
+            }
+        }
+    }
+
+    /// How large the process is, if that is too large. The first call sees what it has to begin with.
+    /// A young process is only ended in a pause: each has to get the streams further than the last.
+    fn outgrown(&self, growth: &mut Option<Growth>, age: Duration) -> Option<u64> {
+        let pid = lock(&self.status).pid?;
+        if growth.is_none() {
+            *growth = Growth::new(pid, &self.spec.model_dir, self.settings.memory);
+        }
+        let resident = memory::resident(pid)?;
+        let pausing = self.streams.values().all(|member| member.ledger.is_pausing());
+        let due = growth.as_ref()?.is_due(resident, self.streams.len(), pausing);
+        (due && (pausing || age >= HEALTHY)).then_some(resident)
+    }
+
     /// Why the process counts as hung, if it does.
     fn hangs(&self, now: Instant, talk: &Talk) -> Option<String> {
         if talk.ready.is_none() {
@@ -366,7 +434,6 @@ impl Process {
 
     /// Prepares every stream for the next process.
     fn recover(&mut self, blame: bool) {
-        lock(&self.status).restarts += 1;
         for member in self.streams.values_mut() {
             let lost = member.ledger.crashed(blame);
             member.finish_sent = false;
@@ -400,55 +467,6 @@ impl Process {
 impl Member {
     fn open(&self, id: StreamId) -> Request {
         Request::Open { stream: id, language: self.language.clone(), live: self.live }
-    }
-}
-
-/// The conversation with one process.
-struct Talk {
-    to_engine: mpsc::UnboundedSender<Vec<u8>>,
-    /// The model's name, once it is loaded.
-    ready: Option<String>,
-    since: Instant,
-}
-
-impl Talk {
-    /// A broken pipe shows where responses are read.
-    fn say(&self, request: &Request) {
-        let _ = self.to_engine.send(request.to_frame());
-    }
-}
-
-async fn write(mut stdin: ChildStdin, mut frames: mpsc::UnboundedReceiver<Vec<u8>>) {
-    while let Some(frame) = frames.recv().await {
-        if stdin.write_all(&frame).await.is_err() {
-            return;
-        }
-    }
-}
-
-async fn read(stdout: ChildStdout, responses: mpsc::Sender<Result<Response, String>>) {
-    let mut stdout = BufReader::new(stdout);
-    loop {
-        let response = match pipe::read_async(&mut stdout).await {
-            Ok(Some(body)) => Response::parse(&body),
-            // A broken pipe is the process's end, which its exit status tells better.
-            Ok(None) | Err(pipe::PipeError::Io(_)) => return,
-            Err(error) => Err(error),
-        };
-        let broken = response.is_err();
-        if responses.send(response.map_err(|error| error.to_string())).await.is_err() || broken {
-            return;
-        }
-    }
-}
-
-/// Engines write lines; one without an end is cut.
-async fn log(stderr: ChildStderr, engine: &'static str) {
-    let mut stderr = BufReader::new(stderr);
-    let mut line = Vec::new();
-    while let Ok(1..) = (&mut stderr).take(4_096).read_until(b'\n', &mut line).await {
-        tracing::debug!(engine, line = %String::from_utf8_lossy(&line).trim_end(), "speech engine says");
-        line.clear();
     }
 }
 

@@ -16,6 +16,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     Tally,
     ledger::Lost,
+    load::Pace,
+    memory,
     process::{Command, Process},
     wire::{MAX_SAMPLES, StreamId},
 };
@@ -30,12 +32,15 @@ pub struct EngineSettings {
     pub hang: Duration,
     /// Its work can wait for everything else on the machine.
     pub in_background: bool,
+    /// Bytes that an engine may take: it is started again before it does. None: what its model's size allows for.
+    pub memory: Option<u64>,
 }
 
 impl EngineSettings {
-    /// With the binary there, 20 s of patience, and in the foreground.
+    /// With the binary there, 20 s of patience, in the foreground, and as much memory as the model's size
+    /// allows for.
     pub fn new(engine_path: impl Into<PathBuf>) -> Self {
-        Self { engine_path: engine_path.into(), hang: Duration::from_secs(20), in_background: false }
+        Self { engine_path: engine_path.into(), hang: Duration::from_secs(20), memory: None, in_background: false }
     }
 }
 
@@ -84,7 +89,9 @@ pub enum Event {
     },
     /// The open utterance.
     Hypothesis(Hypothesis),
-    /// The engine crashed or hung and is being started again; its unsettled audio is replayed.
+    /// How recognition keeps up has changed; only lives are told.
+    Pace(Pace),
+    /// The engine crashed, hung or grew too large and is being started again; its unsettled audio is replayed.
     Restarted {
         /// Audio that crashed it twice and is skipped.
         lost: Option<Lost>,
@@ -107,6 +114,8 @@ pub struct EngineStatus {
     pub pid: Option<u32>,
     /// Unplanned restarts so far.
     pub restarts: u64,
+    /// Times it was started again before it outgrew its memory.
+    pub renewals: u64,
     /// Streams it serves.
     pub streams: usize,
     /// What became of words called stable early, in all its streams.
@@ -166,7 +175,7 @@ impl Engines {
             lock(&self.0.processes).values().map(|handle| lock(&handle.status).clone()).collect();
         all.sort_by(|a, b| a.model_dir.cmp(&b.model_dir));
         for status in &mut all {
-            status.rss = status.pid.and_then(resident);
+            status.rss = status.pid.and_then(memory::resident);
         }
         all
     }
@@ -185,6 +194,7 @@ impl Engines {
             model_dir: spec.model_dir.clone(),
             pid: None,
             restarts: 0,
+            renewals: 0,
             streams: 0,
             tally: Tally::default(),
             rss: None,
@@ -351,11 +361,4 @@ fn pieces(pcm: &Pcm) -> impl Iterator<Item = Pcm> + '_ {
         let samples = if whole { pcm.samples.clone() } else { samples.into() };
         Pcm { start: pcm.start + Pcm::duration_of(n * MAX_SAMPLES), samples }
     })
-}
-
-/// Resident memory of a process (proc(5), `/proc/PID/status`, `VmRSS` in kB).
-fn resident(pid: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }

@@ -3,9 +3,11 @@
 //! Every message is a frame of a [`pipe`]. Requests are a kind byte and fixed fields, because they
 //! carry the audio; responses are JSON.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
-use super::Tally;
+use super::{Load, Tally};
 use crate::{
     model::{Hypothesis, LanguageTag, MediaTime, Pcm},
     pipe::{self, PipeError},
@@ -47,6 +49,13 @@ pub enum Request {
         /// Whose.
         stream: StreamId,
     },
+    /// So much less is to be done for a stream from now on.
+    Relax {
+        /// Whose.
+        stream: StreamId,
+        /// What is left out.
+        load: Load,
+    },
 }
 
 /// Engine to server.
@@ -73,6 +82,8 @@ pub enum Response {
         until: MediaTime,
         /// Words in audio before this are final: a restarted engine need not hear it again.
         settled: MediaTime,
+        /// How long that took since the audio before it, waiting for other streams included.
+        spent: Duration,
     },
     /// An utterance is over that had stable words before.
     Tally {
@@ -99,6 +110,7 @@ const OPEN: u8 = 1;
 const AUDIO: u8 = 2;
 const FINISH: u8 = 3;
 const CLOSE: u8 = 4;
+const RELAX: u8 = 5;
 
 impl Request {
     /// The message as a whole frame.
@@ -128,6 +140,11 @@ impl Request {
             Self::Close { stream } => {
                 frame.push(CLOSE);
                 frame.extend(stream.to_le_bytes());
+            }
+            Self::Relax { stream, load } => {
+                frame.push(RELAX);
+                frame.extend(stream.to_le_bytes());
+                frame.push(load.level());
             }
         }
         pipe::seal(frame)
@@ -159,6 +176,10 @@ impl Request {
             }
             (FINISH, []) => Ok(Self::Finish { stream }),
             (CLOSE, []) => Ok(Self::Close { stream }),
+            (RELAX, [level]) => {
+                let load = Load::from_level(*level).ok_or(PipeError::Malformed("no such load"))?;
+                Ok(Self::Relax { stream, load })
+            }
             _ => Err(PipeError::Malformed("unknown kind")),
         }
     }
@@ -199,13 +220,19 @@ mod tests {
             Request::Audio { stream: u32::MAX, pcm },
             Request::Finish { stream: 0 },
             Request::Close { stream: 1 },
+            Request::Relax { stream: 2, load: Load::MOST },
         ];
         let mut pipe: Vec<u8> = requests.iter().flat_map(Request::to_frame).collect();
         let hypothesis = Hypothesis { words: vec![word("caf\u{e9}\"\n")], stable: 1, last: true };
         let responses = [
             Response::Ready { model: "m".into() },
             Response::Heard { stream: 3, hypothesis },
-            Response::Progress { stream: 3, until: MediaTime::from_millis(9), settled: MediaTime::ZERO },
+            Response::Progress {
+                stream: 3,
+                until: MediaTime::from_millis(9),
+                settled: MediaTime::ZERO,
+                spent: Duration::from_millis(250),
+            },
             Response::Tally { stream: 3, tally: Tally { stable: 20, overruled: 1 } },
             Response::Finished { stream: 3 },
             Response::Failed { stream: None, reason: "r".into() },
@@ -234,7 +261,14 @@ mod tests {
             let _ = Request::parse(&garbage);
             assert!(Response::parse(&garbage).is_err());
         }
-        for bad in [&[][..], &[AUDIO], &[AUDIO, 0, 0, 0, 0], &[OPEN, 0, 0, 0, 0, 1, b'.', b'.'], &[9, 0, 0, 0, 0]] {
+        for bad in [
+            &[][..],
+            &[AUDIO],
+            &[AUDIO, 0, 0, 0, 0],
+            &[OPEN, 0, 0, 0, 0, 1, b'.', b'.'],
+            &[RELAX, 0, 0, 0, 0, 6],
+            &[9, 0, 0, 0, 0],
+        ] {
             assert!(Request::parse(bad).is_err(), "{bad:?}");
         }
     }

@@ -42,6 +42,48 @@ fn killed_engines_cost_no_word_and_the_picture_does_not_notice() {
 }
 
 #[test]
+fn an_engine_that_falls_behind_sheds_in_order_says_so_and_catches_up_while_the_picture_goes_on() {
+    let server = Server::start(&[("AMPHI_RECONNECT_GRACE", "1s"), ("AMPHI_LADDER__ENABLED", "false")]);
+    let key = server.channel("waves", &[]);
+    let mut captions = Subscriber::open(&server.http, "waves", "en");
+    let _publisher = server.publish(&media("lecture-en.opus"), &format!("{}/waves?key={key}", server.rtmp), &[]);
+    let cues = |s: &Subscriber| s.received.iter().filter(|(_, message)| message["type"] == "cue").count();
+    assert!(captions.until(SOON, |s| cues(s) > 10));
+    let sequence = || {
+        let (_, playlist) = server.get("/live/waves/source/stream.m3u8").unwrap();
+        let line = |tag| playlist.lines().find_map(|line: &str| line.strip_prefix(tag)?.parse::<usize>().ok()).unwrap();
+        line("#EXT-X-MEDIA-SEQUENCE:") + playlist.matches("#EXTINF:").count()
+    };
+    let (engine, before) = (engines_of(&server)[0], sequence());
+    let signal = |name: &str| {
+        assert!(Command::new("kill").args([name, &engine.to_string()]).status().unwrap().success());
+    };
+    // No engine is slower than one that stands still.
+    signal("-STOP");
+    let told = |s: &Subscriber| -> Vec<String> {
+        let mut told: Vec<String> =
+            s.received.iter().filter_map(|(_, message)| Some(message["load"].as_str()?.to_owned())).collect();
+        told.dedup();
+        told
+    };
+    let shed = captions.until(SOON, |s| told(s).last().is_some_and(|load| load == "refresh"));
+    assert!(shed, "{:?}", told(&captions));
+    assert_eq!(told(&captions), ["normal", "partials", "translation", "refresh"]);
+    assert!(sequence() >= before + 2, "the picture stood still");
+    let (_, metrics) = server.get("/metrics").unwrap();
+    let level = metrics.lines().find_map(|line| line.strip_prefix("amphi_captions_load{channel=\"waves\"} "));
+    assert!(level.unwrap().parse::<u8>().unwrap() >= 3, "{level:?}");
+    let known = cues(&captions);
+    signal("-CONT");
+    assert!(captions.until(SOON, |s| cues(s) > known + 5), "captions did not come back");
+    assert!(captions.until(SOON, |s| told(s).ends_with(&["refresh".into(), "translation".into()])), "no recovery");
+    let track = server.json("/api/v1/channels/waves/status")["captions"][0].clone();
+    assert_eq!((&track["state"], &track["dropped"]), (&"live".into(), &0.into()), "{track}");
+    assert!(track["real_time_factor"].as_f64().unwrap() > 0.0, "{track}");
+    assert_eq!(engines_of(&server), [engine], "it was slow, not dead");
+}
+
+#[test]
 fn a_second_signal_ends_a_drain_that_hangs() {
     let mut server = Server::start(&[("AMPHI_LADDER__ENABLED", "false")]);
     let key = server.channel("waves", &[]);

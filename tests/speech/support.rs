@@ -96,7 +96,7 @@ pub struct Heard {
 impl Heard {
     pub fn take(&mut self, event: Event) {
         match event {
-            Event::Ready { .. } => {}
+            Event::Ready { .. } | Event::Pace(_) => {}
             Event::Restarted { lost } => {
                 assert_eq!(lost, None);
                 self.restarts += 1;

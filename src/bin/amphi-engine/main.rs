@@ -16,13 +16,14 @@ use std::{
     process::ExitCode,
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread,
+    time::Instant,
 };
 
 use amphi::{
     model::{Hypothesis, LanguageTag, Pcm},
     pipe,
     speech::{
-        Recognizer, Tally,
+        Load, Recognizer, Tally,
         wire::{Request, Response, StreamId},
     },
     translate,
@@ -128,6 +129,7 @@ fn serve(args: &Args, out: &Output) -> Result<()> {
             Request::Audio { stream, pcm } => give(&streams, stream, Work::Audio(pcm)),
             Request::Finish { stream } => give(&streams, stream, Work::Finish),
             Request::Close { stream } => drop(streams.remove(&stream)),
+            Request::Relax { stream, load } => give(&streams, stream, Work::Relax(load)),
         }
     }
     Ok(())
@@ -136,6 +138,7 @@ fn serve(args: &Args, out: &Output) -> Result<()> {
 enum Work {
     Audio(Pcm),
     Finish,
+    Relax(Load),
 }
 
 /// A stream that failed has no thread any more; what is still under way to it is of no use.
@@ -156,6 +159,10 @@ fn run(stream: StreamId, mut recognizer: Box<dyn Recognizer>, live: bool, work: 
                 }
                 heard(stream, &mut *recognizer, &pcm, out)
             }
+            Work::Relax(load) => {
+                recognizer.relax(load);
+                Ok(())
+            }
             Work::Finish => recognizer.finish().and_then(|heard| {
                 out.heard(stream, heard)?;
                 out.tally(stream, recognizer.tally())?;
@@ -170,9 +177,12 @@ fn run(stream: StreamId, mut recognizer: Box<dyn Recognizer>, live: bool, work: 
 }
 
 fn heard(stream: StreamId, recognizer: &mut dyn Recognizer, pcm: &Pcm, out: &Output) -> Result<()> {
-    out.heard(stream, recognizer.accept(pcm)?)?;
+    let began = Instant::now();
+    let heard = recognizer.accept(pcm)?;
+    let spent = began.elapsed();
+    out.heard(stream, heard)?;
     out.tally(stream, recognizer.tally())?;
-    out.send(&Response::Progress { stream, until: pcm.end(), settled: recognizer.settled() })
+    out.send(&Response::Progress { stream, until: pcm.end(), settled: recognizer.settled(), spent })
 }
 
 /// Adds what has piled up and continues `pcm` without a gap; returns what does not.

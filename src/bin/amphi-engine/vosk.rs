@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 
 use amphi::{
     model::{Hypothesis, MediaTime, Pcm, Word},
-    speech::{Recognizer, Tally},
+    speech::{Load, Recognizer, Tally},
 };
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
@@ -49,6 +49,7 @@ pub struct Streaming {
     path: String,
     lattice: Vec<Word>,
     age: u32,
+    load: Load,
 }
 
 impl Streaming {
@@ -73,6 +74,7 @@ impl Streaming {
             path: String::new(),
             lattice: Vec::new(),
             age: 0,
+            load: Load::NORMAL,
         })
     }
 
@@ -99,8 +101,11 @@ impl Streaming {
 
     /// What is known of the utterance in progress, and its end if it has gone on for too long.
     fn listen(&mut self, out: &mut Vec<Hypothesis>) -> Result<()> {
-        let partial: Partial = serde_json::from_str(&self.decoder.path()).context("libvosk partial result")?;
         self.age += 1;
+        if self.load.sheds_partials() && self.age < PATIENCE * self.load.stretch() as u32 {
+            return Ok(());
+        }
+        let partial: Partial = serde_json::from_str(&self.decoder.path()).context("libvosk partial result")?;
         if partial.partial != self.path || self.age >= PATIENCE {
             let lattice: Partial = serde_json::from_str(&self.decoder.lattice()).context("libvosk partial result")?;
             self.lattice = self.words(&lattice.partial_result);
@@ -219,6 +224,10 @@ impl Recognizer for Streaming {
 
     fn settled(&self) -> MediaTime {
         self.settled
+    }
+
+    fn relax(&mut self, load: Load) {
+        self.load = load;
     }
 
     fn tally(&mut self) -> Tally {

@@ -4,11 +4,14 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::{at, cue, lang, script::reference, word};
 use crate::{
-    captions::{CorrectError, Desk, Dress, Event, Hearing, Phase, Subscription, TooSlow, TrackSpec},
+    captions::{CorrectError, Desk, Dress, Event, Hearing, Phase, Subscription, TooSlow, TrackSpec, run},
     model::{Anchor, Cue, Hypothesis, MediaTime, Part, RenditionId, Source},
+    speech::{Load, Pace},
 };
 
 fn desk(languages: &[&str]) -> Arc<Desk> {
@@ -60,7 +63,8 @@ fn a_cue_is_sent_as_documented() {
         drain(&mut subscription),
         [
             json!({
-                "type": "status", "state": "live", "lang": "en", "engine": "vosk", "model": "vosk-ko", "languages": ["en"],
+                "type": "status", "state": "live", "lang": "en", "engine": "vosk", "model": "vosk-ko",
+                "languages": ["en"], "load": "normal",
                 "lag_p50_ms": 640, "lag_p95_ms": 640, "final_lag_p50_ms": null, "final_lag_p95_ms": null,
                 "ahead": null, "confidence": 0.9, "erasure": null, "dropped": 0
             }),
@@ -176,6 +180,37 @@ fn failed_recognition_shows_until_it_works_again() {
     desk.set_hearing(Hearing::Well, at(5));
     let states: Vec<_> = drain(&mut subscription).into_iter().map(|sent| sent["state"].clone()).collect();
     assert_eq!(states, ["restarting", "failed", "live"]);
+}
+
+#[test]
+fn what_is_left_out_is_told_at_once_and_the_rest_with_the_next_report() {
+    let desk = desk(&["en"]);
+    let mut subscription = desk.subscribe(None, None, at(0));
+    assert_eq!(drain(&mut subscription)[0]["load"], "normal");
+    let pace = |level, factor| Pace { load: Load::from_level(level).unwrap(), real_time_factor: Some(factor) };
+    desk.set_pace(pace(1, 1.2), at(1_000));
+    desk.set_pace(pace(1, 1.3), at(2_000));
+    desk.set_pace(pace(0, 0.5), at(3_000));
+    let told: Vec<_> = drain(&mut subscription).iter().map(|status| status["load"].clone()).collect();
+    assert_eq!(told, ["partials", "normal"]);
+    assert_eq!(desk.pace(), pace(0, 0.5));
+}
+
+#[tokio::test]
+async fn words_that_may_change_are_left_out_while_the_engine_cannot_keep_up() {
+    let desk = desk(&["en"]);
+    let mut subscription = desk.subscribe(None, None, at(0));
+    desk.set_pace(Pace { load: Load::from_level(1).unwrap(), real_time_factor: None }, at(0));
+    let (sender, hypotheses) = mpsc::channel(4);
+    let starts = [("one", 0), ("two", 500), ("three", 1_000), ("four", 1_500)];
+    let words: Vec<_> = starts.iter().map(|(text, start)| word(text, *start, start + 400)).collect();
+    sender.send(Hypothesis { words: words.clone(), stable: 2, last: false }).await.unwrap();
+    sender.send(Hypothesis { words, stable: 4, last: true }).await.unwrap();
+    drop(sender);
+    run(desk, lang("en"), hypotheses, Vec::new(), || at(3_000), CancellationToken::new()).await;
+    let told = drain(&mut subscription);
+    let texts: Vec<_> = told.iter().filter(|event| event["type"] == "cue").map(|cue| cue["text"].clone()).collect();
+    assert_eq!(texts, ["one two", "one two three four"]);
 }
 
 #[test]

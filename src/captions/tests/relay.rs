@@ -65,6 +65,22 @@ fn the_same_beginning_is_not_translated_twice_and_not_too_often() {
 }
 
 #[test]
+fn a_patient_relay_translates_only_what_is_complete() {
+    let mut relay = relay();
+    relay.set_patient(true);
+    relay.push(&partial("one two three four", "one two three four five"));
+    assert_eq!(relay.request(at(1_000)), None);
+    relay.push(&cue(1, 0, 3_000, "one two three four five."));
+    let request = relay.request(at(1_000)).unwrap();
+    assert_eq!((request.text.text.as_str(), request.last), ("one two three four five.", true));
+    relay.answer(request.ticket, Some("Um dois três."));
+    relay.push(&Cue { id: 2, start: at(3_000), end: at(6_000), ..partial("six seven eight", "six seven eight nine") });
+    assert_eq!(relay.request(at(6_000)), None);
+    relay.set_patient(false);
+    assert!(relay.request(at(6_000)).is_some(), "what was left out comes back");
+}
+
+#[test]
 fn a_sentence_that_ends_while_it_is_translated_keeps_its_cues() {
     let mut relay = relay();
     relay.push(&partial("one two three four", "one two three four five"));

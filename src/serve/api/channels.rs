@@ -170,6 +170,13 @@ pub struct Track {
     /// `live`, `reconnecting`, `restarting`, or `failed`: no words come until recognition, which is
     /// tried again every half minute, works.
     pub state: &'static str,
+    /// What is left out because recognition of the live cannot keep up, in the order it goes: `normal` nothing,
+    /// `partials` words that may still change, `translation` translations of unfinished sentences too, `refresh`
+    /// more sound is awaited before it is recognised. It comes back when it can.
+    pub load: &'static str,
+    /// Seconds that recognition took for a second of the live's sound over the last two minutes, those spent
+    /// waiting for other lives of the same model included; near 1 it falls behind. Null until known.
+    pub real_time_factor: Option<f64>,
     /// Pieces of audio and text lost on their way to this track; 0 when all is well.
     pub dropped: u64,
     /// End of a word → its text published for good, in milliseconds: median. This and what follows is of the
@@ -362,6 +369,7 @@ fn captions(live: &OnAir) -> Vec<Track> {
 
 fn track(live: &OnAir, lang: &LanguageTag, current: bool) -> Track {
     let (engine, model) = live.desk.maker(lang).unzip();
+    let pace = live.desk.pace();
     let quality = live.desk.quality(lang, live.stream.at(Instant::now())).unwrap_or_default();
     let millis = |lag: Option<Duration>| lag.map(|lag| lag.as_millis() as u64);
     let thousandths = |figure: Option<f64>| figure.map(|figure| (figure * 1e3).round() / 1e3);
@@ -371,6 +379,8 @@ fn track(live: &OnAir, lang: &LanguageTag, current: bool) -> Track {
         model,
         current,
         state: live.desk.phase().as_str(),
+        load: pace.load.as_str(),
+        real_time_factor: pace.real_time_factor,
         dropped: live.desk.dropped(lang),
         lag_p50_ms: millis(quality.lag_p50),
         lag_p95_ms: millis(quality.lag_p95),

@@ -8,9 +8,14 @@ use tokenizers::Tokenizer;
 
 use super::mel::{HOP, Mel};
 
-/// A loaded model. Shared by all streams; their calls queue in order of arrival.
+/// A loaded model. Shared by all streams, which take turns in order of arrival.
+///
+/// A turn is a whole decoding: with the library's own queue, of single calls, streams that come
+/// at the same time would all end with the last.
 pub struct Model {
     whisper: Whisper,
+    /// The one mutex at hand that is fair.
+    turn: tokio::sync::Mutex<()>,
     tokenizer: Tokenizer,
     mel: Mel,
 }
@@ -86,7 +91,7 @@ impl Model {
         let tokenizer = Tokenizer::from_file(dir.join("tokenizer.json"))
             .map_err(|error| anyhow!("load tokenizer of {}: {error}", dir.display()))?;
         let mel = Mel::new(whisper.n_mels());
-        Ok(Self { whisper, tokenizer, mel })
+        Ok(Self { whisper, turn: tokio::sync::Mutex::new(()), tokenizer, mel })
     }
 
     /// How to make its features.
@@ -104,6 +109,7 @@ impl Model {
     /// # Errors
     /// The library refused; the next call may succeed.
     pub fn decode(&self, task: &Task<'_>) -> Result<Decoded> {
+        let _turn = self.turn.blocking_lock();
         let mut features = task.features.clone();
         let shape = [1, self.mel.bands(), task.window];
         let features = StorageView::new(&shape, &mut features, Device::CPU)?;

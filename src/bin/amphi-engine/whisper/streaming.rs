@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use amphi::{
     model::{Hypothesis, LanguageTag, MediaTime, Pcm, Word},
-    speech::Recognizer,
+    speech::{Load, Recognizer},
 };
 use anyhow::Result;
 
@@ -80,6 +80,7 @@ pub struct Streaming<D> {
     model: D,
     language: String,
     pace: Pace,
+    load: Load,
     vad: Vad,
     /// Time of the first sample of `audio`; nothing before the first samples.
     base: Option<MediaTime>,
@@ -107,6 +108,7 @@ impl<D: Decode> Streaming<D> {
             model,
             language: language.primary().to_owned(),
             pace: if live { LIVE } else { FILE },
+            load: Load::NORMAL,
             vad: Vad::new(),
             base: None,
             audio: Vec::new(),
@@ -141,7 +143,8 @@ impl<D: Decode> Streaming<D> {
         }
         if silence >= self.pace.pause && self.decoded < self.spoken {
             self.step(true, out)?;
-        } else if self.levels.len() >= self.decoded + self.pace.step && self.decoded < self.spoken {
+        } else if self.levels.len() >= self.decoded + self.pace.step * self.load.stretch() && self.decoded < self.spoken
+        {
             self.step(false, out)?;
         }
         Ok(())
@@ -353,6 +356,10 @@ impl<D: Decode> Recognizer for Streaming<D> {
 
     fn settled(&self) -> MediaTime {
         self.base.unwrap_or(MediaTime::from_nanos(i64::MIN))
+    }
+
+    fn relax(&mut self, load: Load) {
+        self.load = load;
     }
 }
 

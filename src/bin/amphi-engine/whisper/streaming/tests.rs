@@ -96,6 +96,17 @@ fn sure_words_well_behind_the_end_are_stable_at_once() {
 }
 
 #[test]
+fn a_loaded_engine_decodes_less_often() {
+    let decodings = |level| {
+        let (mut streaming, calls) = streaming(|_| vec!["a", "b", "c"]);
+        streaming.relax(Load::from_level(level).unwrap());
+        feed(&mut streaming, &mut 0, 6_000, true);
+        calls.load(Ordering::Relaxed)
+    };
+    assert_eq!([0, 2, 3, 4].map(decodings), [8, 8, 4, 2]);
+}
+
+#[test]
 fn a_gap_in_time_closes_the_utterance() {
     let (mut streaming, _) = streaming(|_| vec!["one", "two"]);
     let mut at = 0;
