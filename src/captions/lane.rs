@@ -3,14 +3,13 @@ use std::{
     time::Duration,
 };
 
-use super::text;
-use super::vtt;
+use super::{phrase, text, vtt};
 use crate::model::{Cue, LanguageTag, MediaTime, Part, RenditionId};
 
 /// The append-only WebVTT rendition of one track, in lock step with the video: a part for every
 /// part of the reference rendition, on time and empty if need be. Pure.
 ///
-/// Stable words are gathered into phrases of at most 42 characters or two seconds. A phrase is
+/// Stable words are gathered into phrases of at most 42 characters and three seconds. A phrase is
 /// published in the first part at or after it is known, once, under an id of its own; where it
 /// stays on the screen through several parts, each repeats it identically, so that a reader may
 /// begin anywhere. Late text starts where its part starts; when phrases queue up they leave two
@@ -75,8 +74,10 @@ struct Published {
     text: String,
 }
 
-/// A phrase holds at most this much speech.
-const SPAN: Duration = Duration::from_secs(2);
+/// A phrase holds at most this much speech: what a cue of recognised speech holds.
+const SPAN: Duration = phrase::CLOSING;
+/// Words that wait longer for the end of their phrase are one.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// A silence that ends a phrase.
 const PAUSE: Duration = Duration::from_millis(500);
 /// A phrase stays at least this long.
@@ -180,13 +181,13 @@ impl Lane {
     }
 
     /// The next phrase out of the waiting words, if it is complete; at media time `now` one that
-    /// has waited for two seconds is.
+    /// has waited for three seconds is.
     fn phrase(&mut self, now: Option<MediaTime>) -> Option<Phrase> {
         let first = self.words.front()?.start;
         let joiner = text::joiner(&self.lang);
         let mut line = String::new();
         let mut count = 0;
-        let mut complete = now.is_some_and(|now| now.since(first) >= SPAN + SHORTEST);
+        let mut complete = now.is_some_and(|now| now.since(first) >= PATIENCE);
         for (nth, word) in self.words.iter().enumerate() {
             let gap = if nth == 0 { "" } else { joiner };
             let pause = nth > 0 && word.start.since(self.words[nth - 1].end) >= PAUSE;
