@@ -76,8 +76,9 @@ struct Published {
 
 /// A phrase holds at most this much speech: what a cue of recognised speech holds.
 const SPAN: Duration = phrase::CLOSING;
-/// Words that wait longer for the end of their phrase are one.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// Words that wait longer for the end of their phrase are one. Pieces of phrases stay as long as whole ones, and
+/// hold up what follows.
+const PATIENCE: Duration = Duration::from_secs(4);
 /// A silence that ends a phrase.
 const PAUSE: Duration = Duration::from_millis(500);
 /// A phrase stays at least this long.
@@ -181,7 +182,7 @@ impl Lane {
     }
 
     /// The next phrase out of the waiting words, if it is complete; at media time `now` one that
-    /// has waited for three seconds is.
+    /// has waited for four seconds is.
     fn phrase(&mut self, now: Option<MediaTime>) -> Option<Phrase> {
         let first = self.words.front()?.start;
         let joiner = text::joiner(&self.lang);
@@ -226,7 +227,7 @@ impl Lane {
                 phrase.text = format!("{}\n{}", phrase.text, second.text);
                 phrase.end = second.end;
             }
-            let goes = appears + self.stay(&phrase);
+            let goes = appears + self.stay(&phrase, appears);
             self.cursor = floor(goes).max(appears + Duration::from_millis(1));
             self.published += 1;
             let id = format!("{}-{}", self.lang, self.published);
@@ -235,17 +236,16 @@ impl Lane {
         fresh
     }
 
-    /// How long a phrase stays: as long as it was spoken and as reading takes; readers have to
-    /// hurry while others wait.
-    fn stay(&self, phrase: &Phrase) -> Duration {
+    /// How long a phrase that appears now stays: until it has been spoken, and as long as reading takes; readers
+    /// have to hurry while others wait.
+    fn stay(&self, phrase: &Phrase, appears: MediaTime) -> Duration {
         let speed = match self.phrases.len() {
             0..=1 => 20,
             2..=5 => 28,
             _ => 42,
         };
         let reading = Duration::from_secs(text::chars(&phrase.text) as u64) / speed;
-        let spoken =
-            if self.phrases.is_empty() { phrase.end.since(phrase.start).min(2 * SPAN) } else { Duration::ZERO };
+        let spoken = if self.phrases.is_empty() { phrase.end.since(appears).min(2 * SPAN) } else { Duration::ZERO };
         reading.max(spoken).max(SHORTEST)
     }
 }
