@@ -31,7 +31,9 @@ from bench_common import (
 from faster_whisper import WhisperModel
 
 MODEL = "whisper-tiny.en"
-TARGET = 0.08
+TARGET = 0.065
+# Seconds by which the times of words may be off.
+OFF = 0.3
 FRAME = 160
 # RMS of 10 ms, in dBFS, above which something sounds in the lecture (its pauses are silent).
 AUDIBLE = -55.0
@@ -94,8 +96,8 @@ def live() -> tuple[list[tuple[float, dict[str, Any]]], float]:
         return captions.received, publisher.began or float("nan")
 
 
-def rows_of(events: Path, folder: Path, shift: float) -> Iterator[tuple[str, dict[str, float]]]:
-    """Lags from a word's end to its text."""
+def against(events: Path, folder: Path, shift: float) -> dict[str, dict[str, Any]]:
+    """What `amphi evaluate log` says of the track against the lecture's times, and against audible ends of sentences."""
     truth, times = spoken(), folder / "times.json"
     audible = [sentence | {"end": sentence["words"][-1]["end"]} for sentence in truth]
     log = {}
@@ -103,6 +105,11 @@ def rows_of(events: Path, folder: Path, shift: float) -> Iterator[tuple[str, dic
         times.write_text(json.dumps(sentences))
         figures = evaluate("log", events, "--language", "en", "--reference-times", times, "--offset", str(shift))
         log[end] = figures["tracks"]["en"]["reference"]
+    return log
+
+
+def rows_of(log: dict[str, dict[str, Any]]) -> Iterator[tuple[str, dict[str, float]]]:
+    """Lags from a word's end to its text."""
     for kind, name in (("shown", "shown"), ("stable", "stable"), ("last", "final")):
         for end, known in log.items():
             yield f"last words of sentences, {name}; {end}", known["sentences"][kind]
@@ -151,16 +158,22 @@ def report(folder: Path) -> None:
     lines = (message | {"received": datetime.fromtimestamp(at, UTC).isoformat()} for at, message in received)
     events.write_text("".join(json.dumps(line) + "\n" for line in lines))
     rate = word_error_rate(events)
-    rows = [("**live, final cues at a websocket client**", f"{rate:.1%}", f"≤ {TARGET:.0%}", verdict(rate <= TARGET))]
+    rows = [("**live, final cues at a websocket client**", f"{rate:.1%}", f"≤ {TARGET:.1%}", verdict(rate <= TARGET))]
     rows += [(name, f"{value:.1%}", "", "") for name, value in batch(folder)]
     table(["word error rate", "measured", "target", "met"], rows)
 
     anchors = [anchor(message) for _, message in received if message["type"] == "cue"]
     shift = offset() + packets_offset()
     zero = centile(anchors, 0.5) + shift
+    log = against(events, folder, shift)
     rows = [(name, lag["words"], ms(lag["p50"]), ms(lag["p95"]), ms(lag["max"]), f"{lag['within_2s']:.0%}")
-            for name, lag in rows_of(events, folder, shift)]
+            for name, lag in rows_of(log)]
     table(["end of word → text at a websocket client", "words", "p50", "p95", "max", "within 2 s"], rows)
+    off = [("first words start, from the sentence's start", log["true times"]["starts"])]
+    off += [(f"last words end, from the sentence's end; {end}", known["ends"]) for end, known in log.items()]
+    table(["how far off word times are, either way", "words", "p50", "p95", "max", "target", "met"],
+          [(name, far["words"], ms(far["p50"]), ms(far["p95"]), ms(far["max"]), f"p95 ≤ {ms(OFF)}", verdict(far["p95"] <= OFF))
+           for name, far in off])
     tracks = evaluate("log", events)["tracks"]
     table(["track", "words", "normalized erasure", "characters/s p50 / p95", "above 20/s", "below 1 s", "wider than 42"],
           [(lang, track["words"], f"{track['normalized_erasure']:.3f}",

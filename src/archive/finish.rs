@@ -8,7 +8,7 @@ use super::{
     playlist,
     timeline::Timeline,
 };
-use crate::model::LanguageTag;
+use crate::{captions::join, model::LanguageTag};
 
 /// A recording that plays.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,7 +49,7 @@ fn write_captions(folder: &Folder, meta: &Meta, timeline: &Timeline) -> Result<V
     fs::create_dir_all(&into).map_err(at("make", &into))?;
     let mut tracks = Vec::new();
     for language in folder.languages()? {
-        let cues = captions::place(&captions::read(&folder.captions(&language))?, timeline);
+        let cues = captions::place(&join(&captions::read(&folder.captions(&language))?), timeline);
         let vtt = captions::vtt(&cues, &language, timeline);
         replace(&into.join(format!("{language}.vtt")), vtt.as_bytes())?;
         let list = playlist::captions(&language, timeline.duration());

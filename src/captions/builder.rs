@@ -1,4 +1,5 @@
 use std::{
+    collections::VecDeque,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -6,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::text;
+use super::{phrase, text};
 use crate::model::{Cue, Hypothesis, LanguageTag, MediaTime, Source, Word};
 
 /// Numbers cues; every track of a live draws from the same one, so that an id names one cue
@@ -25,9 +26,10 @@ pub enum Dress {
 
 /// Turns the hypotheses of one speech track into cues. Pure.
 ///
-/// Stable words are laid into the open cue in order and never leave it; the cue closes at a
-/// sentence's end, at a pause, at two lines of 42 characters or at six seconds, always behind
-/// a stable word. Unstable words are shown behind them as far as the same cue reaches.
+/// A cue is a phrase of one line, about two seconds of speech at most, so that it is soon final:
+/// see [`phrase`] for where it ends, always behind a stable word. Stable words are laid into the
+/// open cue in order and never leave it. The unstable words behind them are shown in it and, where
+/// it will end before them, in cues of their own.
 #[derive(Debug)]
 pub struct Builder {
     lang: LanguageTag,
@@ -39,14 +41,19 @@ pub struct Builder {
     begun: bool,
     /// Stable words of the open cue.
     open: Vec<Word>,
-    /// Identity of the open cue as far as it was sent.
-    shown: Option<Shown>,
+    /// Cues that were sent and are not final, in order: first the open one.
+    shown: VecDeque<Shown>,
+    /// The unstable words of the last hypothesis.
+    guessed: Vec<String>,
+    /// The last stable word ended a sentence.
+    full_stop: bool,
     /// Where the last closed cue ends.
     floor: MediaTime,
     /// Where the last stable word ends.
     heard: MediaTime,
 }
 
+/// A cue as far as it was sent.
 #[derive(Debug)]
 struct Shown {
     id: u64,
@@ -56,18 +63,12 @@ struct Shown {
     stable_len: usize,
 }
 
-/// A cue ends behind a silence as long as this.
-const PAUSE: Duration = Duration::from_millis(800);
-/// A cue that is half full ends behind a shorter one.
-const BREATH: Duration = Duration::from_millis(300);
-/// Longest cue.
-const LONGEST: Duration = Duration::from_secs(6);
 /// A cue shall stay this long where there is room.
 const SHORTEST: Duration = Duration::from_secs(1);
-/// A cue shorter than this does not end at a sentence's end unless a pause follows.
-const CRUMB: Duration = Duration::from_millis(700);
 /// Characters a second people read.
 const READING_SPEED: u32 = 20;
+/// An unstable word is shown if it is as probable as this.
+const LIKELY: f32 = 0.5;
 /// A word as the builder takes it; longer ones are cut.
 const WORD: usize = 420;
 
@@ -104,7 +105,9 @@ impl Builder {
             taken: 0,
             begun: false,
             open: Vec::new(),
-            shown: None,
+            shown: VecDeque::new(),
+            guessed: Vec::new(),
+            full_stop: false,
             floor: MediaTime::ZERO,
             heard: MediaTime::ZERO,
         }
@@ -123,21 +126,17 @@ impl Builder {
         }
         let stable = if hypothesis.last { words.len() } else { hypothesis.stable.min(words.len()) };
         while self.taken < stable {
-            let followers = &words[self.taken + 1..];
-            let last = hypothesis.last && followers.is_empty();
-            for word in self.dressed(&words[self.taken], self.heard, !self.begun) {
-                if self.breaks_before(&self.open, &word) {
+            for word in self.dressed(&words[self.taken], self.heard, self.begins()) {
+                if self.ends_before(0, &self.open, &word) {
                     self.close(word.start, &mut changed);
                 }
                 self.heard = word.end;
+                self.full_stop = text::ends_sentence(&word.text);
                 self.open.push(word);
                 self.begun = true;
             }
             self.taken += 1;
-            if self.is_full() {
-                let room = followers.first().map_or(if last { now } else { self.heard }, |next| next.start);
-                self.close(room, &mut changed);
-            }
+            self.guessed.drain(..self.guessed.len().min(1));
         }
         if hypothesis.last {
             self.end(now, &mut changed);
@@ -157,11 +156,17 @@ impl Builder {
         &self.lang
     }
 
-    /// A word fit for a cue: clean, timed, behind `heard`; in pieces if longer than a line.
+    /// The next word begins a sentence.
+    fn begins(&self) -> bool {
+        self.full_stop || self.dress == Dress::Sentence && !self.begun
+    }
+
+    /// A word fit for a cue: clean, timed, behind `heard`, with a capital if it is the `first` of a sentence; in
+    /// pieces if longer than a line.
     fn dressed(&self, word: &Word, heard: MediaTime, first: bool) -> Vec<Word> {
         let mut plain = text::plain(&word.text, WORD);
         let pronoun = self.lang.primary() == "en" && (plain == "i" || plain.starts_with("i'"));
-        if self.dress == Dress::Sentence && (first || pronoun) {
+        if first || self.dress == Dress::Sentence && pronoun {
             plain = text::capitalise(&plain);
         }
         if plain.is_empty() {
@@ -180,27 +185,22 @@ impl Builder {
         pieces.into_iter().enumerate().map(piece).collect()
     }
 
-    /// A cue of `words` ends before `next`.
-    fn breaks_before(&self, words: &[Word], next: &Word) -> bool {
-        let (Some(first), Some(last)) = (words.first(), words.last()) else { return false };
-        let pause = next.start.since(last.end);
-        if pause >= PAUSE || next.end.since(first.start) > LONGEST {
+    /// The `nth` cue that is not final, of `words`, ends before `next`. A word that was shown stays in its cue
+    /// while it sounds the same, unless it turns out that it cannot.
+    fn ends_before(&self, nth: usize, words: &[Word], next: &Word) -> bool {
+        let stop = if self.dress == Dress::Sentence { text::full_stop(&self.lang) } else { "" };
+        if phrase::must_end(words, next, &self.lang, text::chars(stop)) {
             return true;
         }
-        let text = self.joined(words);
-        let length = text::chars(&text);
-        let stop = if self.dress == Dress::Sentence { text::full_stop(&self.lang) } else { "" };
-        let longer = format!("{text}{}{}{stop}", text::joiner(&self.lang), next.text);
-        !text::fits(&longer, &self.lang)
-            || pause >= BREATH && (length >= text::LINE || text::ends_sentence(&last.text))
-            || text::ends_sentence(&last.text) && last.end.since(first.start) >= CRUMB
-            || text::ends_clause(&last.text) && length >= text::LINE + 8
-    }
-
-    /// The open cue ends behind its last word, whatever follows.
-    fn is_full(&self) -> bool {
-        let (Some(first), Some(last)) = (self.open.first(), self.open.last()) else { return false };
-        text::ends_sentence(&last.text) && last.end.since(first.start) >= CRUMB
+        let stood = |nth: usize, place: usize| {
+            let shown = self.shown.get(nth).and_then(|shown| shown.words.get(place));
+            shown.is_some_and(|shown| text::sound_alike(shown, &next.text))
+        };
+        if stood(nth, words.len()) {
+            return false;
+        }
+        let all = self.shown.get(nth).is_some_and(|shown| shown.words.len() == words.len());
+        all && stood(nth + 1, 0) || phrase::may_end(words, next, &self.lang)
     }
 
     fn joined(&self, words: &[Word]) -> String {
@@ -216,9 +216,10 @@ impl Builder {
             word.text.push_str(text::full_stop(&self.lang));
         }
         self.close(now, changed);
-        self.retract(changed);
+        self.retract(0, changed);
         self.taken = 0;
         self.begun = false;
+        self.guessed.clear();
     }
 
     /// Closes the open cue; it may stay on the screen until `room` if its text needs the time.
@@ -227,78 +228,108 @@ impl Builder {
             return;
         }
         let words = std::mem::take(&mut self.open);
-        let mut cue = self.cue(words, usize::MAX);
+        let mut cue = self.cue(0, words, usize::MAX);
         let wanted = cue.start + reading_time(&cue.text);
         cue.end = cue.end.max(wanted.min(room));
         cue.is_final = true;
         self.floor = cue.end;
-        self.shown = None;
+        self.shown.pop_front();
         changed.push(cue);
     }
 
-    /// Shows the open cue with the unstable words that follow, if that changes anything.
+    /// Shows the open cue and the unstable words that follow, as far as that changes anything.
     fn preview(&mut self, unstable: &[Word], changed: &mut Vec<Cue>) {
-        let mut words = self.open.clone();
-        let stable = words.len();
-        'shown: for word in unstable {
-            let heard = words.last().map_or(self.heard, |last| last.end);
-            let first = !self.begun && words.is_empty();
-            for piece in self.dressed(word, heard, first) {
-                if self.breaks_before(&words, &piece) {
-                    break 'shown;
-                }
-                words.push(piece);
-            }
+        let mut pieces = self.likely(unstable);
+        match pieces.first() {
+            Some(next) if self.ends_before(0, &self.open, next) => self.close(next.start, changed),
+            None if phrase::is_whole(&self.open) => self.close(self.heard, changed),
+            _ => {}
         }
-        if words.is_empty() {
-            self.retract(changed);
-            return;
-        }
-        self.steady(&mut words[stable..], stable);
-        let (text, stable_len) = (self.joined(&words), text::chars(&self.joined(&words[..stable])));
-        if self.shown.as_ref().is_none_or(|shown| shown.text != text || shown.stable_len != stable_len) {
-            let cue = self.cue(words, stable_len);
-            changed.push(cue);
-        }
-    }
-
-    /// Keeps unstable words, the open cue's from `place` on, from flickering: one that sounds as it did keeps
-    /// the casing and the marks it was shown with until it is stable, and the last one shows no mark, since
-    /// engines put one behind whatever they have heard so far.
-    fn steady(&self, words: &mut [Word], place: usize) {
-        if let Some(last) = words.last_mut() {
+        let mut cues = vec![self.open.clone()];
+        let stable = self.open.len();
+        if let Some(last) = pieces.last_mut() {
+            // Engines put a mark behind whatever they have heard so far.
             last.text.truncate(text::unmarked(&last.text).len());
         }
-        let shown = self.shown.iter().flat_map(|shown| shown.words.iter().skip(place));
+        for piece in pieces {
+            let nth = cues.len() - 1;
+            if self.ends_before(nth, &cues[nth], &piece) {
+                cues.push(vec![piece]);
+            } else {
+                cues[nth].push(piece);
+            }
+        }
+        cues.retain(|words| !words.is_empty());
+        let count = cues.len();
+        for (nth, mut words) in cues.into_iter().enumerate() {
+            let stable = if nth == 0 { stable } else { 0 };
+            self.steady(nth, &mut words[stable..], stable);
+            let (text, stable_len) = (self.joined(&words), text::chars(&self.joined(&words[..stable])));
+            let stands = |shown: &Shown| shown.text == text && shown.stable_len == stable_len;
+            if !self.shown.get(nth).is_some_and(stands) {
+                let cue = self.cue(nth, words, stable_len);
+                changed.push(cue);
+            }
+        }
+        self.retract(count, changed);
+    }
+
+    /// The first unstable words, as far as they are worth showing: each is rather right than wrong by the engine's
+    /// account, or heard for the second time.
+    fn likely(&mut self, unstable: &[Word]) -> Vec<Word> {
+        let known = unstable.iter().zip(&self.guessed).take_while(|(word, guess)| text::sound_alike(&word.text, guess));
+        let known = known.count();
+        let sure = |(place, word): &(usize, &Word)| *place < known || word.confidence >= LIKELY;
+        let mut pieces: Vec<Word> = Vec::with_capacity(unstable.len());
+        for (_, word) in unstable.iter().enumerate().take_while(sure) {
+            let last = pieces.last();
+            let heard = last.map_or(self.heard, |last| last.end);
+            let first = last.map_or(self.begins(), |last| text::ends_sentence(&last.text));
+            pieces.extend(self.dressed(word, heard, first));
+        }
+        self.guessed = unstable.iter().map(|word| word.text.clone()).collect();
+        pieces
+    }
+
+    /// Keeps unstable words, those of the `nth` cue that was sent from `place` on, from flickering: one that
+    /// sounds as it did keeps the casing and the marks it was shown with until it is stable.
+    fn steady(&self, nth: usize, words: &mut [Word], place: usize) {
+        let shown = self.shown.get(nth).into_iter().flat_map(|shown| shown.words.iter().skip(place));
         for (word, shown) in words.iter_mut().zip(shown).filter(|(word, shown)| text::sound_alike(&word.text, shown)) {
             word.text.clone_from(shown);
         }
     }
 
-    /// Takes back a cue of which no word was stable.
-    fn retract(&mut self, changed: &mut Vec<Cue>) {
-        if self.shown.as_ref().is_some_and(|shown| !shown.text.is_empty()) {
-            let (start, end) = (self.floor.max(self.heard), self.floor.max(self.heard) + Duration::from_millis(1));
-            let mut cue = self.cue(Vec::new(), 0);
-            (cue.start, cue.end) = (start, end);
-            changed.push(cue);
+    /// Takes back the cues from the `nth` on, of which no word is stable.
+    fn retract(&mut self, nth: usize, changed: &mut Vec<Cue>) {
+        for nth in nth..self.shown.len() {
+            if !self.shown[nth].text.is_empty() {
+                let mut cue = self.cue(nth, Vec::new(), 0);
+                cue.start = self.floor.max(self.heard);
+                cue.end = cue.start + Duration::from_millis(1);
+                changed.push(cue);
+            }
         }
     }
 
-    fn cue(&mut self, words: Vec<Word>, stable_len: usize) -> Cue {
+    /// The next revision of the `nth` cue that is not final.
+    fn cue(&mut self, nth: usize, words: Vec<Word>, stable_len: usize) -> Cue {
         let text = self.joined(&words);
         let stable_len = stable_len.min(text::chars(&text));
-        let (id, rev) = match &self.shown {
-            Some(shown) => (shown.id, shown.rev + 1),
-            None => (self.ids.next(), 1),
-        };
-        let texts = words.iter().map(|word| word.text.clone()).collect();
-        self.shown = Some(Shown { id, rev, text: text.clone(), words: texts, stable_len });
+        if nth == self.shown.len() {
+            let id = self.ids.next();
+            self.shown.push_back(Shown { id, rev: 0, text: String::new(), words: Vec::new(), stable_len: 0 });
+        }
+        let shown = &mut self.shown[nth];
+        shown.rev += 1;
+        shown.text.clone_from(&text);
+        shown.words = words.iter().map(|word| word.text.clone()).collect();
+        shown.stable_len = stable_len;
         let start = words.first().map_or(self.heard, |word| word.start).max(self.floor);
         let end = words.last().map_or(self.heard, |word| word.end).max(start + Duration::from_millis(1));
         Cue {
-            id,
-            rev,
+            id: shown.id,
+            rev: shown.rev,
             lang: self.lang.clone(),
             start,
             end,

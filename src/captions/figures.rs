@@ -36,10 +36,16 @@ pub(super) struct Figures {
     last: Recent<Duration>,
     /// Words taken back, and words that stayed.
     revised: Recent<(usize, usize)>,
-    /// Texts of the cues that may still change.
-    open: BTreeMap<u64, String>,
-    /// Stable characters of the newest cue, so that each word's lag counts once.
-    measured: (u64, usize),
+    /// Cues that may still change.
+    open: BTreeMap<u64, Open>,
+}
+
+/// A cue as it was published last.
+#[derive(Debug, Default)]
+struct Open {
+    text: String,
+    /// Its stable characters: each word's lag counts once.
+    stable: usize,
 }
 
 /// What happened lately, the newest last.
@@ -59,15 +65,15 @@ impl Figures {
         if cue.source == Source::Human {
             return;
         }
-        self.lag(cue, now);
         let before = self.open.remove(&cue.id).unwrap_or_default();
+        self.lag(cue, before.stable, now);
         let kept = if cue.is_final { pieces(&cue.text).len() } else { 0 };
-        let lost = erased(&before, &cue.text);
+        let lost = erased(&before.text, &cue.text);
         if lost + kept > 0 {
             self.revised.push(now, (lost, kept));
         }
         if !cue.is_final && !cue.text.is_empty() {
-            self.open.insert(cue.id, cue.text.clone());
+            self.open.insert(cue.id, Open { text: cue.text.clone(), stable: before.stable.max(cue.stable_len) });
             if self.open.len() > OPEN {
                 self.open.pop_first();
             }
@@ -101,14 +107,9 @@ impl Figures {
         self.stable.0.len() + self.last.0.len() + self.revised.0.len() + self.open.len()
     }
 
-    /// Notes the lag of every word that is stable or final for the first time. A cue without word times, as
-    /// translations are, counts as one word that ends with it.
-    fn lag(&mut self, cue: &Cue, now: MediaTime) {
-        let (id, known) = self.measured;
-        if cue.id < id {
-            return;
-        }
-        let known = if cue.id == id { known } else { 0 };
+    /// Notes the lag of every word that is stable or final for the first time; the first `known` characters were
+    /// stable before. A cue without word times, as translations are, counts as one word that ends with it.
+    fn lag(&mut self, cue: &Cue, known: usize, now: MediaTime) {
         let stable = if cue.is_final { usize::MAX } else { cue.stable_len };
         let mut position = 0;
         for word in &cue.words {
@@ -125,7 +126,6 @@ impl Figures {
             self.stable.push(now, (now.since(cue.end), None));
             self.last.push(now, now.since(cue.end));
         }
-        self.measured = (cue.id, if cue.is_final { usize::MAX } else { known.max(cue.stable_len) });
     }
 }
 

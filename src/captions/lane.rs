@@ -3,14 +3,13 @@ use std::{
     time::Duration,
 };
 
-use super::text;
-use super::vtt;
+use super::{phrase, text, vtt};
 use crate::model::{Cue, LanguageTag, MediaTime, Part, RenditionId};
 
 /// The append-only WebVTT rendition of one track, in lock step with the video: a part for every
 /// part of the reference rendition, on time and empty if need be. Pure.
 ///
-/// Stable words are gathered into phrases of at most 42 characters or two seconds. A phrase is
+/// Stable words are gathered into phrases of at most 42 characters and three seconds. A phrase is
 /// published in the first part at or after it is known, once, under an id of its own; where it
 /// stays on the screen through several parts, each repeats it identically, so that a reader may
 /// begin anywhere. Late text starts where its part starts; when phrases queue up they leave two
@@ -75,8 +74,11 @@ struct Published {
     text: String,
 }
 
-/// A phrase holds at most this much speech.
-const SPAN: Duration = Duration::from_secs(2);
+/// A phrase holds at most this much speech: what a cue of recognised speech holds.
+const SPAN: Duration = phrase::CLOSING;
+/// Words that wait longer for the end of their phrase are one. Pieces of phrases stay as long as whole ones, and
+/// hold up what follows.
+const PATIENCE: Duration = Duration::from_secs(4);
 /// A silence that ends a phrase.
 const PAUSE: Duration = Duration::from_millis(500);
 /// A phrase stays at least this long.
@@ -180,13 +182,13 @@ impl Lane {
     }
 
     /// The next phrase out of the waiting words, if it is complete; at media time `now` one that
-    /// has waited for two seconds is.
+    /// has waited for four seconds is.
     fn phrase(&mut self, now: Option<MediaTime>) -> Option<Phrase> {
         let first = self.words.front()?.start;
         let joiner = text::joiner(&self.lang);
         let mut line = String::new();
         let mut count = 0;
-        let mut complete = now.is_some_and(|now| now.since(first) >= SPAN + SHORTEST);
+        let mut complete = now.is_some_and(|now| now.since(first) >= PATIENCE);
         for (nth, word) in self.words.iter().enumerate() {
             let gap = if nth == 0 { "" } else { joiner };
             let pause = nth > 0 && word.start.since(self.words[nth - 1].end) >= PAUSE;
@@ -225,7 +227,7 @@ impl Lane {
                 phrase.text = format!("{}\n{}", phrase.text, second.text);
                 phrase.end = second.end;
             }
-            let goes = appears + self.stay(&phrase);
+            let goes = appears + self.stay(&phrase, appears);
             self.cursor = floor(goes).max(appears + Duration::from_millis(1));
             self.published += 1;
             let id = format!("{}-{}", self.lang, self.published);
@@ -234,17 +236,16 @@ impl Lane {
         fresh
     }
 
-    /// How long a phrase stays: as long as it was spoken and as reading takes; readers have to
-    /// hurry while others wait.
-    fn stay(&self, phrase: &Phrase) -> Duration {
+    /// How long a phrase that appears now stays: until it has been spoken, and as long as reading takes; readers
+    /// have to hurry while others wait.
+    fn stay(&self, phrase: &Phrase, appears: MediaTime) -> Duration {
         let speed = match self.phrases.len() {
             0..=1 => 20,
             2..=5 => 28,
             _ => 42,
         };
         let reading = Duration::from_secs(text::chars(&phrase.text) as u64) / speed;
-        let spoken =
-            if self.phrases.is_empty() { phrase.end.since(phrase.start).min(2 * SPAN) } else { Duration::ZERO };
+        let spoken = if self.phrases.is_empty() { phrase.end.since(appears).min(2 * SPAN) } else { Duration::ZERO };
         reading.max(spoken).max(SHORTEST)
     }
 }

@@ -1,16 +1,18 @@
 //! Captions: words become stable cues, cues become tracks, WebVTT and events.
 //!
 //! Text arrives later than sound. Toward websocket and SSE a cue is revised as words become
-//! known ([`Builder`], [`Desk`]); toward HLS it is append-only ([`Lane`]). [`Relay`] feeds one
-//! track's words through a translator into another track. All of it is pure or takes time as
+//! known ([`Builder`], [`Desk`]); toward HLS it is append-only ([`Lane`]); in documents phrases are
+//! [`join`]ed. [`Relay`] feeds one track's words through a translator into another track. All of it is pure or takes time as
 //! an argument; [`run()`] alone owns a clock.
 
 mod builder;
 mod desk;
 mod event;
 mod figures;
+mod join;
 mod lane;
 mod lineup;
+mod phrase;
 mod relay;
 mod run;
 mod subscription;
@@ -23,6 +25,7 @@ pub use builder::{Builder, Dress, Ids};
 pub use desk::{CorrectError, Desk, Hearing, TrackSpec};
 pub use event::{Event, Phase};
 pub use figures::Quality;
+pub use join::join;
 pub use lane::Lane;
 pub use lineup::Lineup;
 pub use relay::{Relay, Request};

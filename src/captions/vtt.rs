@@ -4,7 +4,7 @@ use std::{collections::HashSet, fmt::Write, time::Duration};
 
 use bytes::Bytes;
 
-use super::{builder::reading_time, text};
+use super::{builder::reading_time, join, text};
 use crate::{
     model::{Cue, MediaTime},
     translate::{Text, Translator},
@@ -62,11 +62,10 @@ pub fn timestamp(time: MediaTime) -> String {
     format!("{:02}:{:02}:{:02}.{ms:03}", s / 3_600, s / 60 % 60, s % 60)
 }
 
-/// The whole track with true times: cues in order, not overlapping, in balanced lines of at most
+/// The whole track with true times: its cues [`join`]ed, not overlapping, in balanced lines of at most
 /// 42 characters, each long enough to read where the next one leaves room.
 pub fn document<'a>(cues: impl IntoIterator<Item = &'a Cue>) -> String {
-    let mut cues: Vec<&Cue> = cues.into_iter().filter(|cue| !cue.text.trim().is_empty()).collect();
-    cues.sort_by_key(|cue| (cue.start, cue.id));
+    let cues = join(cues);
     let mut out = String::from("WEBVTT\n\n");
     for (nth, cue) in cues.iter().enumerate() {
         let next = cues.get(nth + 1).map_or(MediaTime::from_nanos(i64::MAX), |next| next.start);

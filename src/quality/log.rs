@@ -62,6 +62,9 @@ pub struct Cue {
 pub struct TimedWord {
     /// As written.
     pub text: String,
+    /// Seconds; none where only its end is known.
+    #[serde(default)]
+    pub start: Option<f64>,
     /// Seconds.
     pub end: f64,
     /// 0 to 1.
@@ -94,6 +97,32 @@ pub struct Arrivals {
     pub last: Option<Lags>,
 }
 
+/// A track held against what was truly said, as far as it was understood.
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
+pub struct Against {
+    /// Lags of all words.
+    pub words: Arrivals,
+    /// Lags of the last words of sentences behind the sentence's end, which a reference knows best.
+    pub sentences: Arrivals,
+    /// How far from the sentence's start the track has its first word, either way.
+    pub starts: Option<Distances>,
+    /// How far from its end the track has its last word.
+    pub ends: Option<Distances>,
+}
+
+/// How far times are off. Seconds.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub struct Distances {
+    /// Words measured.
+    pub words: usize,
+    /// Median.
+    pub p50: f64,
+    /// 95th percentile.
+    pub p95: f64,
+    /// The furthest.
+    pub max: f64,
+}
+
 /// Why a line of a log cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
@@ -112,7 +141,8 @@ type Noted = Option<f64>;
 #[derive(Debug, Clone)]
 struct Shown {
     text: String,
-    /// When it had been said by the engine's account, in media time.
+    /// When it began and when it had been said by the engine's account, in media time.
+    begun: Option<f64>,
     said: Option<f64>,
     shown: Noted,
     /// None: not yet.
@@ -203,21 +233,18 @@ impl TrackLog {
         arrivals(words)
     }
 
-    /// Lags against what was truly said, of words that were understood: of all words, and of the last words of
-    /// sentences against the sentence's end, which a reference knows best. `offset` is where in media time, in
-    /// seconds, the reference begins.
+    /// Lags and times against what was truly said. `offset` is where in media time, in seconds, the reference begins.
     ///
     /// # Errors
     /// [`TooLong`]
-    pub fn arrivals_of(&self, truth: &[Sentence], offset: f64) -> Result<[Arrivals; 2], TooLong> {
-        let Some(zero) = self.anchor() else { return Ok([Arrivals::default(), Arrivals::default()]) };
-        let (mut wanted, mut ends) = (Vec::new(), Vec::new());
+    pub fn against(&self, truth: &[Sentence], offset: f64) -> Result<Against, TooLong> {
+        let (mut wanted, mut places) = (Vec::new(), Vec::new());
         for sentence in truth {
             let words = spread(sentence);
             let count = words.len();
             for (nth, (word, end)) in words.into_iter().enumerate() {
                 wanted.push(word);
-                ends.push((end, (nth + 1 == count).then_some(sentence.end)));
+                places.push((end, (nth == 0).then_some(sentence.start), (nth + 1 == count).then_some(sentence.end)));
             }
         }
         // A number that is one word on the screen is several in the comparison.
@@ -226,18 +253,26 @@ impl TrackLog {
             .flat_map(|shown| Normalise::English.words(&shown.text).into_iter().map(move |word| (word, shown)))
             .collect();
         let said: Vec<&String> = heard.iter().map(|(word, _)| word).collect();
-        let (mut all, mut last) = (Vec::new(), Vec::new());
+        let (mut all, mut last, mut starts, mut ends) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let (mut t, mut s) = (0, 0);
         for step in align(&wanted.iter().collect::<Vec<_>>(), &said)? {
             if step == Step::Equal {
-                let shown = heard[s].1;
-                all.push((shown, zero + offset + ends[t].0));
-                last.extend(ends[t].1.map(|end| (shown, zero + offset + end)));
+                let (word, (until, first_from, last_until)) = (heard[s].1, places[t]);
+                all.push((word, offset + until));
+                last.extend(last_until.map(|end| (word, offset + end)));
+                starts
+                    .extend(first_from.zip(word.begun).map(|(true_start, start)| (start - offset - true_start).abs()));
+                ends.extend(last_until.zip(word.said).map(|(true_end, end)| (end - offset - true_end).abs()));
             }
             t += usize::from(step != Step::Insert);
             s += usize::from(step != Step::Delete);
         }
-        Ok([arrivals(all), arrivals(last)])
+        let arrivals = |words: Vec<(&Shown, f64)>| match self.anchor() {
+            Some(zero) => arrivals(words.into_iter().map(|(word, end)| (word, zero + end))),
+            None => Arrivals::default(),
+        };
+        let (words, sentences) = (arrivals(all), arrivals(last));
+        Ok(Against { words, sentences, starts: Distances::of(starts), ends: Distances::of(ends) })
     }
 
     /// Wall clock of media time zero, in Unix seconds: the median of what cues say, which agree to a millisecond.
@@ -265,22 +300,32 @@ impl TrackLog {
     }
 }
 
+impl Distances {
+    /// Of what was measured; none of nothing.
+    fn of(mut seconds: Vec<f64>) -> Option<Self> {
+        seconds.sort_by(f64::total_cmp);
+        let (p50, p95) = (super::centile(&seconds, 50)?, super::centile(&seconds, 95)?);
+        Some(Self { words: seconds.len(), p50, p95, max: *seconds.last()? })
+    }
+}
+
 /// The words of a revision; those that stand where they stood keep their times.
 fn revise(old: Vec<Shown>, at: Noted, cue: &Cue) -> Vec<Shown> {
-    let timed = cue.words.iter().map(|word| (word.text.as_str(), Some(word.end)));
+    let timed = cue.words.iter().map(|word| (word.text.as_str(), word.start, Some(word.end)));
     let bare = if cue.words.is_empty() { pieces(&cue.text) } else { Vec::new() };
     let count = bare.len();
-    let bare = bare.into_iter().zip(1..).map(|(word, nth)| (word, (nth == count).then_some(cue.end)));
+    let bare = bare.into_iter().zip(1..).map(|(word, nth)| (word, None, (nth == count).then_some(cue.end)));
     let mut old = old.into_iter();
     let mut position = 0;
     let mut shown = Vec::new();
-    for (text, said) in timed.chain(bare) {
+    for (text, begun, said) in timed.chain(bare) {
         position = cue.text[position..].find(text).map_or(position, |found| position + found + text.len());
         let known = old.next().filter(|old| same(&old.text, text));
         let stable = cue.is_final || cue.text[..position].chars().count() <= cue.stable_len;
         let (first, promised, last) = known.map_or((at, None, None), |old| (old.shown, old.stable, old.last));
         shown.push(Shown {
             text: text.into(),
+            begun,
             said,
             shown: first,
             stable: promised.or(stable.then_some(at)),

@@ -25,7 +25,7 @@ pub use bleu::{Bleu, Tokenizer};
 pub use chrf::Chrf;
 pub use erasure::{erased, pieces};
 pub use lags::{Lags, centile};
-pub use log::{Arrivals, Cue, Log, LogError, Sentence, TimedWord, TrackLog};
+pub use log::{Against, Arrivals, Cue, Distances, Log, LogError, Sentence, TimedWord, TrackLog};
 pub use rate::Rate;
 pub use reading::{Block, Reading};
 pub use words::{Normalise, Token};

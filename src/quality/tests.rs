@@ -108,8 +108,15 @@ fn a_log_tells_when_words_came_and_which_were_taken_back() {
     assert_eq!(lags(arrivals.last), Some((2, 2_000.0, 2_800.0)));
     // The recording begins a second into the live.
     let said = Sentence { start: 0.0, end: 0.9, text: "The wave".into(), words: Vec::new() };
-    let [all, last] = en.arrivals_of(&[said], 1.0).unwrap();
-    assert_eq!((lags(all.stable), lags(last.stable)), (Some((1, 1_100.0, 1_100.0)), Some((1, 1_100.0, 1_100.0))));
+    let known = en.against(&[said], 1.0).unwrap();
+    let (all, last) = (lags(known.words.stable), lags(known.sentences.stable));
+    assert_eq!((all, last), (Some((1, 1_100.0, 1_100.0)), Some((1, 1_100.0, 1_100.0))));
+    // "The" was misheard; "wave" ends at 2 s where the sentence ends at 1.9 s.
+    assert_eq!(known.starts, None);
+    assert!(known.ends.is_some_and(|off| off.words == 1 && (off.p95 - 0.1).abs() < 1e-9), "{:?}", known.ends);
+    let said = Sentence { start: 0.3, end: 1.0, text: "wave".into(), words: Vec::new() };
+    let known = en.against(&[said], 1.0).unwrap();
+    assert!(known.starts.is_some_and(|off| (off.max - 0.1).abs() < 1e-9), "{:?}", known.starts);
     // A translation has no word times: its cue counts, here from 2 s to 5 s.
     let pt = &log.tracks["pt"];
     assert_eq!((lags(pt.arrivals().last), pt.erasure()), (Some((1, 3_000.0, 3_000.0)), Some(0.0)));

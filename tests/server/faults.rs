@@ -114,7 +114,7 @@ fn a_killed_server_leaves_a_recording_that_plays() {
     let key = server.channel("waves", &[]);
     let _publisher = server.publish(&media("lecture-en.opus"), &format!("{}/waves?key={key}", server.rtmp), &[]);
     let mut captions = Subscriber::open(&server.http, "waves", "en");
-    assert!(captions.until(SOON, |s| s.cues().values().filter(|cue| cue["final"] == true).count() >= 2));
+    assert!(captions.until(SOON, |s| s.cues().values().filter(|cue| cue["final"] == true).count() >= 4));
     server.crash_and_restart();
     let id = server.recording("waves");
     let probe = ffprobe(&format!("{}/vod/{id}/index.m3u8", server.http), &["-show_entries", "format=duration"]);

@@ -60,6 +60,30 @@ describe('the stage', () => {
     expect(shown.at(-1)?.to).toBeCloseTo(14 + 1.5, 0);
   });
 
+  it('keeps the phrase before above the one that is built, no longer than one of them stands there', () => {
+    const timeline = new CueTimeline();
+    const stage = new Stage(timeline);
+    const phrases = [spoken(1, 0, 10, 12, 'the amplitude is'), spoken(2, 0, 12, 14, 'the height'), spoken(3, 0, 14, 15, 'of a crest'), spoken(4, 0, 18, 19, 'Now')];
+    for (const phrase of phrases) timeline.apply(phrase);
+    let tick = 9 * 20;
+    const next = (tick: number): number => {
+      stage.at(tick / 20, tick / 20);
+      return tick + 1;
+    };
+    const lines = (now: number): string[] => {
+      while (tick < now * 20) tick = next(tick);
+      const shown = stage.at(now, now);
+      return shown === null ? [] : [shown.above ?? [], shown.pieces].map((line) => line.map(({ text }) => text).join(''));
+    };
+    expect(lines(10)).toEqual(['', 'the']);
+    expect(lines(11.9)).toEqual(['', 'the amplitude is']);
+    expect(lines(12.1)).toEqual(['the amplitude is', 'the']);
+    timeline.apply(spoken(2, 1, 12, 14, 'the heights'));
+    expect(lines(14.1)).toEqual(['the heights', 'of']);
+    expect(lines(17)).toEqual([]);
+    expect(lines(18.1)).toEqual(['', 'Now']);
+  });
+
   it('shows late words at once', () => {
     const shown = play([[9, spoken(1, 0, 10, 11, 'waves')], [13, spoken(1, 1, 10, 12, 'waves add')]], 9, 14);
     expect(shown[1]?.text).toBe('waves add');

@@ -81,8 +81,8 @@ describe('the cue timeline', () => {
 
   it('forgets the oldest cues of an endless lecture', () => {
     const timeline = new CueTimeline();
-    for (let id = 0; id < 5000; id += 1) timeline.apply(event(id, 0, id, id + 1, 'x'));
-    expect(timeline.all).toHaveLength(4000);
+    for (let id = 0; id < 9000; id += 1) timeline.apply(event(id, 0, id, id + 1, 'x'));
+    expect(timeline.all).toHaveLength(8000);
     expect(timeline.all[0]?.id).toBe(1000);
   });
 

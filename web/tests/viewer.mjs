@@ -75,6 +75,7 @@ const look = () => {
     language: captions?.lang ?? null,
     transcript: document.querySelector('[data-transcript]')?.textContent?.trim() ?? null,
     source: globalThis.amphi?.captions.source ?? null,
+    place: globalThis.amphi?.captions.now ?? null,
     ui: document.documentElement.lang,
     sideways: document.documentElement.scrollWidth > globalThis.innerWidth,
     estimates: document.querySelector('[data-estimates]:not([hidden])')?.textContent ?? null,

@@ -10,7 +10,7 @@ use crate::{
         models::Manifest,
         speech, transcript,
     },
-    captions::{Builder, Dress, Ids, vtt},
+    captions::{Builder, Dress, Ids, join, vtt},
     media,
     model::{Cue, LanguageTag, MediaTime, Word},
     speech::{EngineKind, EngineSpec, Engines},
@@ -54,9 +54,10 @@ fn progress(shown: &mut u64, at: MediaTime, total: Option<std::time::Duration>) 
 }
 
 fn render(format: Format, cues: &[Cue], words: &[Word]) -> String {
+    let cues = join(cues);
     match format {
-        Format::Vtt => vtt::document(cues),
-        Format::Srt => srt(cues),
+        Format::Vtt => vtt::document(&cues),
+        Format::Srt => srt(&cues),
         Format::Txt => cues.iter().map(|cue| format!("{}\n", cue.text)).collect(),
         Format::Json => {
             let word = |word: &Word| {

@@ -38,6 +38,19 @@ fn a_word_counts_once_when_it_is_published_for_good() {
 }
 
 #[test]
+fn a_cue_to_come_does_not_hide_what_becomes_of_the_one_before() {
+    let mut figures = Figures::default();
+    figures.take(&said(1, "a wave", 1_000, false, false), at(1_500));
+    figures.take(&said(2, "is", 1_400, false, false), at(1_500));
+    figures.take(&said(1, "a wave", 1_000, true, false), at(2_000));
+    figures.take(&said(1, "a wave", 1_000, true, true), at(2_400));
+    let quality = figures.quality(at(2_400), HOLD);
+    let millis = |lag: Option<Duration>| lag.map(|lag| lag.as_millis());
+    assert_eq!((millis(quality.lag_p50), millis(quality.lag_p95)), (Some(600), Some(800)));
+    assert_eq!((millis(quality.final_lag_p95), quality.erasure), (Some(1_200), Some(0.0)));
+}
+
+#[test]
 fn a_translation_counts_by_its_cues() {
     let mut figures = Figures::default();
     let translated = Cue { source: Source::Mt, is_final: true, ..cue(2, 1_000, 2_000, "uma onda") };

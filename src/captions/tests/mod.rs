@@ -3,6 +3,7 @@
 mod builder;
 mod desk;
 mod figures;
+mod join;
 mod lane;
 mod relay;
 mod script;

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{at, cue, lang, script::talk, word};
 use crate::{
-    captions::{Builder, Desk, Dress, Ids, Relay, Subscription, Target, TrackSpec, run, text},
+    captions::{Builder, Desk, Dress, Ids, Relay, Subscription, Target, TrackSpec, join, run, text},
     model::{Anchor, Cue, Hypothesis, MediaTime, Source, Word},
     translate::{Text, Translator, Worker, fx::Fx},
 };
@@ -261,7 +261,7 @@ async fn a_lecture_runs_through_the_desk_into_portuguese() {
             finals.push(value["text"].as_str().unwrap().to_owned());
         }
     }
-    assert_eq!(desk.track(&lang("en")).unwrap().len(), 5);
+    assert_eq!(join(&desk.track(&lang("en")).unwrap()).len(), 5);
     expect_test::expect![[r#"
         Bom dia, e bem-vindo a esta palestra sobre ondas.
         Hoje vamos responder a três perguntas simples.

@@ -1,7 +1,7 @@
 import { directionOf } from '../i18n';
 import { el } from '../ui/dom';
 import type { Shown, TimelineCue } from './timeline';
-import { wrap } from './wrap';
+import { LINES, wrap } from './wrap';
 
 /** The captions over the picture. */
 export class Overlay {
@@ -15,9 +15,9 @@ export class Overlay {
     this.element.dataset.contrast = contrast;
   }
 
-  /** Draws what is shown, nothing for null; does nothing if that stands there already. */
+  /** Draws what is shown, two lines at most, nothing for null; does nothing if that stands there already. */
   draw(shown: Shown | null): void {
-    const lines = shown === null ? [] : wrap(shown.pieces);
+    const lines = shown === null ? [] : [...wrap(shown.above ?? []), ...wrap(shown.pieces)].slice(-LINES);
     const now = JSON.stringify(lines);
     if (now === this.drawn) return;
     this.drawn = now;

@@ -17,6 +17,7 @@ const JUMP = 2.5;
  * one's first word. Words that come late (a translation at the end of its sentence) appear as they
  * come, and stay until they can have been read; meanwhile the next cues wait their turn, in order,
  * none left out. As reading is faster than speaking, what waits catches up with the picture.
+ * Cues are short phrases: one that gives way stays above the next one while that is built.
  *
  * Pure: `now` is the picture's place on the stream's timeline, `clock` counts the seconds in which
  * the viewer could read; both in seconds, called often and in order.
@@ -24,6 +25,8 @@ const JUMP = 2.5;
 export class Stage {
   /** The cue on the stage or the last one that was. */
   private current: number | null = null;
+  /** The cue it took the place of, if that still stood there. */
+  private above: number | null = null;
   /** When it came. */
   private since = 0;
   /** Its words that have been counted, with how often each stood there at once. */
@@ -38,19 +41,21 @@ export class Stage {
   /** Starts anew with the newest cue. */
   clear(): void {
     this.current = null;
+    this.above = null;
     this.before = null;
   }
 
   /** What is visible now. */
   at(now: number, clock: number): Shown | null {
     const { before } = this;
-    if (before !== null && Math.abs(now - before.now - (clock - before.clock)) > JUMP) this.current = null;
+    if (before !== null && Math.abs(now - before.now - (clock - before.clock)) > JUMP) this.clear();
     this.before = { now, clock };
     if (this.current === null) this.begin(now, clock);
     for (;;) {
       this.count(now, clock);
       const next = this.next(now);
       if (next === null || clock < this.read()) break;
+      this.above = this.visible(now, clock) === null ? null : this.current;
       this.enter(next, clock);
     }
     return this.visible(now, clock);
@@ -108,7 +113,9 @@ export class Stage {
     if (cue === null) return null;
     const pieces = fitting(reachedBy(cue, now), clock - this.since);
     if (pieces.length === 0) return null;
-    return now < cue.end + HOLD || (this.eye > 0 && clock < this.read() + HOLD) ? { cue, pieces } : null;
+    if (now >= cue.end + HOLD && (this.eye === 0 || clock >= this.read() + HOLD)) return null;
+    const above = this.above === null ? null : this.timeline.get(this.above);
+    return { cue, pieces, above: above?.pieces ?? [] };
   }
 
   /** When the cue can have been read; 0 if all of it was there in time. */

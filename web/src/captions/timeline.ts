@@ -21,6 +21,8 @@ export interface Shown {
   cue: TimelineCue;
   /** The pieces the picture has reached, in order. */
   pieces: Piece[];
+  /** What stood there before and rolls up to make room: the phrase before, whole. */
+  above?: Piece[];
 }
 
 /** Seconds a cue stays after its end or after it was read, unless another replaces it. */
@@ -30,7 +32,7 @@ export const GLANCE = 1;
 /** Columns a second that people read: 20 letters, 10 characters of a wide script. */
 const READING = 20;
 /** Cues kept; older ones are forgotten. */
-const CAPACITY = 4000;
+const CAPACITY = 8000;
 
 /** Seconds it takes to read a text. */
 export function readingTime(text: string): number {

@@ -4,12 +4,16 @@ import { el, icon } from '../ui/dom';
 import { clock } from '../ui/format';
 import { reachedBy, type TimelineCue } from './timeline';
 
-/** Paragraphs kept on a live page. */
-const CAPACITY = 2000;
+/** Phrases kept on a live page. */
+const CAPACITY = 5000;
+/** Seconds of silence, and of speech, after which a live's next phrase begins a paragraph, sentence or not. */
+const PAUSE = 2;
+const PARAGRAPH = 20;
 /** Pixels from the end within which the panel counts as following. */
 const NEAR = 48;
 
 interface Row {
+  /** Its paragraph: a cue of a recording has its own, phrases of a live share one up to the sentence's end. */
   element: HTMLElement;
   text: HTMLElement;
   cue: TimelineCue;
@@ -120,17 +124,37 @@ export class Transcript {
       return known;
     }
     const text = el('span', { lang: cue.lang, dir: directionOf(cue.lang) });
-    const element = el('p', { class: 'transcript-cue', 'data-id': cue.id }, this.time(cue), ' ', text);
-    if (this.rows.size === 0) this.log.replaceChildren();
-    // Cues come in order but for late ones: find the place from the end.
-    let after = this.log.lastElementChild;
-    while (after instanceof HTMLElement && Number(after.dataset.id) > cue.id) after = after.previousElementSibling;
-    if (after === null) this.log.prepend(element);
-    else after.after(element);
+    const before = this.before(cue.id);
+    let element: HTMLElement;
+    if (this.seek === null && before !== null && this.continues(before, cue)) {
+      element = before.element;
+      before.text.after(' ', text);
+    } else {
+      element = el('p', { class: 'transcript-cue', 'data-id': cue.id }, this.time(cue), ' ', el('span', {}, text));
+      if (this.rows.size === 0) this.log.replaceChildren();
+      if (before === null) this.log.prepend(element);
+      else before.element.after(element);
+    }
     const row = { element, text, cue };
     this.rows.set(cue.id, row);
     if (this.seek === null && this.rows.size > CAPACITY) this.forgetOldest();
     return row;
+  }
+
+  /** The row a cue's comes behind; they come in order but for late ones. */
+  private before(id: number): Row | null {
+    let found: Row | null = null;
+    for (const row of this.rows.values()) {
+      if (row.cue.id < id && row.cue.id > (found?.cue.id ?? -Infinity)) found = row;
+    }
+    return found;
+  }
+
+  /** A live's phrase goes on with the paragraph of the one before it. */
+  private continues(before: Row, cue: TimelineCue): boolean {
+    const said = before.cue.pieces.map((piece) => piece.text).join('');
+    const began = this.rows.get(Number(before.element.dataset.id))?.cue.start ?? before.cue.start;
+    return !/[.!?…。！？।۔]["'”’»)\]」』]*$/u.test(said) && cue.start - before.cue.end < PAUSE && cue.start - began < PARAGRAPH;
   }
 
   private time(cue: TimelineCue): HTMLElement {
@@ -152,7 +176,9 @@ export class Transcript {
 
   private withdraw(id: number): void {
     this.open.delete(id);
-    this.rows.get(id)?.element.remove();
+    const row = this.rows.get(id);
+    row?.text.remove();
+    if (row?.element.querySelector('[lang]') === null) row.element.remove();
     this.rows.delete(id);
   }
 

@@ -9,7 +9,7 @@ use super::{figure, file, percent, table, texts::read_as};
 use crate::{
     captions::vtt,
     model::{Cue, LanguageTag, MediaTime, Source},
-    quality::{self, Arrivals, Lags, Log, Reading, Sentence, TrackLog},
+    quality::{self, Against, Arrivals, Distances, Lags, Log, Reading, Sentence, TrackLog},
 };
 
 /// Prints the figures of every track, or of `language`. `truth` is a file of timed sentences and where in the
@@ -32,7 +32,7 @@ pub(super) fn run(
         let reading = reading(&LanguageTag::parse(lang)?, track);
         let heard = track.cues.values().any(|cue| !cue.words.is_empty());
         let truth = truth.as_ref().filter(|_| heard);
-        let known = truth.map(|(truth, offset)| track.arrivals_of(truth, *offset)).transpose()?;
+        let known = truth.map(|(truth, offset)| track.against(truth, *offset)).transpose()?;
         if json {
             tracks.insert(lang.clone(), value(track, known.as_ref(), &reading));
         } else {
@@ -71,7 +71,7 @@ fn reading(lang: &LanguageTag, track: &TrackLog) -> Reading {
     Reading::of(&blocks)
 }
 
-fn value(track: &TrackLog, known: Option<&[Arrivals; 2]>, reading: &Reading) -> Value {
+fn value(track: &TrackLog, known: Option<&Against>, reading: &Reading) -> Value {
     let mut value = json!({
         "cues": track.cues.len(),
         "words": track.words(),
@@ -83,13 +83,13 @@ fn value(track: &TrackLog, known: Option<&[Arrivals; 2]>, reading: &Reading) -> 
         "reading": reading,
         "lag": track.arrivals(),
     });
-    if let Some([words, sentences]) = known {
-        value["reference"] = json!({ "words": words, "sentences": sentences });
+    if let Some(known) = known {
+        value["reference"] = json!(known);
     }
     value
 }
 
-fn print(lang: &str, track: &TrackLog, known: Option<&[Arrivals; 2]>, reading: &Reading) {
+fn print(lang: &str, track: &TrackLog, known: Option<&Against>, reading: &Reading) {
     println!("{lang}: {} words in {} cues, {} revisions", track.words(), track.cues.len(), track.revisions);
     let mut rows = vec![vec![
         "flicker".into(),
@@ -106,15 +106,23 @@ fn print(lang: &str, track: &TrackLog, known: Option<&[Arrivals; 2]>, reading: &
     let own = track.arrivals();
     let mut rows = vec![["end of a word → its text", "words", "p50", "p95", "max", "≤ 2 s"].map(Into::into).to_vec()];
     lags(&mut rows, "the engine's times", &own);
-    if let Some([words, sentences]) = known {
-        lags(&mut rows, "the reference's times", words);
-        lags(&mut rows, "ends of sentences", sentences);
+    if let Some(known) = known {
+        lags(&mut rows, "the reference's times", &known.words);
+        lags(&mut rows, "ends of sentences", &known.sentences);
     }
     if rows.len() > 1 {
         println!("{}", table(&rows));
     } else {
         println!("no lags: the log has no arrivals; `amphi evaluate record` writes them\n");
     }
+    let Some(known) = known else { return };
+    let mut rows = vec![["how far off times are", "words", "p50", "p95", "max"].map(Into::into).to_vec()];
+    for (what, off) in [("starts of sentences", known.starts), ("ends of sentences", known.ends)] {
+        let Some(Distances { words, p50, p95, max }) = off else { continue };
+        let times = [p50, p95, max].map(|value| format!("{value:.2} s"));
+        rows.push([what.into(), words.to_string()].into_iter().chain(times).collect());
+    }
+    println!("{}", table(&rows));
 }
 
 fn lags(rows: &mut Vec<Vec<String>>, against: &str, arrivals: &Arrivals) {
