@@ -98,6 +98,8 @@ pub struct Captions {
     /// The engine's binary.
     #[serde(deserialize_with = "optional_path")]
     pub engine: Option<PathBuf>,
+    /// Where Hunspell dictionaries are, for capitals of bare words; empty: nowhere.
+    pub dictionaries: PathBuf,
     /// Model ids by language.
     #[serde(default)]
     pub models: BTreeMap<LanguageTag, String>,

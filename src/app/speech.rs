@@ -16,8 +16,8 @@ use super::{
     models::{Engine, Manifest, Model},
 };
 use crate::{
-    captions::{self, Desk, Dress, Target, TrackSpec},
-    model::{Hypothesis, LanguageTag, MediaTime, Pcm},
+    captions::{self, Desk, Dress, Names, Target, TrackSpec},
+    model::{Chain, Hypothesis, LanguageTag, MediaTime, Pcm},
     speech::{self, EngineKind, EngineSpec, Engines},
     store::Channel,
     translate::{self, Translator, Worker},
@@ -33,6 +33,7 @@ pub(super) struct Speech {
     manifest: Mutex<Manifest>,
     engines: Engines,
     workers: Mutex<Vec<(String, Worker)>>,
+    names: Mutex<Vec<(LanguageTag, Names)>>,
 }
 
 /// How one channel's live is captioned.
@@ -48,6 +49,7 @@ pub(super) struct Plan {
 struct Track {
     engine: &'static str,
     model: String,
+    dress: Dress,
 }
 
 impl Speech {
@@ -62,7 +64,7 @@ impl Speech {
             ensure!(engine.is_file(), "no {}: build it, or set captions.engine", engine.display());
         }
         let engines = Engines::new(speech::EngineSettings::new(engine));
-        Ok(Self { config: config.clone(), manifest, engines, workers: Mutex::default() })
+        Ok(Self { config: config.clone(), manifest, engines, workers: Mutex::default(), names: Mutex::default() })
     }
 
     /// What can be made of a channel here; what cannot is logged with what would help.
@@ -113,8 +115,20 @@ impl Speech {
     fn hear(&self, manifest: &Manifest, language: &LanguageTag) -> Result<(Engines, EngineSpec, Track)> {
         let spec = spec(manifest, &self.config, language, None)?;
         let model = spec.model_dir.file_name().map(|id| id.to_string_lossy().into_owned()).unwrap_or_default();
-        let track = Track { engine: spec.engine.as_str(), model };
+        let names = |lang: &LanguageTag| self.names(lang);
+        let track = Track { engine: spec.engine.as_str(), model, dress: dress(spec.engine, language, names) };
         Ok((self.engines.clone(), spec, track))
+    }
+
+    /// The names of a language, read once.
+    fn names(&self, lang: &LanguageTag) -> Names {
+        let mut known = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, names)) = known.iter().find(|(known, _)| known == lang) {
+            return names.clone();
+        }
+        let names = names(&self.config, lang);
+        known.push((lang.clone(), names.clone()));
+        names
     }
 
     fn target(&self, manifest: &Manifest, from: &LanguageTag, to: &LanguageTag) -> Result<(Target, Track)> {
@@ -133,7 +147,7 @@ impl Speech {
             }
         };
         let engine = models.last().map_or("none", |model| model.engine.as_str());
-        let track = Track { engine, model: id };
+        let track = Track { engine, model: id, dress: Dress::AsGiven };
         Ok((Target { lang: to.clone(), worker }, track))
     }
 }
@@ -158,7 +172,7 @@ impl Plan {
             lang: lang.clone(),
             engine: track.engine.into(),
             model: track.model.clone(),
-            dress: if track.engine == Engine::Vosk.as_str() { Dress::Sentence } else { Dress::AsGiven },
+            dress: track.dress.clone(),
         };
         let spoken = self.heard.iter().map(|(_, _, track)| spec(&self.spoken, track));
         let translated = self.targets.iter().map(|(target, track)| spec(&target.lang, track));
@@ -214,6 +228,22 @@ pub(super) fn spec(
         language: language.clone(),
         threads: config.captions.threads.into(),
         live: true,
+    })
+}
+
+/// What an engine leaves to do on the words of a language.
+pub(super) fn dress(engine: EngineKind, lang: &LanguageTag, names: impl FnOnce(&LanguageTag) -> Names) -> Dress {
+    match engine {
+        EngineKind::Vosk => Dress::Bare(names(lang)),
+        EngineKind::Whisper => Dress::AsGiven,
+    }
+}
+
+/// The names of a language; none, and a line in the log, where its dictionary cannot be used.
+pub(super) fn names(config: &Config, lang: &LanguageTag) -> Names {
+    Names::load(&config.captions.dictionaries, lang).unwrap_or_else(|error| {
+        tracing::warn!(error = %Chain(&error), %lang, "bare words get no capitals from this dictionary");
+        Names::default()
     })
 }
 

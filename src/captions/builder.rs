@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use super::text;
+use super::{
+    dress::{self, Dresser, Names},
+    text,
+};
 use crate::model::{Cue, Hypothesis, LanguageTag, MediaTime, Source, Word};
 
 /// Numbers cues; every track of a live draws from the same one, so that an id names one cue
@@ -15,12 +18,12 @@ use crate::model::{Cue, Hypothesis, LanguageTag, MediaTime, Source, Word};
 pub struct Ids(Arc<AtomicU64>);
 
 /// What an engine leaves to do on its words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Dress {
     /// Casing and punctuation come with the words.
     AsGiven,
-    /// Bare lower-case words: utterances get a capital and a full stop.
-    Sentence,
+    /// Its words are bare and lower case: a [`Dresser`] makes text of them, which knows these names.
+    Bare(Names),
 }
 
 /// Turns the hypotheses of one speech track into cues. Pure.
@@ -31,12 +34,10 @@ pub enum Dress {
 #[derive(Debug)]
 pub struct Builder {
     lang: LanguageTag,
-    dress: Dress,
+    dresser: Option<Dresser>,
     ids: Ids,
     /// Words of the utterance that are stable and taken, in closed cues or the open one.
     taken: usize,
-    /// The utterance has begun: its first word has been dressed.
-    begun: bool,
     /// Stable words of the open cue.
     open: Vec<Word>,
     /// Identity of the open cue as far as it was sent.
@@ -97,12 +98,15 @@ pub(super) fn reading_time(text: &str) -> Duration {
 impl Builder {
     /// A builder for speech in `lang`.
     pub fn new(lang: LanguageTag, dress: Dress, ids: Ids) -> Self {
+        let dresser = match dress {
+            Dress::AsGiven => None,
+            Dress::Bare(names) => Some(Dresser::new(lang.clone(), names)),
+        };
         Self {
             lang,
-            dress,
+            dresser,
             ids,
             taken: 0,
-            begun: false,
             open: Vec::new(),
             shown: None,
             floor: MediaTime::ZERO,
@@ -116,33 +120,19 @@ impl Builder {
     /// does. A cue whose words were all taken back comes with an empty text and keeps its id.
     pub fn apply(&mut self, hypothesis: &Hypothesis, now: MediaTime) -> Vec<Cue> {
         let mut changed = Vec::new();
-        let words = &hypothesis.words;
-        if self.taken > 0 && words.first().is_some_and(|first| first.start >= self.heard) {
-            // An engine that crashed never ended the utterance that this one would continue.
-            self.end(now, &mut changed);
+        match self.dresser.as_mut().map(|dresser| dresser.dress(hypothesis, now)) {
+            Some(dressed) => dressed.iter().for_each(|dressed| self.lay(dressed, now, &mut changed)),
+            None => self.lay(hypothesis, now, &mut changed),
         }
-        let stable = if hypothesis.last { words.len() } else { hypothesis.stable.min(words.len()) };
-        while self.taken < stable {
-            let followers = &words[self.taken + 1..];
-            let last = hypothesis.last && followers.is_empty();
-            for word in self.dressed(&words[self.taken], self.heard, !self.begun) {
-                if self.breaks_before(&self.open, &word) {
-                    self.close(word.start, &mut changed);
-                }
-                self.heard = word.end;
-                self.open.push(word);
-                self.begun = true;
-            }
-            self.taken += 1;
-            if self.is_full() {
-                let room = followers.first().map_or(if last { now } else { self.heard }, |next| next.start);
-                self.close(room, &mut changed);
-            }
-        }
-        if hypothesis.last {
-            self.end(now, &mut changed);
-        } else {
-            self.preview(words.get(self.taken..).unwrap_or_default(), &mut changed);
+        changed
+    }
+
+    /// Time has gone by without a hypothesis: words that wait for the next one need not wait for ever. Returns
+    /// the cues that changed. Call it a few times a second.
+    pub fn settle(&mut self, now: MediaTime) -> Vec<Cue> {
+        let mut changed = Vec::new();
+        if let Some(dressed) = self.dresser.as_mut().and_then(|dresser| dresser.settle(now)) {
+            self.lay(&dressed, now, &mut changed);
         }
         changed
     }
@@ -152,13 +142,40 @@ impl Builder {
         &self.lang
     }
 
-    /// A word fit for a cue: clean, timed, behind `heard`; in pieces if longer than a line.
-    fn dressed(&self, word: &Word, heard: MediaTime, first: bool) -> Vec<Word> {
-        let mut plain = text::plain(&word.text, WORD);
-        let pronoun = self.lang.primary() == "en" && (plain == "i" || plain.starts_with("i'"));
-        if self.dress == Dress::Sentence && (first || pronoun) {
-            plain = text::capitalise(&plain);
+    /// Lays the words of a hypothesis into cues.
+    fn lay(&mut self, hypothesis: &Hypothesis, now: MediaTime, changed: &mut Vec<Cue>) {
+        let words = &hypothesis.words;
+        if self.taken > 0 && words.first().is_some_and(|first| first.start >= self.heard) {
+            // An engine that crashed never ended the utterance that this one would continue.
+            self.end(now, changed);
         }
+        let stable = if hypothesis.last { words.len() } else { hypothesis.stable.min(words.len()) };
+        while self.taken < stable {
+            let followers = &words[self.taken + 1..];
+            let last = hypothesis.last && followers.is_empty();
+            for word in self.fitted(&words[self.taken], self.heard) {
+                if self.breaks_before(&self.open, &word) {
+                    self.close(word.start, changed);
+                }
+                self.heard = word.end;
+                self.open.push(word);
+            }
+            self.taken += 1;
+            if self.is_full() {
+                let room = followers.first().map_or(if last { now } else { self.heard }, |next| next.start);
+                self.close(room, changed);
+            }
+        }
+        if hypothesis.last {
+            self.end(now, changed);
+        } else {
+            self.preview(words.get(self.taken..).unwrap_or_default(), changed);
+        }
+    }
+
+    /// A word fit for a cue: clean, timed, behind `heard`; in pieces if longer than a line.
+    fn fitted(&self, word: &Word, heard: MediaTime) -> Vec<Word> {
+        let plain = dress::tidy(&text::plain(&word.text, WORD));
         if plain.is_empty() {
             return Vec::new();
         }
@@ -184,8 +201,7 @@ impl Builder {
         }
         let text = self.joined(words);
         let length = text::chars(&text);
-        let stop = if self.dress == Dress::Sentence { text::full_stop(&self.lang) } else { "" };
-        let longer = format!("{text}{}{}{stop}", text::joiner(&self.lang), next.text);
+        let longer = format!("{text}{}{}", text::joiner(&self.lang), next.text);
         !text::fits(&longer, &self.lang)
             || pause >= BREATH && (length >= text::LINE || text::ends_sentence(&last.text))
             || text::ends_sentence(&last.text) && last.end.since(first.start) >= CRUMB
@@ -205,15 +221,9 @@ impl Builder {
 
     /// Ends the utterance.
     fn end(&mut self, now: MediaTime, changed: &mut Vec<Cue>) {
-        if let (Dress::Sentence, Some(word)) = (self.dress, self.open.last_mut())
-            && word.text.ends_with(char::is_alphanumeric)
-        {
-            word.text.push_str(text::full_stop(&self.lang));
-        }
         self.close(now, changed);
         self.retract(changed);
         self.taken = 0;
-        self.begun = false;
     }
 
     /// Closes the open cue; it may stay on the screen until `room` if its text needs the time.
@@ -237,8 +247,7 @@ impl Builder {
         let stable = words.len();
         'shown: for word in unstable {
             let heard = words.last().map_or(self.heard, |last| last.end);
-            let first = !self.begun && words.is_empty();
-            for piece in self.dressed(word, heard, first) {
+            for piece in self.fitted(word, heard) {
                 if self.breaks_before(&words, &piece) {
                     break 'shown;
                 }

@@ -162,6 +162,17 @@ impl Desk {
         cues
     }
 
+    /// As [`Desk::apply_hypothesis`], where none has come: words that waited for the next one wait no longer.
+    pub fn settle(&self, lang: &LanguageTag, now: MediaTime) -> Vec<Cue> {
+        let inner = &mut *self.lock();
+        let Some(track) = inner.tracks.get_mut(lang) else { return Vec::new() };
+        let cues = track.builder.settle(now);
+        for cue in &cues {
+            self.publish(track, &mut inner.log, cue.clone(), now);
+        }
+        cues
+    }
+
     /// Publishes cues made elsewhere, as a translation is. Ids come from [`Desk::ids`].
     pub fn apply_cues(&self, cues: impl IntoIterator<Item = Cue>, now: MediaTime) {
         let inner = &mut *self.lock();

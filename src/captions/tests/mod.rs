@@ -6,6 +6,8 @@ mod figures;
 mod lane;
 mod relay;
 mod script;
+
+pub(super) use script::Dice;
 mod vtt;
 
 use crate::model::{Cue, LanguageTag, MediaTime, Source, Word};
