@@ -31,6 +31,8 @@ enum Mark {
 
 /// A main clause comes within so many words.
 const OPENING: usize = 11;
+/// Words behind a word that may tell whether a sentence ends there.
+pub(super) const AHEAD: usize = 3;
 /// Words that tell a question.
 const FIRST: usize = 5;
 /// A sentence of so many words ends at a shorter pause,
@@ -44,9 +46,9 @@ impl Phrase {
         &self.last
     }
 
-    /// Writes the next word: its casing and the mark behind it. `next` follows after `gap`; with a gap alone
-    /// nothing does for that long, without one it is not known.
-    pub fn write(&mut self, style: &Style, word: &str, next: Option<&str>, gap: Option<Duration>) -> String {
+    /// Writes the next word: its casing and the mark behind it. `next` are the words after `gap`, [`AHEAD`] at
+    /// most; with a gap and no words nothing is said for that long, without a gap it is not known.
+    pub fn write(&mut self, style: &Style, word: &str, next: &[&str], gap: Option<Duration>) -> String {
         let rules = style.rules;
         let begins = self.count == 0;
         self.count += 1;
@@ -58,7 +60,7 @@ impl Phrase {
         let cased = style.cased(word);
         let mut out = if begins { text::capitalise(&cased) } else { cased };
         if begins && !rules.question_opens.is_empty() {
-            let start: Vec<String> = std::iter::once(word).chain(next).map(Into::into).collect();
+            let start: Vec<&str> = std::iter::once(word).chain(next.iter().copied()).collect();
             self.asked = rules.asks(&start);
             if self.asked {
                 out.insert_str(0, rules.question_opens);
@@ -85,8 +87,8 @@ impl Phrase {
         *self = Self::default();
     }
 
-    fn mark(&self, rules: &Rules, next: Option<&str>, gap: Duration) -> Mark {
-        let Some(next) = next else {
+    fn mark(&self, rules: &Rules, upcoming: &[&str], gap: Duration) -> Mark {
+        let Some(next) = upcoming.first() else {
             return if self.may_end(rules) { self.stop(rules) } else { Mark::None };
         };
         if rules.endings == Endings::Korean {
@@ -100,7 +102,7 @@ impl Phrase {
         if has(rules.dangling, &self.last) {
             return Mark::None;
         }
-        if self.ends_before(rules, next, gap) {
+        if self.ends_before(rules, next, gap) || gap >= PAUSES.likely && rules.asks(upcoming) && self.count > 2 {
             return self.stop(rules);
         }
         let breath = gap >= PAUSES.breath;
@@ -153,7 +155,7 @@ impl Phrase {
         let asks = match rules.endings {
             Endings::Korean => korean::asks(&self.last),
             Endings::None if !rules.question_opens.is_empty() => self.asked,
-            Endings::None => rules.asks(&self.first),
+            Endings::None => rules.asks_behind_lead(&self.first),
         };
         if asks { Mark::Question } else { Mark::Stop }
     }

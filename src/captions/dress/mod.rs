@@ -64,8 +64,8 @@ struct Token {
 
 /// What follows a word.
 enum Next<'a> {
-    /// This word.
-    Word(&'a Word),
+    /// These words; there is at least one.
+    Words(&'a [Word]),
     /// Nothing, for at least so long.
     Silence(Duration),
     /// It is not known yet.
@@ -112,29 +112,32 @@ impl Dresser {
     /// Lets go of a word that has waited for [`Dresser::HOLD`]. Call it a few times a second.
     pub fn settle(&mut self, now: MediaTime) -> Option<Hypothesis> {
         self.waits.filter(|since| now.since(*since) >= Self::HOLD)?;
-        let (words, stable) = (std::mem::take(&mut self.heard), self.stable);
-        Some(self.advance(&words, stable, false, now))
+        let words = self.heard.clone();
+        Some(self.advance(&words, self.stable, false, now))
     }
 
     fn advance(&mut self, words: &[Word], stable: usize, last: bool, now: MediaTime) -> Hypothesis {
         let beyond = last.then(|| self.beyond(words).cloned()).flatten();
         while self.taken < stable {
-            let Some(token) = self.ready(words, stable, last, now) else { break };
+            let late = last || self.waits.is_some_and(|since| now.since(since) >= Self::HOLD);
+            let Some(token) = self.ready(words, stable, last, late) else {
+                self.waits.get_or_insert(now);
+                break;
+            };
             let behind = self.taken + token.count;
-            let next = match words.get(behind).or(beyond.as_ref()) {
-                Some(next) => Next::Word(next),
-                None if last => Next::Silence(now.since(words[behind - 1].end).max(Self::ENDED)),
-                None => Next::Unknown,
+            let next = match (&words[behind..], beyond.as_slice()) {
+                (next @ [_, ..], _) | ([], next @ [_, ..]) => Next::Words(next),
+                _ if last => Next::Silence(now.since(words[behind - 1].end).max(Self::ENDED)),
+                _ => Next::Unknown,
             };
             let fresh = self.style.write(&mut self.phrase, &token, &words[self.taken..behind], &next, self.said);
             self.dressed.extend(fresh);
             self.said = words[behind - 1].end;
             self.taken = behind;
-            self.waits = None;
+            // What is behind a word that came too late has waited as long as it.
+            self.waits.take_if(|_| !late);
         }
-        if self.taken >= stable {
-            self.waits = None;
-        }
+        self.waits.take_if(|_| self.taken >= stable);
         let mut out = Hypothesis { words: self.dressed.clone(), stable: self.dressed.len(), last };
         if last {
             self.heard.clear();
@@ -142,34 +145,28 @@ impl Dresser {
             (self.stable, self.taken) = (0, 0);
         } else {
             out.words.extend(self.preview(words, now));
-            self.heard = words.to_vec();
-            self.stable = stable.max(self.taken).min(words.len());
+            // An engine that takes stable words back breaks its word; they stay as they were.
+            if stable >= self.stable {
+                self.heard = words.to_vec();
+                self.stable = stable;
+            }
         }
         out
     }
 
-    /// The next token, if it and its mark are known or it has waited long enough.
-    fn ready(&mut self, words: &[Word], stable: usize, last: bool, now: MediaTime) -> Option<Token> {
+    /// The next token, if it and what follows it are known, or it comes too late for that.
+    fn ready(&self, words: &[Word], stable: usize, last: bool, late: bool) -> Option<Token> {
         let token = self.token(self.phrase.last(), &words[self.taken..], last);
         let behind = self.taken + token.count;
-        let followed = match words.get(behind) {
-            Some(next) => timed(next) && (token.texts.is_empty() || token.count == 1 || behind < stable),
-            None => last,
-        };
-        if behind <= stable && !token.open && followed {
-            return Some(token);
+        let word = &words[self.taken].text;
+        let number = token.texts.first() != Some(word);
+        let followed = words.get(behind).map_or(last, |next| timed(next) && (!number || behind < stable));
+        match behind <= stable && !token.open {
+            true if followed || late => Some(token),
+            // Half a number is better in words, since the other half may follow.
+            false if late => Some(Token { texts: vec![word.clone()], count: 1, open: false }),
+            _ => None,
         }
-        let since = *self.waits.get_or_insert(now);
-        if !last && now.since(since) < Self::HOLD {
-            return None;
-        }
-        let complete = behind <= stable && !token.open;
-        // Half a number is better in words, since the other half may follow.
-        Some(if complete {
-            token
-        } else {
-            Token { texts: vec![words[self.taken].text.clone()], count: 1, open: false }
-        })
     }
 
     /// The token at the beginning of `words`; there are no more of them if `last`.
@@ -200,8 +197,8 @@ impl Dresser {
             if token.open && now.since(end) < 2 * Self::HOLD {
                 break;
             }
-            let next = match words.get(behind) {
-                Some(next) if timed(next) => Next::Word(next),
+            let next = match &words[behind..] {
+                next @ [first, ..] if timed(first) => Next::Words(next),
                 _ => Next::Unknown,
             };
             out.extend(self.style.write(&mut phrase, &token, &words[at..behind], &next, said));
@@ -223,13 +220,13 @@ impl Style {
         if first.start.since(said) >= Dresser::AFRESH {
             *phrase = Phrase::default();
         }
-        let (upcoming, gap) = match next {
-            Next::Word(next) => {
-                let gap = if timed(next) { next.start.since(last.end) } else { Duration::ZERO };
-                (Some(next.text.as_str()), Some(gap))
+        let (upcoming, gap) = match *next {
+            Next::Words(next) => {
+                let gap = if timed(&next[0]) { next[0].start.since(last.end) } else { Duration::ZERO };
+                (next.iter().take(marks::AHEAD).map(|word| word.text.as_str()).collect(), Some(gap))
             }
-            Next::Silence(pause) => (None, Some(*pause)),
-            Next::Unknown => (None, None),
+            Next::Silence(pause) => (Vec::new(), Some(pause)),
+            Next::Unknown => (Vec::new(), None),
         };
         let confidence = words.iter().map(|word| word.confidence).fold(1.0, f32::min);
         let count = token.texts.len();
@@ -240,8 +237,8 @@ impl Style {
             let start = if nth == 0 { first.start } else { own(nth).start };
             let end = if nth + 1 == count { last.end } else { own(nth).end };
             let text = match token.texts.get(nth + 1) {
-                Some(next) => phrase.write(self, text, Some(next), Some(Duration::ZERO)),
-                None => phrase.write(self, text, upcoming, gap),
+                Some(next) => phrase.write(self, text, &[next.as_str()], Some(Duration::ZERO)),
+                None => phrase.write(self, text, &upcoming, gap),
             };
             out.push(Word { text, start, end, confidence });
         }

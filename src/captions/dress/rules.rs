@@ -88,17 +88,21 @@ impl Rules {
     }
 
     /// A sentence that begins with `words` is a question.
-    pub fn asks(&self, words: &[String]) -> bool {
-        let lead = words.iter().take_while(|word| has(self.lead, word)).count();
-        let words = &words[lead..];
+    pub fn asks<W: AsRef<str>>(&self, words: &[W]) -> bool {
         let matches = |question: &&Question| {
             words.len() >= question.len()
                 && question.iter().zip(words).all(|(list, word)| match list.strip_prefix('!') {
-                    Some(others) => !has(others, word),
-                    None => *list == "*" || has(list, word),
+                    Some(others) => !has(others, word.as_ref()),
+                    None => *list == "*" || has(list, word.as_ref()),
                 })
         };
         self.questions.iter().any(|question| matches(&question))
+    }
+
+    /// It is, or would be without what leads up to the question.
+    pub fn asks_behind_lead<W: AsRef<str>>(&self, words: &[W]) -> bool {
+        let lead = words.iter().take_while(|word| has(self.lead, word.as_ref())).count();
+        self.asks(&words[lead..])
     }
 }
 

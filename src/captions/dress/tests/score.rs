@@ -121,8 +121,8 @@ fn measure(what: &str, tag: &str, speakers: &[Vec<Word>]) -> Found {
 }
 
 macro_rules! media {
-    ($name:literal) => {
-        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/media/", $name))
+    ($($name:literal)+) => {
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/media/", $($name),+))
     };
 }
 
@@ -144,23 +144,29 @@ fn the_lecture_gets_its_marks_back() {
     assert!(found.casing > 0.98, "{}", found.casing);
 }
 
-#[test]
-fn other_texts_get_most_of_their_marks_back() {
-    // German writes nouns large, which the words alone do not tell.
-    for (tag, text, marks, casing) in [
-        ("en", media!("dress/en.txt"), 0.75, 0.96),
-        ("fr", media!("dress/fr.txt"), 0.75, 0.96),
-        ("de", media!("dress/de.txt"), 0.75, 0.7),
-        ("es", media!("dress/es.txt"), 0.75, 0.96),
-        ("pt", media!("dress/pt.txt"), 0.72, 0.96),
-        ("it", media!("dress/it.txt"), 0.72, 0.96),
-        ("nl", media!("dress/nl.txt"), 0.75, 0.96),
-        ("ko", media!("dress/ko.txt"), 0.95, 0.99),
-        ("pt", media!("lecture-pt.txt"), 0.7, 0.96),
-        ("en", media!("lecture-en.txt"), 0.75, 0.96),
-    ] {
+macro_rules! texts {
+    ($topic:literal: $($lang:literal)*) => {
+        [$(($lang, media!("dress/" $topic "-" $lang ".txt"))),*]
+    };
+}
+
+fn held_to(texts: &[(&str, &str)], marks: f64, casing: f64) {
+    for (tag, text) in texts {
         let speakers: Vec<_> = (1..=20).map(|seed| spoken(text, seed)).collect();
         let found = measure(tag, tag, &speakers);
-        assert!(found.all.f1() >= marks && found.casing >= casing, "{tag}: {:?} {}", found.marks, found.casing);
+        assert!(found.all.f1() > marks && found.all.f1() > found.pauses.f1() + 0.05, "{tag}: {:?}", found.marks);
+        // German writes nouns large, which takes a dictionary to tell.
+        assert!(found.casing > casing || *tag == "de", "{tag}: {}", found.casing);
     }
+}
+
+#[test]
+fn texts_the_rules_were_tried_on_get_most_of_their_marks_back() {
+    held_to(&texts!("plants": "en" "fr" "de" "es" "pt" "it" "nl" "ko"), 0.74, 0.96);
+}
+
+#[test]
+fn texts_the_rules_were_not_tried_on_get_most_of_their_marks_back() {
+    held_to(&texts!("money": "en" "fr" "de" "es" "pt" "it" "nl" "ko"), 0.7, 0.94);
+    held_to(&[("pt", media!("lecture-pt.txt"))], 0.7, 0.94);
 }
