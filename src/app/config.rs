@@ -103,6 +103,8 @@ pub struct Captions {
     /// Bytes that one engine may take; `None`: what its model's size allows for.
     #[serde(deserialize_with = "memory")]
     pub engine_memory: Option<u64>,
+    /// Where Hunspell dictionaries are, for capitals of bare words; empty: nowhere.
+    pub dictionaries: PathBuf,
     /// Model ids by language.
     #[serde(default)]
     pub models: BTreeMap<LanguageTag, String>,

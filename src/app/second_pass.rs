@@ -90,7 +90,7 @@ impl Estimates {
         let job = Job {
             spoken: spoken.clone(),
             spec: EngineSpec { live: false, ..spec.clone() },
-            dress: plan.tracks().first().map_or(Dress::AsGiven, |track| track.dress),
+            dress: plan.tracks().first().map_or(Dress::AsGiven, |track| track.dress.clone()),
             model: model.to_owned(),
             said: said(spoken),
             translated: translated.collect(),
@@ -147,7 +147,7 @@ impl SecondPass {
         // Its engine ends with it, whatever cuts it short.
         let engines = Engines::new(self.engine.clone());
         let sound = transcript::in_a_row(self.sound(&job.recording), self.templates.clone());
-        let builder = Builder::new(job.spoken.clone(), job.dress, Ids::new());
+        let builder = Builder::new(job.spoken.clone(), job.dress.clone(), Ids::new());
         let (cues, words) = transcript::transcribe(&engines, job.spec.clone(), sound, builder, |_| {}).await?;
         engines.shutdown().await;
         if words.len() < LEAST {

@@ -16,8 +16,8 @@ use super::{
     models::{Engine, Manifest, Model},
 };
 use crate::{
-    captions::{self, Desk, Dress, Target, TrackSpec},
-    model::{Hypothesis, LanguageTag, MediaTime, Pcm},
+    captions::{self, Desk, Dress, Names, Target, TrackSpec},
+    model::{Chain, Hypothesis, LanguageTag, MediaTime, Pcm},
     speech::{self, EngineKind, EngineSpec, Engines},
     store::Channel,
     translate::{self, Translator, Worker},
@@ -33,6 +33,7 @@ pub(super) struct Speech {
     manifest: Mutex<Manifest>,
     engines: Engines,
     workers: Mutex<Vec<(String, Worker)>>,
+    names: Mutex<Vec<(LanguageTag, Names)>>,
 }
 
 /// How one channel's live is captioned.
@@ -48,6 +49,7 @@ pub(super) struct Plan {
 struct Track {
     engine: &'static str,
     model: String,
+    dress: Dress,
 }
 
 impl Speech {
@@ -64,7 +66,7 @@ impl Speech {
         let settings =
             speech::EngineSettings { memory: config.captions.engine_memory, ..speech::EngineSettings::new(engine) };
         let engines = Engines::new(settings);
-        Ok(Self { config: config.clone(), manifest, engines, workers: Mutex::default() })
+        Ok(Self { config: config.clone(), manifest, engines, workers: Mutex::default(), names: Mutex::default() })
     }
 
     /// What is made of a channel here: nothing while captions are off. A translation that cannot be made is
@@ -119,8 +121,20 @@ impl Speech {
         can_hear(manifest, &self.config, language, model)?;
         let spec = spec(manifest, &self.config, language, model)?;
         let model = spec.model_dir.file_name().map(|id| id.to_string_lossy().into_owned()).unwrap_or_default();
-        let track = Track { engine: spec.engine.as_str(), model };
+        let names = |lang: &LanguageTag| self.names(lang);
+        let track = Track { engine: spec.engine.as_str(), model, dress: dress(spec.engine, language, names) };
         Ok((self.engines.clone(), spec, track))
+    }
+
+    /// The names of a language, read once.
+    fn names(&self, lang: &LanguageTag) -> Names {
+        let mut known = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, names)) = known.iter().find(|(known, _)| known == lang) {
+            return names.clone();
+        }
+        let names = names(&self.config, lang);
+        known.push((lang.clone(), names.clone()));
+        names
     }
 
     fn target(&self, manifest: &Manifest, from: &LanguageTag, to: &LanguageTag) -> Result<(Target, Track)> {
@@ -139,7 +153,7 @@ impl Speech {
             }
         };
         let engine = models.last().map_or("none", |model| model.engine.as_str());
-        let track = Track { engine, model: id };
+        let track = Track { engine, model: id, dress: Dress::AsGiven };
         Ok((Target { lang: to.clone(), worker }, track))
     }
 }
@@ -156,7 +170,7 @@ impl Plan {
             lang: lang.clone(),
             engine: track.engine.into(),
             model: track.model.clone(),
-            dress: if track.engine == Engine::Vosk.as_str() { Dress::Sentence } else { Dress::AsGiven },
+            dress: track.dress.clone(),
         };
         let spoken = self.heard.iter().map(|(_, _, track)| spec(&self.spoken, track));
         let translated = self.targets.iter().map(|(target, track)| spec(&target.lang, track));
@@ -256,6 +270,22 @@ pub(super) fn spec(
         language: language.clone(),
         threads: config.captions.threads.into(),
         live: true,
+    })
+}
+
+/// What an engine leaves to do on the words of a language.
+pub(super) fn dress(engine: EngineKind, lang: &LanguageTag, names: impl FnOnce(&LanguageTag) -> Names) -> Dress {
+    match engine {
+        EngineKind::Vosk => Dress::Bare(names(lang)),
+        EngineKind::Whisper => Dress::AsGiven,
+    }
+}
+
+/// The names of a language; none, and a line in the log, where its dictionary cannot be used.
+pub(super) fn names(config: &Config, lang: &LanguageTag) -> Names {
+    Names::load(&config.captions.dictionaries, lang).unwrap_or_else(|error| {
+        tracing::warn!(error = %Chain(&error), %lang, "bare words get no capitals from this dictionary");
+        Names::default()
     })
 }
 

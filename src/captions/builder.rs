@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use super::{phrase, text};
+use super::{
+    dress::{self, Dresser, Names},
+    phrase, text,
+};
 use crate::model::{Cue, Hypothesis, LanguageTag, MediaTime, Source, Word};
 
 /// Numbers cues; every track of a live draws from the same one, so that an id names one cue
@@ -16,12 +19,12 @@ use crate::model::{Cue, Hypothesis, LanguageTag, MediaTime, Source, Word};
 pub struct Ids(Arc<AtomicU64>);
 
 /// What an engine leaves to do on its words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Dress {
     /// Casing and punctuation come with the words.
     AsGiven,
-    /// Bare lower-case words: utterances get a capital and a full stop.
-    Sentence,
+    /// Its words are bare and lower case: a [`Dresser`] makes text of them, which knows these names.
+    Bare(Names),
 }
 
 /// Turns the hypotheses of one speech track into cues. Pure.
@@ -33,12 +36,10 @@ pub enum Dress {
 #[derive(Debug)]
 pub struct Builder {
     lang: LanguageTag,
-    dress: Dress,
+    dresser: Option<Dresser>,
     ids: Ids,
     /// Words of the utterance that are stable and taken, in closed cues or the open one.
     taken: usize,
-    /// The utterance has begun: its first word has been dressed.
-    begun: bool,
     /// Stable words of the open cue.
     open: Vec<Word>,
     /// Cues that were sent and are not final, in order: first the open one.
@@ -95,15 +96,23 @@ pub(super) fn reading_time(text: &str) -> Duration {
     SHORTEST.max(Duration::from_secs(text::chars(text) as u64) / READING_SPEED)
 }
 
+impl Dress {
+    fn dresser(self, lang: &LanguageTag) -> Option<Dresser> {
+        match self {
+            Self::AsGiven => None,
+            Self::Bare(names) => Some(Dresser::new(lang.clone(), names)),
+        }
+    }
+}
+
 impl Builder {
     /// A builder for speech in `lang`.
     pub fn new(lang: LanguageTag, dress: Dress, ids: Ids) -> Self {
         Self {
+            dresser: dress.dresser(&lang),
             lang,
-            dress,
             ids,
             taken: 0,
-            begun: false,
             open: Vec::new(),
             shown: VecDeque::new(),
             guessed: Vec::new(),
@@ -119,36 +128,26 @@ impl Builder {
     /// does. A cue whose words were all taken back comes with an empty text and keeps its id.
     pub fn apply(&mut self, hypothesis: &Hypothesis, now: MediaTime) -> Vec<Cue> {
         let mut changed = Vec::new();
-        let words = &hypothesis.words;
-        if self.taken > 0 && words.first().is_some_and(|first| first.start >= self.heard) {
-            // An engine that crashed never ended the utterance that this one would continue.
-            self.end(now, &mut changed);
+        match self.dresser.as_mut().map(|dresser| dresser.dress(hypothesis, now)) {
+            Some(dressed) => dressed.iter().for_each(|dressed| self.lay(dressed, now, &mut changed)),
+            None => self.lay(hypothesis, now, &mut changed),
         }
-        let stable = if hypothesis.last { words.len() } else { hypothesis.stable.min(words.len()) };
-        while self.taken < stable {
-            for word in self.dressed(&words[self.taken], self.heard, self.begins()) {
-                if self.ends_before(0, &self.open, &word) {
-                    self.close(word.start, &mut changed);
-                }
-                self.heard = word.end;
-                self.full_stop = text::ends_sentence(&word.text);
-                self.open.push(word);
-                self.begun = true;
-            }
-            self.taken += 1;
-            self.guessed.drain(..self.guessed.len().min(1));
-        }
-        if hypothesis.last {
-            self.end(now, &mut changed);
-        } else {
-            self.preview(words.get(self.taken..).unwrap_or_default(), &mut changed);
+        changed
+    }
+
+    /// Time has gone by without a hypothesis: words that wait for the next one need not wait for ever. Returns
+    /// the cues that changed. Call it a few times a second.
+    pub fn settle(&mut self, now: MediaTime) -> Vec<Cue> {
+        let mut changed = Vec::new();
+        if let Some(dressed) = self.dresser.as_mut().and_then(|dresser| dresser.settle(now)) {
+            self.lay(&dressed, now, &mut changed);
         }
         changed
     }
 
     /// What the words need from now on; call it between two utterances.
     pub fn set_dress(&mut self, dress: Dress) {
-        self.dress = dress;
+        self.dresser = dress.dresser(&self.lang);
     }
 
     /// The language of its words.
@@ -156,17 +155,38 @@ impl Builder {
         &self.lang
     }
 
-    /// The next word begins a sentence.
-    fn begins(&self) -> bool {
-        self.full_stop || self.dress == Dress::Sentence && !self.begun
+    /// Lays the words of a hypothesis into cues.
+    fn lay(&mut self, hypothesis: &Hypothesis, now: MediaTime, changed: &mut Vec<Cue>) {
+        let words = &hypothesis.words;
+        if self.taken > 0 && words.first().is_some_and(|first| first.start >= self.heard) {
+            // An engine that crashed never ended the utterance that this one would continue.
+            self.end(now, changed);
+        }
+        let stable = if hypothesis.last { words.len() } else { hypothesis.stable.min(words.len()) };
+        while self.taken < stable {
+            for word in self.fitted(&words[self.taken], self.heard, self.full_stop) {
+                if self.ends_before(0, &self.open, &word) {
+                    self.close(word.start, changed);
+                }
+                self.heard = word.end;
+                self.full_stop = text::ends_sentence(&word.text);
+                self.open.push(word);
+            }
+            self.taken += 1;
+            self.guessed.drain(..self.guessed.len().min(1));
+        }
+        if hypothesis.last {
+            self.end(now, changed);
+        } else {
+            self.preview(words.get(self.taken..).unwrap_or_default(), changed);
+        }
     }
 
     /// A word fit for a cue: clean, timed, behind `heard`, with a capital if it is the `first` of a sentence; in
     /// pieces if longer than a line.
-    fn dressed(&self, word: &Word, heard: MediaTime, first: bool) -> Vec<Word> {
-        let mut plain = text::plain(&word.text, WORD);
-        let pronoun = self.lang.primary() == "en" && (plain == "i" || plain.starts_with("i'"));
-        if first || self.dress == Dress::Sentence && pronoun {
+    fn fitted(&self, word: &Word, heard: MediaTime, first: bool) -> Vec<Word> {
+        let mut plain = dress::tidy(&text::plain(&word.text, WORD));
+        if first {
             plain = text::capitalise(&plain);
         }
         if plain.is_empty() {
@@ -188,8 +208,7 @@ impl Builder {
     /// The `nth` cue that is not final, of `words`, ends before `next`. A word that was shown stays in its cue
     /// while it sounds the same, unless it turns out that it cannot.
     fn ends_before(&self, nth: usize, words: &[Word], next: &Word) -> bool {
-        let stop = if self.dress == Dress::Sentence { text::full_stop(&self.lang) } else { "" };
-        if phrase::must_end(words, next, &self.lang, text::chars(stop)) {
+        if phrase::must_end(words, next, &self.lang) {
             return true;
         }
         let stood = |nth: usize, place: usize| {
@@ -210,15 +229,9 @@ impl Builder {
 
     /// Ends the utterance.
     fn end(&mut self, now: MediaTime, changed: &mut Vec<Cue>) {
-        if let (Dress::Sentence, Some(word)) = (self.dress, self.open.last_mut())
-            && word.text.ends_with(char::is_alphanumeric)
-        {
-            word.text.push_str(text::full_stop(&self.lang));
-        }
         self.close(now, changed);
         self.retract(0, changed);
         self.taken = 0;
-        self.begun = false;
         self.guessed.clear();
     }
 
@@ -284,8 +297,8 @@ impl Builder {
         for (_, word) in unstable.iter().enumerate().take_while(sure) {
             let last = pieces.last();
             let heard = last.map_or(self.heard, |last| last.end);
-            let first = last.map_or(self.begins(), |last| text::ends_sentence(&last.text));
-            pieces.extend(self.dressed(word, heard, first));
+            let first = last.map_or(self.full_stop, |last| text::ends_sentence(&last.text));
+            pieces.extend(self.fitted(word, heard, first));
         }
         self.guessed = unstable.iter().map(|word| word.text.clone()).collect();
         pieces

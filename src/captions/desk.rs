@@ -160,7 +160,7 @@ impl Desk {
             let Some(track) = inner.tracks.get_mut(&spec.lang) else { continue };
             changed |= (&*track.engine, &*track.model) != (&*spec.engine, &*spec.model);
             (track.engine, track.model) = (spec.engine.as_str().into(), spec.model.as_str().into());
-            track.builder.set_dress(spec.dress);
+            track.builder.set_dress(spec.dress.clone());
         }
         if changed {
             inner.report(now);
@@ -190,6 +190,17 @@ impl Desk {
         let inner = &mut *self.lock();
         let Some(track) = inner.tracks.get_mut(lang) else { return Vec::new() };
         let cues = track.builder.apply(hypothesis, now);
+        for cue in &cues {
+            self.publish(track, &mut inner.log, cue.clone(), now);
+        }
+        cues
+    }
+
+    /// As [`Desk::apply_hypothesis`], where none has come: words that waited for the next one wait no longer.
+    pub fn settle(&self, lang: &LanguageTag, now: MediaTime) -> Vec<Cue> {
+        let inner = &mut *self.lock();
+        let Some(track) = inner.tracks.get_mut(lang) else { return Vec::new() };
+        let cues = track.builder.settle(now);
         for cue in &cues {
             self.publish(track, &mut inner.log, cue.clone(), now);
         }
@@ -467,7 +478,7 @@ impl Track {
         Self {
             engine: spec.engine.as_str().into(),
             model: spec.model.as_str().into(),
-            builder: Builder::new(spec.lang.clone(), spec.dress, ids.clone()),
+            builder: Builder::new(spec.lang.clone(), spec.dress.clone(), ids.clone()),
             cues: BTreeMap::new(),
             lane: Lane::new(spec.lang.clone(), hold),
             in_step: false,

@@ -7,6 +7,7 @@
 
 mod builder;
 mod desk;
+mod dress;
 mod event;
 mod figures;
 mod join;
@@ -23,6 +24,7 @@ pub mod vtt;
 
 pub use builder::{Builder, Dress, Ids};
 pub use desk::{CorrectError, Desk, Hearing, TrackSpec};
+pub use dress::{Dresser, Names, NamesError};
 pub use event::{Event, Phase};
 pub use figures::Quality;
 pub use join::join;

@@ -27,13 +27,13 @@ pub(super) fn is_whole(words: &[Word]) -> bool {
 }
 
 /// A phrase of `words` cannot go on with `next`: a sentence ends between them or a silence is, a line does not hold
-/// both and `spare` more characters, or they take too long.
-pub(super) fn must_end(words: &[Word], next: &Word, lang: &LanguageTag, spare: usize) -> bool {
+/// both, or they take too long.
+pub(super) fn must_end(words: &[Word], next: &Word, lang: &LanguageTag) -> bool {
     let (Some(first), Some(last)) = (words.first(), words.last()) else { return false };
     is_whole(words)
         || next.start.since(last.end) >= PAUSE
         || next.end.since(first.start) > CLOSING
-        || length(words, lang) + text::chars(&next.text) + spare > text::LINE
+        || length(words, lang) + text::chars(&next.text) > text::LINE
 }
 
 /// A phrase of `words` had better end before `next`: a clause does, the speaker breathes, or it gets long. Rather

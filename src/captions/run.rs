@@ -56,11 +56,11 @@ pub async fn run(
                 if desk.pace().load.sheds_partials() {
                     hypothesis.words.truncate(hypothesis.stable);
                 }
-                let cues = desk.apply_hypothesis(&lang, &hypothesis, clock());
-                relays.iter_mut().for_each(|relay| cues.iter().for_each(|cue| relay.push(cue)));
+                pass(&mut relays, &desk.apply_hypothesis(&lang, &hypothesis, clock()));
             }
             Some(answer) = answers.next() => take(&desk, &mut relays, answer, clock()),
             _ = pulse.tick() => {
+                pass(&mut relays, &desk.settle(&lang, clock()));
                 pulses += 1;
                 if pulses % REPORT == 0 {
                     desk.report(clock());
@@ -83,6 +83,10 @@ pub async fn run(
         () = cancel.cancelled() => {}
         _ = time::timeout(FAREWELL, farewell) => {}
     }
+}
+
+fn pass(relays: &mut [Relay], cues: &[Cue]) {
+    relays.iter_mut().for_each(|relay| cues.iter().for_each(|cue| relay.push(cue)));
 }
 
 fn ask(relays: &mut [Relay], targets: &[Target], answers: &mut Answers, now: MediaTime) {

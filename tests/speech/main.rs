@@ -12,6 +12,7 @@ use std::{
 };
 
 use amphi::{
+    captions::{Dresser, Names},
     model::{Hypothesis, MediaTime, Word},
     speech::{EngineKind, EngineSettings, EngineSpec, Engines, Event},
 };
@@ -209,6 +210,34 @@ fn vosk_words_show_early_and_are_final_in_bounded_time_without_a_pause() {
     let median = percentile(&mut shown, 50);
     println!("beginning of a word to its text: {median:.2} s");
     assert!(median <= 1.5, "{shown:?}");
+}
+
+#[test]
+fn stable_words_wait_little_to_be_dressed() {
+    let audio = samples("korean-espeak.flac")[..(8.6 * 16_000.0) as usize].repeat(2);
+    let mut talk = Talk::new(&vosk(), true);
+    let mut dresser = Dresser::new(vosk().language, Names::default());
+    // When each word was stable before and after; utterances that are over count on.
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    let (mut said, mut written) = (0, 0);
+    for pcm in pieces(&audio) {
+        let (now, position) = (pcm.end(), pcm.end().as_secs_f64());
+        for heard in talk.say(&pcm) {
+            before.resize(said + heard.stable, position);
+            for dressed in dresser.dress(&heard, now) {
+                after.resize(written + dressed.stable, position);
+                written += if dressed.last { dressed.words.len() } else { 0 };
+            }
+            said += if heard.last { heard.words.len() } else { 0 };
+        }
+        after.resize(written + dresser.settle(now).map_or(after.len() - written, |dressed| dressed.stable), position);
+    }
+    let mut waits: Vec<f64> = after.iter().zip(&before).map(|(after, before)| after - before).collect();
+    assert!(waits.len() > 20, "{waits:?}");
+    let mean = waits.iter().sum::<f64>() / waits.len() as f64;
+    let (p50, p95) = (percentile(&mut waits, 50), percentile(&mut waits, 95));
+    println!("a stable word waits for its mark: mean {mean:.2} s, p50 {p50:.2} s, p95 {p95:.2} s");
+    assert!(waits.iter().all(|wait| *wait <= 0.71), "{waits:?}");
 }
 
 #[tokio::test]

@@ -10,10 +10,10 @@ use crate::{
         models::Manifest,
         speech, transcript,
     },
-    captions::{Builder, Dress, Ids, join, vtt},
+    captions::{Builder, Ids, join, vtt},
     media,
     model::{Cue, LanguageTag, MediaTime, Word},
-    speech::{EngineKind, EngineSpec, Engines},
+    speech::{EngineSpec, Engines},
 };
 
 /// `amphi transcribe`: one file through the speech core that lives use.
@@ -30,7 +30,7 @@ pub(in crate::app) fn run(
     media::init()?;
     let templates = media::Templates::load(config.ladder.pipelines_dir.as_deref())?;
     let sound = media::file::pcm(file, &templates)?;
-    let dress = if spec.engine == EngineKind::Vosk { Dress::Sentence } else { Dress::AsGiven };
+    let dress = speech::dress(spec.engine, language, |lang| speech::names(config, lang));
     let engines = Engines::new(crate::speech::EngineSettings::new(speech::engine_path(config)));
     let (cues, words) = cli::block_on(async {
         let (total, mut shown) = (sound.duration(), 0);

@@ -7,6 +7,8 @@ mod join;
 mod lane;
 mod relay;
 mod script;
+
+pub(super) use script::Dice;
 mod vtt;
 
 use crate::model::{Cue, LanguageTag, MediaTime, Source, Word};
