@@ -14,6 +14,7 @@ mod relay;
 mod run;
 mod subscription;
 mod text;
+mod translation;
 #[cfg(test)]
 mod tests;
 pub mod vtt;
