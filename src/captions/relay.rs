@@ -75,8 +75,10 @@ const WORDS: usize = 20;
 const SPAN: Duration = Duration::from_secs(8);
 /// or in any case here.
 const MOST_WORDS: usize = 40;
-/// A silence ends a sentence.
+/// A silence ends a sentence,
 const PAUSE: Duration = Duration::from_millis(1_200);
+/// and so does one that may only be words that are not recognised yet, so that nobody waits for the last ones.
+const SILENCE: Duration = Duration::from_secs(4);
 /// Sentences that may wait for the translator: minutes of speech.
 const QUEUE: usize = 32;
 /// How often a sentence is offered to a translator that fails.
@@ -123,7 +125,7 @@ impl Relay {
         if self.out.is_some() {
             return None;
         }
-        let late = self.open.words.last().is_some_and(|last| now.since(last.end) >= SPAN);
+        let late = self.open.words.last().is_some_and(|last| now.since(last.end) >= SILENCE);
         if self.closed.is_empty() && late {
             self.close();
         }

@@ -113,7 +113,7 @@ type Noted = Option<f64>;
 struct Shown {
     text: String,
     /// When it had been said by the engine's account, in media time.
-    said: Option<f64>,
+    said: f64,
     shown: Noted,
     /// None: not yet.
     stable: Option<Noted>,
@@ -195,11 +195,11 @@ impl TrackLog {
         (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
     }
 
-    /// Lags against the engine's own word times; a cue without them, as translations are, counts as one word that
-    /// ends with it. None of a log without arrivals.
+    /// Lags against the engine's own word times; words without them, as translations have, are spread over their
+    /// cue by their letters. None of a log without arrivals.
     pub fn arrivals(&self) -> Arrivals {
         let Some(zero) = self.anchor() else { return Arrivals::default() };
-        let words = self.screen().filter_map(|word| Some((word, zero + word.said?)));
+        let words = self.screen().map(|word| (word, zero + word.said));
         arrivals(words)
     }
 
@@ -267,10 +267,13 @@ impl TrackLog {
 
 /// The words of a revision; those that stand where they stood keep their times.
 fn revise(old: Vec<Shown>, at: Noted, cue: &Cue) -> Vec<Shown> {
-    let timed = cue.words.iter().map(|word| (word.text.as_str(), Some(word.end)));
+    let timed = cue.words.iter().map(|word| (word.text.as_str(), word.end));
     let bare = if cue.words.is_empty() { pieces(&cue.text) } else { Vec::new() };
-    let count = bare.len();
-    let bare = bare.into_iter().zip(1..).map(|(word, nth)| (word, (nth == count).then_some(cue.end)));
+    let (mut passed, whole) = (0, bare.iter().map(|word| word.chars().count()).sum::<usize>());
+    let bare = bare.into_iter().map(|word| {
+        passed += word.chars().count();
+        (word, cue.start + (cue.end - cue.start) * passed as f64 / whole as f64)
+    });
     let mut old = old.into_iter();
     let mut position = 0;
     let mut shown = Vec::new();

@@ -110,9 +110,9 @@ fn a_log_tells_when_words_came_and_which_were_taken_back() {
     let said = Sentence { start: 0.0, end: 0.9, text: "The wave".into(), words: Vec::new() };
     let [all, last] = en.arrivals_of(&[said], 1.0).unwrap();
     assert_eq!((lags(all.stable), lags(last.stable)), (Some((1, 1_100.0, 1_100.0)), Some((1, 1_100.0, 1_100.0))));
-    // A translation has no word times: its cue counts, here from 2 s to 5 s.
+    // A translation has no word times: its words are spread over its cue, which came at 5 s.
     let pt = &log.tracks["pt"];
-    assert_eq!((lags(pt.arrivals().last), pt.erasure()), (Some((1, 3_000.0, 3_000.0)), Some(0.0)));
+    assert_eq!((lags(pt.arrivals().last), pt.erasure()), (Some((2, 3_000.0, 3_571.0)), Some(0.0)));
 }
 
 #[test]

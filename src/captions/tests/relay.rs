@@ -93,10 +93,10 @@ fn a_translation_that_takes_stable_words_back_is_gone_into_where_it_is_nearest()
         for nth in 8..10 {
             let words = ["a", "b", "c", "d", "e", "f", "g", "h", "i"][..nth].join(" ");
             relay.push(&partial(&words, &format!("{words} more")));
-            told(&mut relay, nth as i64 * 1_000, "A B C D E F G H I");
+            told(&mut relay, nth as i64 * 1_000 - 5_000, "A B C D E F G H I");
         }
         relay.push(&Cue { rev: 3, ..cue(1, 0, 3_000, "a b c d e f g h i jam.") });
-        let (_, cues) = told(&mut relay, 11_000, last);
+        let (_, cues) = told(&mut relay, 5_000, last);
         assert_eq!(cues[0].text, expected);
     }
 }
@@ -124,6 +124,16 @@ fn a_cue_full_of_stable_words_is_closed_and_never_divided_again() {
     let cues: Vec<&Cue> = latest.values().filter(|cue| !cue.text.is_empty()).collect();
     assert!(cues.windows(2).all(|pair| pair[0].end <= pair[1].start), "{cues:?}");
     assert_eq!(cues.iter().map(|cue| cue.text.as_str()).collect::<Vec<_>>().join(" "), said.trim());
+}
+
+#[test]
+fn the_last_words_before_a_silence_do_not_wait_for_the_next_ones() {
+    let mut relay = relay();
+    relay.push(&partial("one two three", "one two three four"));
+    told(&mut relay, 3_000, "um dois três");
+    assert_eq!(relay.request(at(6_000)), None);
+    let (_, cues) = told(&mut relay, 6_300, "um dois três");
+    assert_eq!((cues[0].text.as_str(), cues[0].is_final), ("um dois três", true), "no mark is made up");
 }
 
 #[test]
