@@ -180,6 +180,10 @@ def report(folder: Path) -> None:
             f"{track['reading']['speed_p50']:.1f} / {track['reading']['speed_p95']:.1f}",
             *(f"{track['reading'][key]} of {track['reading']['captions']}" for key in ("too_fast", "too_short", "too_wide")))
            for lang, track in tracks.items()])
+    lags = tracks["pt"]["lag"]
+    table(["Portuguese: end of word, spread over its cue → text", "words", "p50", "p95", "max", "within 2 s"],
+          [(name, lags[kind]["words"], *(ms(lags[kind][key]) for key in ("p50", "p95", "max")), f"{lags[kind]['within_2s']:.0%}")
+           for kind, name in (("shown", "shown"), ("stable", "stable"), ("last", "final"))])
     table(["Portuguese, fx-en-pt, against tests/media/lecture-pt.txt", "chrF2", "BLEU"], translation(folder, events))
 
     told = [message for _, message in received if message["type"] == "status" and message.get("lang") == "en"]

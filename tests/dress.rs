@@ -125,7 +125,7 @@ fn translated(cues: &[Cue]) -> f64 {
     let mut answer = |relay: &mut Relay, now: MediaTime| {
         while let Some(request) = relay.request(now) {
             let text = fx.translate(&[request.text]).unwrap().remove(0);
-            shown.extend(relay.answer(request.ticket, Some(&text)).into_iter().map(|cue| (cue.id, cue)));
+            shown.extend(relay.answer(request.ticket, Some(&text), now).into_iter().map(|cue| (cue.id, cue)));
         }
     };
     for cue in cues {

@@ -20,7 +20,7 @@ use crate::{
     model::{Chain, Hypothesis, LanguageTag, MediaTime, Pcm},
     speech::{self, EngineKind, EngineSpec, Engines},
     store::Channel,
-    translate::{self, Translator, Worker},
+    translate::{self, Pivot, Translator, Worker},
 };
 
 /// Hypotheses that may wait for the desk, which takes them at once.
@@ -141,20 +141,32 @@ impl Speech {
         ensure!(from.primary() != to.primary(), "it is the language spoken");
         let models = manifest.translation(from, to, &self.config.models_dir)?;
         let id = models.iter().map(|model| model.id.as_str()).collect::<Vec<_>>().join("+");
-        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        let worker = match workers.iter().find(|(known, _)| *known == id) {
-            Some((_, worker)) => worker.clone(),
-            None => {
-                let (loading, config) =
-                    (models.iter().map(|&model| model.clone()).collect::<Vec<_>>(), self.config.clone());
-                let worker = Worker::start(&id, move || translator(&loading.iter().collect::<Vec<_>>(), &config))?;
-                workers.push((id.clone(), worker.clone()));
-                worker
-            }
-        };
+        let worker = self.worker(&models)?;
         let engine = models.last().map_or("none", |model| model.engine.as_str());
         let track = Track { engine, model: id, dress: Dress::AsGiven };
         Ok((Target { lang: to.clone(), worker }, track))
+    }
+
+    /// The translator of a model, or of a row of them: each hands what it says to the next, and the first ones are
+    /// those that other rows share, so that the language in between is made once for all of them.
+    fn worker(&self, models: &[&Model]) -> Result<Worker> {
+        let [before @ .., model] = models else { bail!("there is no translation model") };
+        let before = if before.is_empty() { None } else { Some(self.worker(before)?) };
+        let id = models.iter().map(|model| model.id.as_str()).collect::<Vec<_>>().join("+");
+        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, worker)) = workers.iter().find(|(known, _)| *known == id) {
+            return Ok(worker.clone());
+        }
+        let (model, config) = ((*model).clone(), self.config.clone());
+        let worker = Worker::start(&id, move || {
+            let model = load(&model, &config)?;
+            Ok(match before {
+                Some(before) => Box::new(Pivot::new(Box::new(before), model)),
+                None => model,
+            })
+        })?;
+        workers.push((id, worker.clone()));
+        Ok(worker)
     }
 }
 
@@ -295,7 +307,7 @@ pub(super) fn names(config: &Config, lang: &LanguageTag) -> Names {
 /// One cannot be loaded, or is no translation model.
 pub(super) fn translator(models: &[&Model], config: &Config) -> Result<Box<dyn Translator>> {
     let loaded = models.iter().map(|model| load(model, config)).collect::<Result<Vec<_>>>()?;
-    let in_a_row = |first, second| Box::new(translate::Pivot::new(first, second)) as Box<dyn Translator>;
+    let in_a_row = |first, second| Box::new(Pivot::new(first, second)) as Box<dyn Translator>;
     loaded.into_iter().reduce(in_a_row).context("there is no translation model")
 }
 

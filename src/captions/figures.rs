@@ -108,25 +108,37 @@ impl Figures {
     }
 
     /// Notes the lag of every word that is stable or final for the first time; the first `known` characters were
-    /// stable before. A cue without word times, as translations are, counts as one word that ends with it.
+    /// stable before.
     fn lag(&mut self, cue: &Cue, known: usize, now: MediaTime) {
         let stable = if cue.is_final { usize::MAX } else { cue.stable_len };
         let mut position = 0;
-        for word in &cue.words {
-            position += text::chars(&word.text);
+        for (word, end, confidence) in timed(cue) {
+            position += text::chars(word);
             if position > known && position <= stable {
-                self.stable.push(now, (now.since(word.end), Some(word.confidence)));
+                self.stable.push(now, (now.since(end), confidence));
             }
             if cue.is_final {
-                self.last.push(now, now.since(word.end));
+                self.last.push(now, now.since(end));
             }
             position += text::joiner(&cue.lang).len();
         }
-        if cue.words.is_empty() && cue.is_final && !cue.text.is_empty() {
-            self.stable.push(now, (now.since(cue.end), None));
-            self.last.push(now, now.since(cue.end));
-        }
     }
+}
+
+/// A cue's words with their ends and how sure the engine is. Words without times, as translations have them, are
+/// spread over the cue by their letters.
+fn timed(cue: &Cue) -> Vec<(&str, MediaTime, Option<f32>)> {
+    if !cue.words.is_empty() {
+        return cue.words.iter().map(|word| (word.text.as_str(), word.end, Some(word.confidence))).collect();
+    }
+    let words = pieces(&cue.text);
+    let (span, whole) = (cue.end.since(cue.start), words.iter().map(|word| text::chars(word)).sum::<usize>());
+    let mut passed = 0;
+    let spread = |word| {
+        passed += text::chars(word);
+        (word, cue.start + span.mul_f64(passed as f64 / whole as f64), None)
+    };
+    words.into_iter().map(spread).collect()
 }
 
 impl<T> Recent<T> {

@@ -3,18 +3,20 @@ use std::{collections::VecDeque, time::Duration};
 use super::{
     Ids,
     lane::{Intake, Token},
-    text, vtt,
+    text,
+    translation::{Span, Translation},
 };
 use crate::{
-    model::{Cue, LanguageTag, MediaTime, Source},
+    model::{Cue, LanguageTag, MediaTime},
     translate::Text,
 };
 
 /// Carries one track's words through a translator into another language's track. Pure.
 ///
-/// It works sentence by sentence. The stable beginning of the sentence in progress is translated
-/// again about once a second and shown as far as two translations agree, so that it does not
-/// flicker; when the sentence is over its translation is final. At most one request is out at a time.
+/// It works sentence by sentence. The stable beginning of the sentence in progress is translated again
+/// about once a second (re-translation, arXiv 1912.03393), more seldom where the translator is busy;
+/// [`Translation`] tells what of it is shown and what stays. When the sentence is over its translation
+/// is final. At most one request is out at a time.
 #[derive(Debug)]
 pub struct Relay {
     from: LanguageTag,
@@ -24,12 +26,16 @@ pub struct Relay {
     /// Complete sentences that wait, oldest first, then the one in progress.
     closed: VecDeque<Sentence>,
     open: Sentence,
+    /// Of the oldest of these sentences.
+    translation: Translation,
     /// What is being translated.
     out: Option<Pending>,
     tickets: u64,
     asked: Option<MediaTime>,
     /// Only complete sentences are translated.
     patient: bool,
+    /// How long the last answer took.
+    took: Duration,
     dropped: u64,
 }
 
@@ -47,20 +53,9 @@ pub struct Request {
 #[derive(Debug, Default)]
 struct Sentence {
     words: Vec<Token>,
-    /// Cues of its translation as far as they were shown.
-    shown: Vec<Shown>,
-    /// The translation of its last beginning.
-    said: Option<String>,
     /// Words that were in the last request.
     asked: usize,
     tries: u32,
-}
-
-#[derive(Debug)]
-struct Shown {
-    id: u64,
-    rev: u32,
-    text: String,
 }
 
 #[derive(Debug)]
@@ -70,18 +65,22 @@ struct Pending {
     end: MediaTime,
 }
 
-/// The sentence in progress is translated again at most this often.
-const PACE: Duration = Duration::from_millis(1_000);
-/// Last words of a first translation that are kept back; shorter beginnings are not translated.
-const MASK: usize = 3;
+/// The sentence in progress is translated again at most this often,
+const PACE: Duration = Duration::from_millis(700);
+/// and as many times more seldom as the translator takes for an answer.
+const PATIENCE: u32 = 4;
+/// Shorter beginnings are not translated.
+const FEWEST: usize = 3;
 /// A sentence without an end ends after so many words,
 const WORDS: usize = 20;
 /// so much time where a cue ends,
 const SPAN: Duration = Duration::from_secs(8);
 /// or in any case here.
 const MOST_WORDS: usize = 40;
-/// A silence ends a sentence.
+/// A silence ends a sentence,
 const PAUSE: Duration = Duration::from_millis(1_200);
+/// and so does one that may only be words that are not recognised yet, so that nobody waits for the last ones.
+const SILENCE: Duration = Duration::from_secs(4);
 /// Sentences that may wait for the translator: minutes of speech.
 const QUEUE: usize = 32;
 /// How often a sentence is offered to a translator that fails.
@@ -91,6 +90,7 @@ impl Relay {
     /// A relay between two tracks of one live, whose cue ids are `ids`.
     pub fn new(from: LanguageTag, to: LanguageTag, ids: Ids) -> Self {
         Self {
+            translation: Translation::new(to.clone(), MediaTime::ZERO),
             from,
             to,
             ids,
@@ -101,6 +101,7 @@ impl Relay {
             tickets: 0,
             asked: None,
             patient: false,
+            took: Duration::ZERO,
             dropped: 0,
         }
     }
@@ -132,47 +133,48 @@ impl Relay {
         if self.out.is_some() {
             return None;
         }
-        let late = self.open.words.last().is_some_and(|last| now.since(last.end) >= SPAN);
+        let late = self.open.words.last().is_some_and(|last| now.since(last.end) >= SILENCE);
         if self.closed.is_empty() && late {
             self.close();
         }
         let last = !self.closed.is_empty();
-        let due = self.asked.is_none_or(|asked| now.since(asked) >= PACE);
+        let pace = PACE.max(PATIENCE * self.took);
+        let due = self.asked.is_none_or(|asked| now.since(asked) >= pace);
         let sentence = self.closed.front_mut().unwrap_or(&mut self.open);
-        if !last && (self.patient || !due || sentence.words.len() < MASK || sentence.words.len() == sentence.asked) {
+        if !last && (self.patient || !due || sentence.words.len() < FEWEST || sentence.words.len() == sentence.asked) {
             return None;
         }
         sentence.asked = sentence.words.len();
         let words: Vec<&str> = sentence.words.iter().map(|word| word.text.as_str()).collect();
-        let text = Text { text: words.join(text::joiner(&self.from)), before: sentence.said.clone() };
+        let text = Text {
+            text: words.join(text::joiner(&self.from)),
+            begin: self.translation.begin(),
+            before: self.translation.before(),
+        };
         self.tickets += 1;
         self.asked = Some(now);
         self.out = Some(Pending { ticket: self.tickets, last, end: sentence.end() });
         Some(Request { ticket: self.tickets, text, last })
     }
 
-    /// Takes the translation of a request, `None` if there is none to be had, and returns the
+    /// Takes at `now` the translation of a request, `None` if there is none to be had, and returns the
     /// cues of the target track that changed.
-    pub fn answer(&mut self, ticket: u64, translation: Option<&str>) -> Vec<Cue> {
+    pub fn answer(&mut self, ticket: u64, translation: Option<&str>, now: MediaTime) -> Vec<Cue> {
         let Some(out) = self.out.take_if(|out| out.ticket == ticket) else { return Vec::new() };
-        let Some(translation) = translation.map(|text| text::plain(text, 4_000)) else {
-            return self.failed(&out);
+        self.took = self.asked.map_or(Duration::ZERO, |asked| now.since(asked));
+        let span = self.span(out.end, now);
+        let cues = match translation {
+            Some(text) => self.translation.take(&text::plain(text, 4_000), span, out.last, &self.ids),
+            None if out.last && self.gives_up() => self.translation.give_up(span, &self.ids),
+            None => {
+                // Whatever was not translated is asked for again.
+                self.open.asked = 0;
+                return Vec::new();
+            }
         };
         if out.last {
-            let Some(sentence) = self.closed.pop_front() else { return Vec::new() };
-            return self.show(sentence, &translation, out.end, true).1;
-        }
-        // The sentence may have been completed meanwhile: it is then the first of those.
-        let completed = self.closed.pop_front();
-        let was_completed = completed.is_some();
-        let sentence = completed.unwrap_or_else(|| std::mem::take(&mut self.open));
-        let kept = masked(&translation, sentence.said.as_deref(), &self.to);
-        let (mut sentence, cues) = self.show(sentence, &kept, out.end, false);
-        sentence.said = Some(translation);
-        if was_completed {
-            self.closed.push_front(sentence);
-        } else {
-            self.open = sentence;
+            self.closed.pop_front();
+            self.translation = Translation::new(self.to.clone(), self.translation.floor());
         }
         cues
     }
@@ -192,6 +194,23 @@ impl Relay {
         self.close();
     }
 
+    /// Where the oldest sentence lies, translated as far as `end`. A sentence whose beginning was asked for may
+    /// have been completed meanwhile.
+    fn span(&self, end: MediaTime, now: MediaTime) -> Span {
+        let mut sentences = self.closed.iter().chain([&self.open]).filter(|sentence| !sentence.words.is_empty());
+        let start = sentences.next().map_or(end, Sentence::start);
+        Span { start, end, room: sentences.next().map_or(now, Sentence::start) }
+    }
+
+    /// The oldest sentence was offered to a translator that failed: whether that was the last time.
+    fn gives_up(&mut self) -> bool {
+        let Some(sentence) = self.closed.front_mut() else { return false };
+        sentence.tries += 1;
+        let last = sentence.tries == TRIES;
+        self.dropped += u64::from(last);
+        last
+    }
+
     fn close(&mut self) {
         if self.open.words.is_empty() {
             return;
@@ -203,62 +222,6 @@ impl Relay {
             self.dropped += 1;
         }
     }
-
-    /// The translator failed: a complete sentence is tried again, then what was shown of it stays.
-    fn failed(&mut self, out: &Pending) -> Vec<Cue> {
-        if !out.last {
-            return Vec::new();
-        }
-        let Some(mut sentence) = self.closed.pop_front() else { return Vec::new() };
-        sentence.tries += 1;
-        if sentence.tries < TRIES {
-            self.closed.push_front(sentence);
-            return Vec::new();
-        }
-        self.dropped += 1;
-        let texts: Vec<&str> = sentence.shown.iter().map(|shown| shown.text.as_str()).collect();
-        let kept = texts.join(text::joiner(&self.to));
-        self.show(sentence, &kept, out.end, true).1
-    }
-
-    /// Lays a translation into the sentence's cues and returns those that changed.
-    fn show(&self, mut sentence: Sentence, text: &str, end: MediaTime, last: bool) -> (Sentence, Vec<Cue>) {
-        let texts = portions(text, &self.to, last);
-        let start = sentence.start();
-        let end = end.max(start + Duration::from_millis(1));
-        let total = texts.iter().map(|text| text::chars(text)).sum::<usize>().max(1) as f64;
-        let mut passed = 0;
-        let mut cues = Vec::new();
-        for nth in 0..texts.len().max(sentence.shown.len()) {
-            let text = texts.get(nth).cloned().unwrap_or_default();
-            if nth == sentence.shown.len() {
-                sentence.shown.push(Shown { id: self.ids.next(), rev: 0, text: String::new() });
-            }
-            let shown = &mut sentence.shown[nth];
-            let at = |chars: usize| start + end.since(start).mul_f64(chars as f64 / total);
-            let length = text::chars(&text);
-            let (cue_start, cue_end) = (at(passed), at(passed + length).max(at(passed) + Duration::from_millis(1)));
-            passed += length;
-            if shown.text == text && !last {
-                continue;
-            }
-            shown.rev += 1;
-            shown.text.clone_from(&text);
-            cues.push(Cue {
-                id: shown.id,
-                rev: shown.rev,
-                lang: self.to.clone(),
-                start: cue_start,
-                end: cue_end,
-                stable_len: if last { length } else { 0 },
-                text,
-                is_final: last,
-                words: Vec::new(),
-                source: Source::Mt,
-            });
-        }
-        (sentence, cues)
-    }
 }
 
 impl Sentence {
@@ -269,52 +232,4 @@ impl Sentence {
     fn end(&self) -> MediaTime {
         self.words.last().map_or(MediaTime::ZERO, |word| word.end)
     }
-}
-
-/// An unfinished translation without the words that the next ones will change: what it shares
-/// with the one before, or without its last words if it is the first.
-fn masked(translation: &str, before: Option<&str>, lang: &LanguageTag) -> String {
-    let joiner = text::joiner(lang);
-    let units = |text: &str| -> Vec<String> {
-        if joiner.is_empty() {
-            text.chars().map(String::from).collect()
-        } else {
-            text.split(' ').map(Into::into).collect()
-        }
-    };
-    let words = units(translation);
-    let kept = match before {
-        Some(before) => words.iter().zip(units(before)).take_while(|(now, before)| *now == before).count(),
-        None => words.len().saturating_sub(MASK),
-    };
-    words[..kept].join(joiner)
-}
-
-/// A sentence in portions that fit two lines. A complete one is divided evenly; an unfinished
-/// one is filled up from the front, so that earlier portions stay as they are.
-fn portions(text: &str, lang: &LanguageTag, last: bool) -> Vec<String> {
-    if text.is_empty() {
-        return Vec::new();
-    }
-    if text::spaceless(lang) {
-        return text::pieces(text, text::CUE).into_iter().map(Into::into).collect();
-    }
-    let mut filled: Vec<String> = vec![String::new()];
-    for word in text.split_whitespace().flat_map(|word| text::pieces(word, text::LINE)) {
-        let Some(portion) = filled.last_mut() else { break };
-        let longer = if portion.is_empty() { word.into() } else { format!("{portion} {word}") };
-        if text::fits(&longer, lang) {
-            *portion = longer;
-        } else {
-            filled.push(word.into());
-        }
-    }
-    let crumb = filled.last().is_some_and(|tail| text::chars(tail) < text::LINE / 2);
-    if last && crumb && filled.len() > 1 {
-        let even = vtt::divide(text, &vec![1; filled.len()]);
-        if even.iter().all(|portion| !portion.is_empty() && text::fits(portion, lang)) {
-            return even;
-        }
-    }
-    filled
 }

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Desk, Relay};
 use crate::{
     model::{Chain, Cue, Hypothesis, LanguageTag, MediaTime},
-    translate::Worker,
+    translate::{Worker, WorkerError},
 };
 
 /// A language to translate into.
@@ -94,12 +94,19 @@ fn ask(relays: &mut [Relay], targets: &[Target], answers: &mut Answers, now: Med
         let Some(request) = relay.request(now) else { continue };
         let worker = target.worker.clone();
         let answer = async move {
-            let translated = worker.translate(vec![request.text]).await;
-            let text = translated.map(|mut texts| texts.pop());
-            let text = text.unwrap_or_else(|error| {
-                tracing::warn!(error = %Chain(&error), "a sentence was not translated");
-                None
-            });
+            let texts = vec![request.text];
+            let translated = match request.last {
+                true => worker.translate(texts).await,
+                false => worker.translate_unfinished(texts).await,
+            };
+            let text = match translated {
+                Ok(mut texts) => texts.pop(),
+                Err(WorkerError::Busy) => None,
+                Err(error) => {
+                    tracing::warn!(error = %Chain(&error), "a sentence was not translated");
+                    None
+                }
+            };
             (nth, request.ticket, text)
         };
         answers.push(answer.boxed());
@@ -109,7 +116,7 @@ fn ask(relays: &mut [Relay], targets: &[Target], answers: &mut Answers, now: Med
 fn take(desk: &Desk, relays: &mut [Relay], (nth, ticket, text): (usize, u64, Option<String>), now: MediaTime) {
     let Some(relay) = relays.get_mut(nth) else { return };
     let dropped = relay.dropped();
-    let cues: Vec<Cue> = relay.answer(ticket, text.as_deref());
+    let cues: Vec<Cue> = relay.answer(ticket, text.as_deref(), now);
     desk.lost(relay.to(), relay.dropped() - dropped);
     desk.apply_cues(cues, now);
 }

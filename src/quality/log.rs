@@ -141,9 +141,10 @@ type Noted = Option<f64>;
 #[derive(Debug, Clone)]
 struct Shown {
     text: String,
-    /// When it began and when it had been said by the engine's account, in media time.
+    /// When it began by the engine's account, in media time; none where there is none, as in translations.
     begun: Option<f64>,
-    said: Option<f64>,
+    /// When it had been said: by the engine's account, else by its place in the cue.
+    said: f64,
     shown: Noted,
     /// None: not yet.
     stable: Option<Noted>,
@@ -225,11 +226,11 @@ impl TrackLog {
         (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
     }
 
-    /// Lags against the engine's own word times; a cue without them, as translations are, counts as one word that
-    /// ends with it. None of a log without arrivals.
+    /// Lags against the engine's own word times; words without them, as translations have, are spread over their
+    /// cue by their letters. None of a log without arrivals.
     pub fn arrivals(&self) -> Arrivals {
         let Some(zero) = self.anchor() else { return Arrivals::default() };
-        let words = self.screen().filter_map(|word| Some((word, zero + word.said?)));
+        let words = self.screen().map(|word| (word, zero + word.said));
         arrivals(words)
     }
 
@@ -260,9 +261,9 @@ impl TrackLog {
                 let (word, (until, first_from, last_until)) = (heard[s].1, places[t]);
                 all.push((word, offset + until));
                 last.extend(last_until.map(|end| (word, offset + end)));
-                starts
-                    .extend(first_from.zip(word.begun).map(|(true_start, start)| (start - offset - true_start).abs()));
-                ends.extend(last_until.zip(word.said).map(|(true_end, end)| (end - offset - true_end).abs()));
+                let timed = word.begun.map(|begun| (begun - offset, word.said - offset));
+                starts.extend(first_from.zip(timed).map(|(truth, (begun, _))| (begun - truth).abs()));
+                ends.extend(last_until.zip(timed).map(|(truth, (_, said))| (said - truth).abs()));
             }
             t += usize::from(step != Step::Insert);
             s += usize::from(step != Step::Delete);
@@ -311,10 +312,13 @@ impl Distances {
 
 /// The words of a revision; those that stand where they stood keep their times.
 fn revise(old: Vec<Shown>, at: Noted, cue: &Cue) -> Vec<Shown> {
-    let timed = cue.words.iter().map(|word| (word.text.as_str(), word.start, Some(word.end)));
+    let timed = cue.words.iter().map(|word| (word.text.as_str(), word.start, word.end));
     let bare = if cue.words.is_empty() { pieces(&cue.text) } else { Vec::new() };
-    let count = bare.len();
-    let bare = bare.into_iter().zip(1..).map(|(word, nth)| (word, None, (nth == count).then_some(cue.end)));
+    let (mut passed, whole) = (0, bare.iter().map(|word| word.chars().count()).sum::<usize>());
+    let bare = bare.into_iter().map(|word| {
+        passed += word.chars().count();
+        (word, None, cue.start + (cue.end - cue.start) * passed as f64 / whole as f64)
+    });
     let mut old = old.into_iter();
     let mut position = 0;
     let mut shown = Vec::new();

@@ -3,9 +3,13 @@
 pub mod wire;
 pub mod fx;
 pub mod ct2;
+mod memo;
 mod pivot;
 mod worker;
+#[cfg(test)]
+mod tests;
 
+pub use memo::Memo;
 pub use pivot::Pivot;
 pub use worker::{Worker, WorkerError};
 
@@ -16,6 +20,10 @@ use serde::{Deserialize, Serialize};
 pub struct Text {
     /// A sentence, or the beginning of one.
     pub text: String,
+    /// What its translation begins with, since viewers have it for good; empty where nothing is. A space
+    /// stands behind it where its last word is whole. An engine that cannot do that says what it says.
+    #[serde(default)]
+    pub begin: String,
     /// The translation of a shorter beginning, which this one should keep to where it can, so that
     /// what viewers have read stays (biased decoding, arXiv 1912.03393). A wish: not every engine
     /// hears it.
@@ -24,7 +32,7 @@ pub struct Text {
 
 impl<T: Into<String>> From<T> for Text {
     fn from(text: T) -> Self {
-        Self { text: text.into(), before: None }
+        Self { text: text.into(), begin: String::new(), before: None }
     }
 }
 

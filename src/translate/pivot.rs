@@ -18,7 +18,7 @@ impl Translator for Pivot {
     fn translate(&mut self, texts: &[Text]) -> anyhow::Result<Vec<String>> {
         let between: Vec<Text> = texts.iter().map(|text| text.text.as_str().into()).collect();
         let between = self.first.translate(&between)?;
-        let keep = |(text, between): (&Text, String)| Text { text: between, before: text.before.clone() };
+        let keep = |(text, between): (&Text, String)| Text { text: between, ..text.clone() };
         let texts: Vec<Text> = texts.iter().zip(between).map(keep).collect();
         self.second.translate(&texts)
     }

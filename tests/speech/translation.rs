@@ -29,12 +29,19 @@ fn texts<const N: usize>(texts: [&str; N]) -> [Text; N] {
 
 /// What the `ctranslate2` of PyPI makes of the same.
 fn reference(word: &str, before: Option<&str>) -> String {
+    peer(word, before, 0.25)
+}
+
+/// The same with a prefix that weighs so much; 0 is its word for one that must be.
+fn peer(word: &str, prefix: Option<&str>, beta: f64) -> String {
     let script = "
 import ctranslate2, sys
 model = ctranslate2.Translator(sys.argv[1], device='cpu', compute_type='int8', intra_threads=1)
-bias = dict(target_prefix=[list(sys.argv[3])], prefix_bias_beta=0.25) if len(sys.argv) > 3 else {}
+bias = dict(target_prefix=[list(sys.argv[4])], prefix_bias_beta=float(sys.argv[3])) if len(sys.argv) > 4 else {}
 print(''.join(model.translate_batch([list(sys.argv[2])], beam_size=2, **bias)[0].hypotheses[0]))";
-    let output = Command::new(python()).args(["-c", script]).arg(model()).arg(word).args(before).output().unwrap();
+    let output =
+        Command::new(python()).args(["-c", script]).arg(model()).args([word, &beta.to_string()]).args(prefix).output();
+    let output = output.unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim().into()
 }
@@ -51,12 +58,21 @@ fn ctranslate2_says_what_its_python_package_says() {
 #[test]
 fn what_was_shown_before_weighs_in_the_next_translation() {
     let mut ct2 = Ct2::load(settings(model())).unwrap();
-    let text = Text { text: "مدرسة".into(), before: Some("modr".into()) };
+    let text = Text { before: Some("modr".into()), ..Text::from("مدرسة") };
     let biased = reference("مدرسة", Some("modr"));
     assert_ne!(biased, reference("مدرسة", None));
     let plain = Text { before: None, ..text.clone() };
     // One batch may hold both kinds.
     assert_eq!(ct2.translate(&[text, plain]).unwrap(), [biased, reference("مدرسة", None)]);
+}
+
+#[test]
+fn a_translation_begins_with_what_viewers_have_for_good() {
+    let mut ct2 = Ct2::load(settings(model())).unwrap();
+    let text = Text { begin: "modr".into(), before: Some("modrasa".into()), ..Text::from("مدرسة") };
+    let forced = peer("مدرسة", Some("modr"), 0.0);
+    assert!(forced.starts_with("modr") && reference("مدرسة", None) != forced, "{forced}");
+    assert_eq!(ct2.translate(&[text, "محمد".into()]).unwrap(), [forced, reference("محمد", None)]);
 }
 
 #[test]

@@ -51,12 +51,16 @@ fn a_cue_to_come_does_not_hide_what_becomes_of_the_one_before() {
 }
 
 #[test]
-fn a_translation_counts_by_its_cues() {
+fn the_words_of_a_translation_are_spread_over_its_cue() {
     let mut figures = Figures::default();
-    let translated = Cue { source: Source::Mt, is_final: true, ..cue(2, 1_000, 2_000, "uma onda") };
+    let translated = Cue { source: Source::Mt, ..cue(2, 1_000, 2_000, "onda onda") };
+    figures.take(&Cue { is_final: false, stable_len: 4, ..translated.clone() }, at(2_000));
+    // What is shown ahead settles nothing.
+    figures.take(&Cue { is_final: false, stable_len: 0, ..cue(3, 2_000, 3_000, "que") }, at(2_000));
     figures.take(&translated, at(2_500));
     let quality = figures.quality(at(2_500), HOLD);
     assert_eq!((quality.lag_p50, quality.ahead), (Some(Duration::from_millis(500)), Some(1.0)));
+    assert_eq!(quality.final_lag_p95, Some(Duration::from_millis(1_000)));
     assert_eq!((quality.confidence, quality.erasure), (None, Some(0.0)));
     // What a person writes later is not the translator's doing.
     figures.take(&Cue { source: Source::Human, rev: 2, ..translated }, at(60_000));

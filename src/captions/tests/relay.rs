@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{at, cue, lang, script::talk, word};
 use crate::{
-    captions::{Builder, Desk, Dress, Ids, Relay, Subscription, Target, TrackSpec, join, run, text},
+    captions::{Builder, Desk, Dress, Ids, Lane, Relay, Subscription, Target, TrackSpec, join, run, text},
     model::{Anchor, Cue, Hypothesis, MediaTime, Source, Word},
     translate::{Text, Translator, Worker, fx::Fx},
 };
@@ -39,17 +39,101 @@ fn a_growing_sentence_is_shown_without_its_last_words_and_then_as_a_whole() {
     let request = relay.request(at(3_000)).unwrap();
     assert_eq!((request.text.text.as_str(), request.last), ("the water goes up and down", false));
     assert_eq!(relay.request(at(3_000)), None, "one at a time");
-    let cues = relay.answer(request.ticket, Some("a água sobe e desce"));
-    assert_eq!((cues[0].text.as_str(), cues[0].stable_len, cues[0].is_final), ("a água", 0, false));
+    let cues = relay.answer(request.ticket, Some("a água sobe e desce"), at(3_000));
+    assert_eq!((cues[0].text.as_str(), cues[0].stable_len, cues[0].is_final), ("a água sobe", 0, false));
     assert_eq!(cues[0].source, Source::Mt);
     relay.push(&Cue { rev: 2, ..cue(1, 0, 3_000, "the water goes up and down but stays.") });
     let request = relay.request(at(3_200)).unwrap();
     assert_eq!((request.text.text.as_str(), request.last), ("the water goes up and down but stays.", true));
     assert_eq!(request.text.before.as_deref(), Some("a água sobe e desce"), "what was said so far");
-    let last = relay.answer(request.ticket, Some("a água sobe e desce, mas fica."));
+    let last = relay.answer(request.ticket, Some("a água sobe e desce, mas fica."), at(3_200));
     assert_eq!((last[0].id, last[0].rev, last[0].is_final), (cues[0].id, 2, true));
     assert_eq!((last[0].stable_len, last[0].start, last[0].end), (30, at(0), at(3_000)));
-    assert!(relay.answer(request.ticket, Some("again")).is_empty());
+    assert!(relay.answer(request.ticket, Some("again"), at(3_200)).is_empty());
+}
+
+/// Translates what `relay` asks for at `now` as `said`; what it asked, and the cues.
+fn told(relay: &mut Relay, now: i64, said: &str) -> (Text, Vec<Cue>) {
+    let request = relay.request(at(now)).unwrap();
+    let cues = relay.answer(request.ticket, Some(said), at(now));
+    (request.text, cues)
+}
+
+#[test]
+fn what_translations_agree_on_stays_and_the_next_one_has_to_go_on_from_there() {
+    let mut relay = relay();
+    let mut lane = Lane::new(lang("pt"), Duration::ZERO);
+    relay.push(&partial("a b c d e f g h", "a b c d e f g h i"));
+    told(&mut relay, 1_000, "A B C D E F G H");
+    relay.push(&partial("a b c d e f g h i", "a b c d e f g h i j"));
+    let (asked, cues) = told(&mut relay, 2_000, "A B C D E F G H I");
+    assert_eq!((asked.begin.as_str(), asked.before.as_deref()), ("", Some("A B C D E F G H")));
+    assert_eq!((cues[0].text.as_str(), cues[0].stable_len), ("A B C D E F G H", "A B C D".len()));
+    cues.iter().for_each(|cue| lane.push(cue));
+    assert_eq!(lane.pending(), 4, "WebVTT has them before the sentence is over");
+    relay.push(&Cue { rev: 3, ..cue(1, 0, 3_000, "a b c d e f g h i jam.") });
+    let (asked, cues) = told(&mut relay, 3_000, "A B C D, X Y.");
+    assert_eq!(asked.begin, "A B C D ");
+    assert_eq!(
+        (cues[0].text.as_str(), cues[0].is_final),
+        ("A B C D X Y.", true),
+        "a mark is no reason to say it again"
+    );
+}
+
+#[test]
+fn a_translation_that_takes_stable_words_back_is_gone_into_where_it_is_nearest() {
+    for (last, expected) in [
+        ("A B Z D E.", "A B C D E."),
+        ("Z A B C D E F.", "A B C D E F."),
+        ("D E.", "A B C D E."),
+        ("A B C D.", "A B C D"),
+    ] {
+        let mut relay = relay();
+        for nth in 8..10 {
+            let words = ["a", "b", "c", "d", "e", "f", "g", "h", "i"][..nth].join(" ");
+            relay.push(&partial(&words, &format!("{words} more")));
+            told(&mut relay, nth as i64 * 1_000 - 5_000, "A B C D E F G H I");
+        }
+        relay.push(&Cue { rev: 3, ..cue(1, 0, 3_000, "a b c d e f g h i jam.") });
+        let (_, cues) = told(&mut relay, 5_000, last);
+        assert_eq!(cues[0].text, expected);
+    }
+}
+
+#[test]
+fn a_cue_full_of_stable_words_is_closed_and_never_divided_again() {
+    let mut relay = relay();
+    let (source, said) = ("word ".repeat(30), "palavra ".repeat(30));
+    let mut latest: BTreeMap<u64, Cue> = BTreeMap::new();
+    let mut early = 0;
+    for count in (6..=30).step_by(3) {
+        let (stable, last) = (source[..count * 5 - 1].trim(), count == 30);
+        relay.push(&match last {
+            true => Cue { rev: 9, ..cue(1, 0, 12_000, &format!("{stable}.")) },
+            false => Cue { end: at(count as i64 * 400), ..partial(stable, &source) },
+        });
+        let (_, cues) = told(&mut relay, count as i64 * 400 + 500, said[..count * 8].trim());
+        for cue in cues {
+            let old = latest.insert(cue.id, cue.clone());
+            assert!(old.is_none_or(|old| !old.is_final && cue.text.starts_with(&old.text[..old.stable_len])));
+            early += usize::from(cue.is_final && !last);
+        }
+    }
+    assert!(early >= 2 && latest.values().all(|cue| cue.is_final && text::fits(&cue.text, &cue.lang)), "{latest:?}");
+    let cues: Vec<&Cue> = latest.values().filter(|cue| !cue.text.is_empty()).collect();
+    assert!(cues.windows(2).all(|pair| pair[0].end <= pair[1].start), "{cues:?}");
+    assert_eq!(cues.iter().map(|cue| cue.text.as_str()).collect::<Vec<_>>().join(" "), said.trim());
+}
+
+#[test]
+fn the_last_words_before_a_silence_do_not_wait_for_the_next_ones() {
+    let mut relay = relay();
+    relay.push(&partial("one two three", "one two three four"));
+    told(&mut relay, 3_000, "um dois três");
+    assert_eq!(relay.request(at(6_000)), None);
+    let (_, cues) = told(&mut relay, 6_300, "um dois três");
+    assert_eq!((cues[0].text.as_str(), cues[0].is_final), ("um dois três", true), "no mark is made up");
 }
 
 #[test]
@@ -57,7 +141,7 @@ fn the_same_beginning_is_not_translated_twice_and_not_too_often() {
     let mut relay = relay();
     relay.push(&partial("one two three", "one two three four"));
     let first = relay.request(at(1_000)).unwrap();
-    relay.answer(first.ticket, Some("um dois três"));
+    relay.answer(first.ticket, Some("um dois três"), at(1_000));
     assert_eq!(relay.request(at(9_000 - 6_001)), None);
     relay.push(&partial("one two three four", "one two three four five"));
     assert_eq!(relay.request(at(1_500)), None);
@@ -73,11 +157,29 @@ fn a_patient_relay_translates_only_what_is_complete() {
     relay.push(&cue(1, 0, 3_000, "one two three four five."));
     let request = relay.request(at(1_000)).unwrap();
     assert_eq!((request.text.text.as_str(), request.last), ("one two three four five.", true));
-    relay.answer(request.ticket, Some("Um dois três."));
+    relay.answer(request.ticket, Some("Um dois três."), at(1_000));
     relay.push(&Cue { id: 2, start: at(3_000), end: at(6_000), ..partial("six seven eight", "six seven eight nine") });
     assert_eq!(relay.request(at(6_000)), None);
     relay.set_patient(false);
     assert!(relay.request(at(6_000)).is_some(), "what was left out comes back");
+}
+
+#[test]
+fn a_busy_translator_is_asked_more_seldom_for_beginnings_but_for_sentences_at_once() {
+    let mut relay = relay();
+    relay.push(&partial("one two three", "one two three four"));
+    let first = relay.request(at(1_000)).unwrap();
+    relay.answer(first.ticket, Some("um dois três"), at(1_500));
+    relay.push(&partial("one two three four", "one two three four five"));
+    assert_eq!(relay.request(at(2_900)), None);
+    let second = relay.request(at(3_000)).unwrap();
+    assert!(relay.answer(second.ticket, None, at(3_000)).is_empty());
+    assert_eq!(relay.request(at(3_000)), None);
+    let again = relay.request(at(3_700)).unwrap();
+    assert_eq!(again.text.text, "one two three four", "what was shed is asked for again");
+    relay.answer(again.ticket, None, at(3_700));
+    relay.push(&cue(1, 0, 3_000, "One two three four five."));
+    assert!(relay.request(at(3_700)).unwrap().last);
 }
 
 #[test]
@@ -86,11 +188,23 @@ fn a_sentence_that_ends_while_it_is_translated_keeps_its_cues() {
     relay.push(&partial("one two three four", "one two three four five"));
     let request = relay.request(at(1_000)).unwrap();
     relay.push(&cue(1, 0, 3_000, "one two three four five."));
-    let early = relay.answer(request.ticket, Some("v w x y z"));
+    let early = relay.answer(request.ticket, Some("v w x y z"), at(1_000));
     let request = relay.request(at(1_000)).unwrap();
-    let last = relay.answer(request.ticket, Some("V W X Y Z."));
-    assert_eq!((early[0].text.as_str(), last[0].text.as_str()), ("v w", "V W X Y Z."));
+    let last = relay.answer(request.ticket, Some("V W X Y Z."), at(1_000));
+    assert_eq!((early[0].text.as_str(), last[0].text.as_str()), ("v w x", "V W X Y Z."));
     assert_eq!(early[0].id, last[0].id);
+}
+
+#[test]
+fn a_short_sentence_stays_long_enough_to_be_read_where_there_is_room() {
+    let mut relay = relay();
+    relay.push(&cue(1, 0, 300, "Yes."));
+    let (_, cues) = told(&mut relay, 5_000, "Sim.");
+    assert_eq!((cues[0].start, cues[0].end), (at(0), at(1_000)));
+    relay.push(&cue(2, 5_000, 5_300, "Sure."));
+    relay.push(&cue(3, 5_400, 6_000, "Why?"));
+    let (_, cues) = told(&mut relay, 6_000, "Claro.");
+    assert_eq!((cues[0].start, cues[0].end), (at(5_000), at(5_400)));
 }
 
 #[test]
@@ -101,10 +215,24 @@ fn a_translator_that_fails_is_asked_twice_and_the_sentence_after_is_not_lost() {
     for _ in 0..2 {
         let request = relay.request(at(2_000)).unwrap();
         assert_eq!(request.text.text, "Lost.");
-        assert!(relay.answer(request.ticket, None).is_empty());
+        assert!(relay.answer(request.ticket, None, at(2_000)).is_empty());
     }
     assert_eq!(relay.dropped(), 1);
     assert_eq!(relay.request(at(2_000)).unwrap().text.text, "Found.");
+}
+
+#[test]
+fn what_was_shown_of_a_sentence_stays_when_its_translator_fails() {
+    let mut relay = relay();
+    relay.push(&partial("one two three four five", "one two three four five six"));
+    told(&mut relay, 1_000, "um dois três quatro cinco");
+    relay.push(&Cue { rev: 2, ..cue(1, 0, 3_000, "One two three four five six.") });
+    let mut last = Vec::new();
+    for _ in 0..2 {
+        let request = relay.request(at(3_000)).unwrap();
+        last = relay.answer(request.ticket, None, at(3_000));
+    }
+    assert_eq!((last[0].text.as_str(), last[0].is_final), ("um dois três", true));
 }
 
 #[test]
@@ -116,7 +244,7 @@ fn talk_without_end_is_cut_where_cues_end_and_silence_closes_it() {
     let mut texts = Vec::new();
     while let Some(request) = relay.request(at(24_000)) {
         texts.push((request.text.text.split(' ').count(), request.last));
-        relay.answer(request.ticket, Some("x y z w"));
+        relay.answer(request.ticket, Some("x y z w"), at(24_000));
     }
     assert_eq!(texts, [(20, true), (20, true)]);
     let rest = relay.request(at(40_000)).unwrap();
@@ -129,7 +257,7 @@ fn long_translations_fill_cues_of_two_lines_that_do_not_overlap() {
     relay.push(&cue(1, 0, 8_000, "One long sentence."));
     let request = relay.request(at(8_000)).unwrap();
     let long = "palavra ".repeat(25);
-    let cues = relay.answer(request.ticket, Some(&long));
+    let cues = relay.answer(request.ticket, Some(&long), at(8_000));
     assert!(cues.len() == 3 && cues.iter().all(|cue| text::fits(&cue.text, &cue.lang)), "{cues:?}");
     assert!(cues.windows(2).all(|pair| pair[0].end <= pair[1].start && pair[0].id < pair[1].id));
     assert_eq!((cues[0].start, cues[2].end), (at(0), at(8_000)));
@@ -172,48 +300,14 @@ fn whatever_is_said_every_word_is_translated_once_and_in_order() {
 fn pump(relay: &mut Relay, now: MediaTime, latest: &mut BTreeMap<u64, Cue>) {
     while let Some(request) = relay.request(now) {
         let text = Echo.translate(&[request.text]).unwrap().remove(0);
-        for cue in relay.answer(request.ticket, Some(&text)) {
+        for cue in relay.answer(request.ticket, Some(&text), now) {
             let old = latest.get(&cue.id);
             assert!(old.is_none_or(|old| !old.is_final && old.rev + 1 == cue.rev), "{old:?} then {cue:?}");
+            let stays = |old: &Cue| old.text.chars().take(old.stable_len).collect::<String>();
+            assert!(old.is_none_or(|old| cue.text.starts_with(&stays(old))), "{old:?} then {cue:?}");
             latest.insert(cue.id, cue);
         }
     }
-}
-
-#[test]
-fn a_real_model_translates_sentences_and_lower_case_speech() {
-    let mut fx = Fx::load(&model("fx-en-pt")).unwrap();
-    let texts =
-        ["The third question is the most interesting one.", "good morning and welcome to this lecture on waves", ""]
-            .map(Text::from);
-    let translated = fx.translate(&texts).unwrap();
-    expect_test::expect![[r#"
-        A terceira questão é a mais interessante.
-        bom dia e bem-vindo a esta palestra sobre ondas
-    "#]]
-    .assert_eq(&translated.join("\n"));
-}
-
-#[test]
-fn a_model_that_is_not_there_says_where_it_was_looked_for() {
-    let error = format!("{:#}", Fx::load(&model("fx-xx-yy")).err().unwrap());
-    assert!(error.contains("fx-xx-yy"), "{error}");
-}
-
-#[tokio::test]
-async fn a_worker_survives_a_model_that_panics_or_cannot_be_loaded() {
-    struct Mine;
-    impl Translator for Mine {
-        fn translate(&mut self, texts: &[Text]) -> anyhow::Result<Vec<String>> {
-            assert_ne!(texts[0].text, "boom");
-            Ok(texts.iter().map(|text| text.text.clone()).collect())
-        }
-    }
-    let worker = Worker::start("mine", || Ok(Box::new(Mine))).unwrap();
-    assert!(worker.translate(vec!["boom".into()]).await.unwrap_err().to_string().contains("panicked"));
-    assert_eq!(worker.translate(vec!["a".into(), "b".into()]).await.unwrap(), ["a", "b"]);
-    let broken = Worker::start("broken", || anyhow::bail!("no such file")).unwrap();
-    assert_eq!(broken.translate(vec![]).await.unwrap_err().to_string(), "translator broken: no such file");
 }
 
 #[tokio::test]

@@ -91,20 +91,18 @@ impl Model {
             max_decoding_length: 2 * longest + 16,
             ..TranslationOptions::default()
         };
-        let results = match &self.target {
-            // The language must be obeyed, and a bias would only recommend it.
-            Some(target) => {
-                let prefixes = vec![vec![target.clone()]; sources.len()];
-                self.translator.translate_batch_with_target_prefix(&sources, &prefixes, &options, None)
-            }
-            None if texts.iter().any(|text| text.before.is_some()) => {
-                let prefix =
-                    |text: &&Text| text.before.as_deref().map_or(Ok(Vec::new()), |text| self.tokens.target(text));
-                let prefixes: Vec<Vec<String>> = texts.iter().map(prefix).collect::<Result<_>>()?;
-                options.prefix_bias_beta = BIAS;
-                self.translator.translate_batch_with_target_prefix(&sources, &prefixes, &options, None)
-            }
-            None => self.translator.translate_batch(&sources, &options, None),
+        let must = self.target.is_some() || texts.iter().any(|text| !text.begin.is_empty());
+        let prefix = |text: &&Text| -> Result<Vec<String>> {
+            let wished = text.before.as_deref().filter(|_| !must).unwrap_or(&text.begin);
+            Ok(self.target.iter().cloned().chain(self.tokens.target(wished.trim_end())?).collect())
+        };
+        let prefixes: Vec<Vec<String>> = texts.iter().map(prefix).collect::<Result<_>>()?;
+        let results = if prefixes.iter().all(Vec::is_empty) {
+            self.translator.translate_batch(&sources, &options, None)
+        } else {
+            // A language and stable words must be obeyed, and a bias would only recommend them.
+            options.prefix_bias_beta = if must { 0.0 } else { BIAS };
+            self.translator.translate_batch_with_target_prefix(&sources, &prefixes, &options, None)
         }
         .context("translate")?;
         let text = |mut hypotheses: Vec<Vec<String>>| {
