@@ -2,8 +2,8 @@
 //!
 //! Text arrives later than sound. Toward websocket and SSE a cue is revised as words become
 //! known ([`Builder`], [`Desk`]); toward HLS it is append-only ([`Lane`]); in documents phrases are
-//! [`join`]ed. [`Relay`] feeds one track's words through a translator into another track. All of it is pure or takes time as
-//! an argument; [`run()`] alone owns a clock.
+//! [`join()`]ed. [`Relay`] feeds one track's words through a translator into another track. All of it
+//! is pure or takes time as an argument; [`run()`] alone owns a clock.
 
 mod builder;
 mod desk;

@@ -62,7 +62,7 @@ pub fn timestamp(time: MediaTime) -> String {
     format!("{:02}:{:02}:{:02}.{ms:03}", s / 3_600, s / 60 % 60, s % 60)
 }
 
-/// The whole track with true times: its cues [`join`]ed, not overlapping, in balanced lines of at most
+/// The whole track with true times: its cues [`join()`]ed, not overlapping, in balanced lines of at most
 /// 42 characters, each long enough to read where the next one leaves room.
 pub fn document<'a>(cues: impl IntoIterator<Item = &'a Cue>) -> String {
     let cues = join(cues);

@@ -137,7 +137,7 @@ fn late_text_starts_with_its_part() {
     let parts = late(&[cue(1, 1_000, 2_500, "Better late than never.")], 16, 40);
     let order = union(&parts, Duration::ZERO);
     assert_eq!(order.len(), 1);
-    assert_eq!((order[0].start, order[0].end), (at(4_000), at(5_500)));
+    assert_eq!((order[0].start, order[0].end), (at(4_000), at(5_150)));
     assert!(entries(&parts[15]).is_empty() && !entries(&parts[16]).is_empty());
 }
 
