@@ -98,25 +98,27 @@ impl Dresser {
     /// Takes what the recogniser believes at `now` and returns the same dressed: one hypothesis, or two if the
     /// engine began another utterance without having ended the last.
     pub fn dress(&mut self, heard: &Hypothesis, now: MediaTime) -> Vec<Hypothesis> {
+        let stable = if heard.last { heard.words.len() } else { heard.stable.min(heard.words.len()) };
+        let stable = heard.words[..stable].iter().filter(|word| is_word(word)).count();
+        let said: Vec<Word> = heard.words.iter().filter(|word| is_word(word)).cloned().collect();
         let mut out = Vec::with_capacity(1);
         let until = self.stable.checked_sub(1).map(|last| self.heard[last].end);
-        if until.is_some_and(|until| heard.words.first().is_some_and(|first| first.start >= until)) {
+        if until.is_some_and(|until| said.first().is_some_and(|first| first.start >= until)) {
             let words = self.heard[..self.stable].to_vec();
-            out.push(self.advance(&words, words.len(), true, now));
+            out.push(self.advance(words, self.stable, true, now));
         }
-        let stable = if heard.last { heard.words.len() } else { heard.stable.min(heard.words.len()) };
-        out.push(self.advance(&heard.words, stable, heard.last, now));
+        out.push(self.advance(said, stable, heard.last, now));
         out
     }
 
     /// Lets go of a word that has waited for [`Dresser::HOLD`]. Call it a few times a second.
     pub fn settle(&mut self, now: MediaTime) -> Option<Hypothesis> {
         self.waits.filter(|since| now.since(*since) >= Self::HOLD)?;
-        let words = self.heard.clone();
-        Some(self.advance(&words, self.stable, false, now))
+        Some(self.advance(self.heard.clone(), self.stable, false, now))
     }
 
-    fn advance(&mut self, words: &[Word], stable: usize, last: bool, now: MediaTime) -> Hypothesis {
+    fn advance(&mut self, heard: Vec<Word>, stable: usize, last: bool, now: MediaTime) -> Hypothesis {
+        let words = heard.as_slice();
         let beyond = last.then(|| self.beyond(words).cloned()).flatten();
         while self.taken < stable {
             let late = last || self.waits.is_some_and(|since| now.since(since) >= Self::HOLD);
@@ -147,7 +149,7 @@ impl Dresser {
             out.words.extend(self.preview(words, now));
             // An engine that takes stable words back breaks its word; they stay as they were.
             if stable >= self.stable {
-                self.heard = words.to_vec();
+                self.heard = heard;
                 self.stable = stable;
             }
         }
@@ -206,6 +208,11 @@ impl Dresser {
         }
         out
     }
+}
+
+/// Models have names in brackets for sounds that are no words: `[noise]`, `<unk>`.
+fn is_word(word: &Word) -> bool {
+    !(word.text.starts_with(['[', '<']) && word.text.ends_with([']', '>']))
 }
 
 /// Engines have no confidence in words of which they do not know the time.

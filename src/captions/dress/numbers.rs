@@ -18,6 +18,9 @@ pub(super) struct Number {
 /// Words that are looked at for a number.
 pub(super) const REACH: usize = 16;
 
+/// Bytes of the longest word that may be a number: siebenhundertsiebenundsiebzigtausend… has 66.
+const LONGEST: usize = 100;
+
 /// Reads a number said at the beginning of `words`, behind the word `before`.
 pub(super) fn read(lang: &LanguageTag, before: &str, words: &[&str]) -> Option<Number> {
     if lang.primary() == "ko" {
@@ -297,7 +300,7 @@ fn pieces(numerals: &Numerals, word: &str) -> Option<Vec<Piece>> {
         out.extend(pieces(numerals, &word[at + 1..])?);
         return Some(out);
     }
-    if !numerals.joined {
+    if !numerals.joined || word.len() > LONGEST {
         return None;
     }
     let cuts = word.char_indices().map(|(at, _)| at).skip(1);

@@ -123,6 +123,12 @@ fn a_number_shows_when_it_is_complete_and_is_stable_when_the_next_word_is() {
 }
 
 #[test]
+fn names_of_sounds_are_not_shown() {
+    check("en", "[noise] waves <unk> meet [1]", "Waves meet.");
+    check("en", "[noise]", "");
+}
+
+#[test]
 fn a_word_whose_time_is_a_guess_tells_no_pause() {
     let mut words = said("waves meet /900 they add");
     words[2].confidence = 0.0;
