@@ -120,6 +120,30 @@ fn ids_rise(track: &Subscriber) {
 }
 
 #[test]
+fn a_live_that_nothing_hears_is_heard_from_the_change_on() {
+    let server = Server::start(&[("AMPHI_LADDER__ENABLED", "false")]);
+    let key = server.channel("waves", &["--language", "eu"]);
+    let mut english = Subscriber::open(&server.http, "waves", "en");
+    let _publisher = server.publish(&media("lecture-en.opus"), &format!("{}/waves?key={key}", server.rtmp), &[]);
+    assert!(!server.playlist("waves").contains("SUBTITLES"));
+    assert_eq!(tracks(&server), []);
+    server.amphi(&["channel", "change", "waves", "--language", "en"]);
+    assert!(english.until(SOON, |s| words(&s.final_text()).len() > 5), "{:?}", english.received.last());
+    assert!(server.playlist("waves").contains("SUBTITLES=\"captions\""));
+    // The other engine hears what is no Korean; that it listens is what counts here.
+    server.amphi(&["channel", "change", "waves", "--language", "ko"]);
+    wait("vosk to hear the live", SOON, || {
+        (tracks(&server)[0] == ("ko".into(), "vosk-ko".into(), true)).then_some(())?;
+        server
+            .get("/metrics")
+            .unwrap()
+            .1
+            .contains("amphi_engine_streams{engine=\"vosk\",model=\"vosk-ko\"} 1")
+            .then_some(())
+    });
+}
+
+#[test]
 fn a_page_follows_the_language_without_a_reload() {
     let server = Server::start(&[("AMPHI_LADDER__ENABLED", "false")]);
     let key = server.channel("waves", &[]);
