@@ -76,17 +76,21 @@ fn language_model_and_translations_change_while_the_live_goes_on() {
     assert!(report.renditions >= 5, "{report:?}");
 
     // And back: the English track goes on where it was.
-    let before = english.cues().len();
     let (status, _) = patch(&server, "waves", &json!({"language": "en", "model": null}));
     assert_eq!(status, 200);
+    wait("the model the manifest chooses", SOON, || {
+        (tracks(&server)[0] == ("en".into(), "whisper-tiny.en".into(), true)).then_some(())
+    });
+    assert!(english.until(SOON, |_| true), "what has come so far is read");
+    let before = english.cues().len();
     assert!(english.until(SOON, |s| s.cues().len() > before + 1), "{:?}", english.received.last());
-    assert_eq!(tracks(&server)[0], ("en".into(), "whisper-tiny.en".into(), true));
 
     assert!(publisher.finish().0);
     assert!(english.until(SOON, Subscriber::ended) && french.until(SOON, Subscriber::ended));
     ids_rise(&english);
     let rate = word_error_rate(LECTURE, &first_stretch(&english));
-    assert!(rate <= 0.08, "before the first change of language {rate}: {}", first_stretch(&english));
+    // Six of its 64 words are beyond tiny.en in a live; two more lost or said twice at the cut are too many.
+    assert!(rate <= 0.12, "before the first change of language {rate}: {}", first_stretch(&english));
     let id = server.recording("waves");
     assert_eq!(server.json(&format!("/api/v1/recordings/{id}"))["captions"], json!(["en", "fr", "pt"]));
     let live: String = segments(&server.http, "waves", "fr").iter().flat_map(|s| &s.cues).map(|cue| &*cue.3).collect();
@@ -117,6 +121,30 @@ fn ids_rise(track: &Subscriber) {
     }
     let starts: Vec<f64> = track.cues().values().map(|cue| cue["start"].as_f64().unwrap()).collect();
     assert!(starts.is_sorted(), "{starts:?}");
+}
+
+#[test]
+fn a_live_that_nothing_hears_is_heard_from_the_change_on() {
+    let server = Server::start(&[("AMPHI_LADDER__ENABLED", "false")]);
+    let key = server.channel("waves", &["--language", "eu"]);
+    let mut english = Subscriber::open(&server.http, "waves", "en");
+    let _publisher = server.publish(&media("lecture-en.opus"), &format!("{}/waves?key={key}", server.rtmp), &[]);
+    assert!(!server.playlist("waves").contains("SUBTITLES"));
+    assert_eq!(tracks(&server), []);
+    server.amphi(&["channel", "change", "waves", "--language", "en"]);
+    assert!(english.until(SOON, |s| words(&s.final_text()).len() > 5), "{:?}", english.received.last());
+    assert!(server.playlist("waves").contains("SUBTITLES=\"captions\""));
+    // The other engine hears what is no Korean; that it listens is what counts here.
+    server.amphi(&["channel", "change", "waves", "--language", "ko"]);
+    wait("vosk to hear the live", SOON, || {
+        (tracks(&server)[0] == ("ko".into(), "vosk-ko".into(), true)).then_some(())?;
+        server
+            .get("/metrics")
+            .unwrap()
+            .1
+            .contains("amphi_engine_streams{engine=\"vosk\",model=\"vosk-ko\"} 1")
+            .then_some(())
+    });
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What a live's captions were worth, told after it.
 
-use std::time::Duration;
+use std::{process::Command, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -15,6 +15,12 @@ const UNHURRIED: Duration = Duration::from_secs(300);
 
 fn estimates(server: &Server, id: &str) -> Option<Value> {
     server.json(&format!("/api/v1/recordings/{id}")).get("estimates").cloned()
+}
+
+/// Whether an engine of the server has the lowest priority there is.
+fn works_in_background(server: &Server) -> bool {
+    let ps = Command::new("ps").args(["-o", "ni=", "--ppid", &server.pid().to_string()]).output().unwrap();
+    String::from_utf8_lossy(&ps.stdout).split_whitespace().any(|nice| nice == "19")
 }
 
 #[test]
@@ -32,7 +38,16 @@ fn a_recording_tells_what_its_live_was_worth_once_no_live_is_on() {
     let said = words(&other.final_text()).len();
     assert!(other.until(SOON, |s| words(&s.final_text()).len() > said + 10));
     assert_eq!(estimates(&server, &id), None, "a live is on");
+    assert!(!works_in_background(&server), "a live is on");
     drop(second);
+    wait("the second pass", UNHURRIED, || works_in_background(&server).then_some(()));
+
+    // The next live cuts it short, and it is begun anew behind that.
+    let third = server.publish(&lecture, &format!("{}/other?key={}", server.rtmp, keys[1]), &[]);
+    wait("the processor for the live", SOON, || (!works_in_background(&server)).then_some(()));
+    assert_eq!(server.json("/api/v1/channels/other/status")["state"], "live");
+    assert_eq!(estimates(&server, &id), None);
+    drop(third);
 
     let made = wait("the estimates", UNHURRIED, || estimates(&server, &id));
     let made = made.as_array().unwrap();
