@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from bench_captions import spoken
+import bench_captions
 from bench_common import AMPHI, MEDIA, MODELS, ROOT, centile, heading, ms, pcm, table, verdict
 from bench_text import compare, tokens, words
 
@@ -131,14 +131,20 @@ def last_words(heard: Heard) -> list[float]:
     return [at - said["words"][-1]["end"] / SECOND for at, said in heard.said if said["last"] and said["words"]]
 
 
+def spoken() -> list[tuple[str, float]]:
+    """The lecture's words as they are compared, and when each ends."""
+    said = [word for sentence in bench_captions.spoken() for word in sentence["words"]]
+    return [(token.word, word["end"]) for word in said for token in tokens(word["text"])]
+
+
 def known_ends(heard: Heard) -> list[float | None]:
     """When each final word ended by the lecture's times; none where it was misheard."""
     truth = spoken()
     said = [(token.word, nth) for nth, (_, word) in enumerate(heard.finals()) for token in tokens(word["text"])]
-    _, pairs = compare([word.word for word in truth], [word for word, _ in said])
+    _, pairs = compare([word for word, _ in truth], [word for word, _ in said])
     ends: list[float | None] = [None] * len(heard.finals())
     for true, ours in pairs:
-        ends[said[ours][1]] = truth[true].end
+        ends[said[ours][1]] = truth[true][1]
     return ends
 
 
@@ -156,7 +162,7 @@ HEAD = ["sound", "word → shown, p50 / p95", "→ stable", "→ final", "end of
 def whisper() -> None:
     """The bundled lecture, as it is and less easy."""
     heading("Words of a live, Whisper tiny.en: the bundled lecture, one thread")
-    truth = [word.word for word in spoken()]
+    truth = [word for word, _ in spoken()]
     kinds = {
         "the lecture": [],
         "with noise 20 dB below it": ["-f", "lavfi", "-i", "anoisesrc=color=pink:seed=1:amplitude=0.02", "-filter_complex",
