@@ -8,10 +8,20 @@ use flate2::{Compression, write::ZlibEncoder};
 const MAX_COMPRESSION: f64 = 2.4;
 /// Nobody says more words a second.
 const MAX_WORDS_PER_SECOND: f64 = 7.0;
+/// So many words that begin within so many seconds are not speech.
+const CROWD: usize = 4;
+const CRAMMED: f64 = 0.15;
 
 /// Whether these words, said to fill so many seconds, are a loop.
 pub fn is_loop(words: &[&str], seconds: f64) -> bool {
     words.len() as f64 > 4.0 + MAX_WORDS_PER_SECOND * seconds || repeats(words) || compression(words) > MAX_COMPRESSION
+}
+
+/// How many of the words that begin at `starts` (seconds, rising) somebody can have said: what Whisper adds behind
+/// the last sound has no audio to attend to, and begins all at once.
+pub fn said(starts: &[f64]) -> usize {
+    let crowd = starts.windows(CROWD).position(|crowd| crowd[CROWD - 1] - crowd[0] < CRAMMED);
+    crowd.unwrap_or(starts.len())
 }
 
 /// One to eight words three times in a row (a single word: five times, people do stutter).
@@ -44,6 +54,14 @@ mod tests {
         assert!(check("you you you you you", 8.0));
         assert!(check(&"a b c d e f g h i j k l ".repeat(12), 60.0), "longer than any n-gram looked for");
         assert!(check("one two three four five six seven eight nine ten eleven twelve", 0.5), "too fast");
+    }
+
+    #[test]
+    fn what_begins_all_at_once_was_not_said() {
+        assert_eq!(said(&[0.0, 0.2, 0.5, 10.9, 10.94, 10.96, 10.98, 11.0, 11.0]), 3);
+        assert_eq!(said(&[0.0, 0.1, 0.2, 0.3, 0.4, 0.44, 0.48]), 7, "quick as it is");
+        assert_eq!(said(&[1.0, 1.0, 1.0]), 3);
+        assert_eq!(said(&[]), 0);
     }
 
     #[test]

@@ -200,6 +200,7 @@ impl<D: Decode> Streaming<D> {
             tokens += word.tokens.len();
             first >= known
         });
+        words.truncate(guard::said(&words.iter().map(|word| word.start).collect::<Vec<_>>()));
         for word in &mut words {
             self.fit(word);
         }
