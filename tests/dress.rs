@@ -134,7 +134,7 @@ fn translated(cues: &[Cue]) -> f64 {
     }
     relay.finish();
     answer(&mut relay, cues.last().unwrap().end);
-    assert_eq!(relay.dropped(), 0);
+    assert_eq!(relay.take_dropped(), 0);
     let text: Vec<&str> = shown.values().filter(|cue| cue.is_final).map(|cue| cue.text.as_str()).collect();
     let reference = std::fs::read_to_string(media("lecture-pt.txt")).unwrap();
     let reference: Vec<&str> = reference.lines().collect();
@@ -150,7 +150,7 @@ fn what_is_dressed_is_translated_better() {
         let bare = translated(&cues(&lecture(), silence, Dress::AsGiven));
         let dressed = translated(&cues(&lecture(), silence, Dress::Bare(Names::default())));
         println!("en to pt, a speaker who {speaker}: chrF2 {bare:.1} of bare words, {dressed:.1} of dressed ones");
-        assert!(dressed > bare + 3.0 && dressed > 68.0, "{speaker}: {bare} {dressed}");
+        assert!(dressed > bare + 2.0 && dressed > 70.0, "{speaker}: {bare} {dressed}");
     }
 }
 
@@ -179,7 +179,7 @@ fn dressed_captions_read_as_well_as_their_authors_text() {
         // This voice says 19 characters a second: where it goes on at once a caption cannot stay for longer.
         for limit in ["too_fast", "too_short"] {
             let of = |reading: &serde_json::Value| reading[limit].as_u64().unwrap();
-            assert!(of(&dressed) <= of(&author) + 1 && of(&dressed) <= 2, "{limit}: {dressed}");
+            assert!(of(&dressed) <= of(&author) + 1 && of(&dressed) <= 3, "{limit}: {dressed}");
         }
     }
 }

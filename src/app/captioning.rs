@@ -11,7 +11,7 @@ use std::{
 
 use tokio::{
     sync::mpsc,
-    task::JoinSet,
+    task::{JoinSet, spawn_blocking},
     time::{self, MissedTickBehavior},
 };
 use tokio_util::sync::CancellationToken;
@@ -29,6 +29,8 @@ use crate::{
 pub(super) const BLOCKS: usize = 100;
 /// How often the channel is looked at: commands write to the database and speak to no server.
 const LOOK: Duration = Duration::from_millis(500);
+/// What could not be made is tried again so often: a model may have been fetched.
+const RETRY: Duration = Duration::from_secs(10);
 /// Blocks of 100 ms of which the quietest is where a change takes place.
 const SEARCH: usize = 15;
 /// How much weaker a block is than a louder one near it where nobody speaks for certain: 30 dB.
@@ -59,9 +61,35 @@ struct Stretch {
     cancel: CancellationToken,
 }
 
+/// What a channel asked for last.
+struct Asked {
+    channel: Channel,
+    /// What of that could not be made.
+    missing: Vec<String>,
+    tried: Instant,
+}
+
+impl Asked {
+    fn is(&self, channel: &Channel) -> bool {
+        let asked = &self.channel;
+        (&asked.language, &asked.model, &asked.translate) == (&channel.language, &channel.model, &channel.translate)
+    }
+
+    fn complain(&self) {
+        for missing in &self.missing {
+            tracing::error!(missing, "this live has not all the captions that its channel asks for");
+        }
+    }
+}
+
 impl Captioning {
     /// Captions `sound` to its end, first as planned, then as every change asks.
-    pub async fn run(mut self, plan: Plan, mut sound: mpsc::Receiver<Pcm>) {
+    ///
+    /// `refused`: why nothing was planned.
+    pub async fn run(self, plan: Plan, refused: Option<String>, mut sound: mpsc::Receiver<Pcm>) {
+        let missing = refused.into_iter().chain(plan.missing().iter().cloned()).collect();
+        let mut asked = Asked { channel: self.channel.clone(), missing, tried: Instant::now() };
+        asked.complain();
         let mut stretches = JoinSet::new();
         let mut stretch = self.begin(plan, None, &mut stretches);
         let mut look = time::interval(LOOK);
@@ -75,7 +103,7 @@ impl Captioning {
                 },
                 // One change at a time: the next waits until this one is over.
                 _ = look.tick(), if stretches.len() <= 1 => {
-                    let Some(plan) = self.changed().await else { continue };
+                    let Some(plan) = self.changed(&mut asked).await else { continue };
                     self.desk.line_up(&plan.tracks(), self.live.at(Instant::now()));
                     let (before, behind) = quiet_place(&mut sound).await;
                     for block in before {
@@ -93,21 +121,29 @@ impl Captioning {
         while stretches.join_next().await.is_some() {}
     }
 
-    /// What the channel asks for now, if that is something else. What cannot be done is left as it was,
-    /// and logged with what would help.
-    async fn changed(&mut self) -> Option<Plan> {
-        let wanted = |channel: &Channel| (channel.language.clone(), channel.model.clone(), channel.translate.clone());
+    /// What the channel asks for now, if that is something else, or can be made by now. What cannot is left as
+    /// it was, and logged with what would help.
+    async fn changed(&self, asked: &mut Asked) -> Option<Plan> {
         // A channel that is removed or cannot be read stays as it was, too.
         let channel = self.store.channels().get(&self.channel.name).await.ok()??;
-        if wanted(&channel) == wanted(&self.channel) {
+        let same = asked.is(&channel);
+        if same && (asked.missing.is_empty() || asked.tried.elapsed() < RETRY) {
             return None;
         }
-        self.channel = channel;
-        let plan = self.speech.plan(&self.channel).inspect_err(|error| {
-            tracing::error!(error = format!("{error:#}"), "the captions of this live stay as they were");
-        });
-        let Channel { language, model, translate, .. } = &self.channel;
-        tracing::info!(%language, ?model, ?translate, "the channel was changed");
+        let (speech, wanted) = (self.speech.clone(), channel.clone());
+        let plan = spawn_blocking(move || speech.plan(&wanted)).await.ok()?;
+        let missing = match &plan {
+            Ok(plan) => plan.missing().to_vec(),
+            Err(error) => vec![format!("{error:#}")],
+        };
+        let as_before = same && missing == asked.missing;
+        *asked = Asked { channel, missing, tried: Instant::now() };
+        if as_before {
+            return None;
+        }
+        let Channel { language, model, translate, .. } = &asked.channel;
+        tracing::info!(%language, ?model, ?translate, "the captions of this live change");
+        asked.complain();
         plan.ok()
     }
 

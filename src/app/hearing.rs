@@ -68,29 +68,40 @@ impl<C: Fn() -> MediaTime> Ear<C> {
             let mut pause = self.pauses.first;
             loop {
                 let begun = Instant::now();
-                if let End::Over = self.attempt(&mut sound, &words).await {
+                if let End::Over = self.attempt(&mut sound, &words, &cancel).await {
                     return;
                 }
                 if begun.elapsed() >= self.pauses.longest {
                     pause = self.pauses.first;
                 }
                 self.desk.set_hearing(Hearing::Failed, (self.clock)());
-                if self.skip(&mut sound, pause).await.is_none() {
+                let skipped = cancel.run_until_cancelled(self.skip(&mut sound, pause)).await;
+                if skipped.flatten().is_none() {
                     return;
                 }
                 pause = (pause * 2).min(self.pauses.longest);
             }
         };
-        let _ = cancel.run_until_cancelled(attempts).await;
+        attempts.await;
+        // What comes to nobody's ears any more is lost like the rest.
+        while sound.try_recv().is_ok() {
+            self.desk.lost(&self.lang, 1);
+        }
     }
 
-    async fn attempt(&self, sound: &mut mpsc::Receiver<Pcm>, words: &mpsc::Sender<Hypothesis>) -> End {
+    async fn attempt(
+        &self,
+        sound: &mut mpsc::Receiver<Pcm>,
+        words: &mpsc::Sender<Hypothesis>,
+        cancel: &CancellationToken,
+    ) -> End {
         let stream: Stream = self.engines.open(self.spec.clone());
         let mut open: Option<Hypothesis> = None;
         let mut sounding = true;
         let mut heard: Option<MediaTime> = None;
         let end = loop {
             tokio::select! {
+                () = cancel.cancelled() => break End::Over,
                 () = sleep(QUIET), if sounding && heard.is_some() => {
                     if let Some(start) = heard.take_if(|_| (self.away)()) {
                         stream.send(Pcm { start, samples: vec![0; SILENCE].into() });
@@ -111,7 +122,8 @@ impl<C: Fn() -> MediaTime> Ear<C> {
                 event = stream.recv() => match event {
                     Some(Event::Hypothesis(hypothesis)) => {
                         open = (!hypothesis.last).then(|| hypothesis.clone());
-                        if words.send(hypothesis).await.is_err() {
+                        let sent = cancel.run_until_cancelled(words.send(hypothesis)).await;
+                        if !sent.is_some_and(|sent| sent.is_ok()) {
                             break End::Over;
                         }
                     }

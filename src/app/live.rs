@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::spawn_blocking};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
@@ -33,6 +33,8 @@ const LINGER: Duration = Duration::from_secs(120);
 const ACCURATE: Duration = Duration::from_secs(3);
 /// Words and translations under way at the end get this long to reach the recording.
 const FAREWELL: Duration = Duration::from_secs(10);
+/// Behind that, what was heard without being final gets as long.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What every live needs.
 pub(super) struct Rooms {
@@ -69,10 +71,11 @@ pub(super) async fn run(rooms: Arc<Rooms>, live: Arc<stream::Live>) {
 async fn on_air(rooms: &Rooms, live: Arc<stream::Live>) -> Result<Arc<OnAir>> {
     let channel = rooms.store.channels().get(&live.name).await?.context("its channel has just been removed")?;
     let recorder = record(rooms, &channel, &live).await;
-    let plan = rooms.speech.plan(&channel).unwrap_or_else(|error| {
-        tracing::error!(error = format!("{error:#}"), language = %channel.language, "this live has no captions");
-        Plan::silent(channel.language.clone())
-    });
+    let (speech, wanted) = (rooms.speech.clone(), channel.clone());
+    let (plan, refused) = match spawn_blocking(move || speech.plan(&wanted)).await? {
+        Ok(plan) => (plan, None),
+        Err(error) => (Plan::silent(channel.language.clone()), Some(format!("{error:#}"))),
+    };
     let hold_back = if channel.accurate { ACCURATE } else { Duration::ZERO };
     let desk = Desk::new(live.anchor, plan.tracks(), hold_back);
     let (begun, lineup) = (plan.clone(), desk.lineup());
@@ -114,7 +117,7 @@ async fn on_air(rooms: &Rooms, live: Arc<stream::Live>) -> Result<Arc<OnAir>> {
             desk: desk.clone(),
             cancel: cut_short.child_token(),
         };
-        work.spawn(captioning.run(plan, sound).in_current_span());
+        work.spawn(captioning.run(plan, refused, sound).in_current_span());
     }
     work.close();
     let mut cues = desk.cues();
@@ -129,6 +132,8 @@ async fn on_air(rooms: &Rooms, live: Arc<stream::Live>) -> Result<Arc<OnAir>> {
     if tokio::time::timeout(FAREWELL, work.wait()).await.is_err() {
         tracing::warn!("the last captions took too long");
         cut_short.cancel();
+        // What is open then is final at once.
+        let _ = tokio::time::timeout(LAST_WORDS, work.wait()).await;
     }
     presenter.finish();
     tracing::info!("live has ended");

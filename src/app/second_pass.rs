@@ -6,7 +6,11 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use tokio::{sync::mpsc, task::spawn_blocking, time};
+use tokio::{
+    sync::mpsc::{self, error::TrySendError},
+    task::spawn_blocking,
+    time,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -73,7 +77,8 @@ pub(super) fn new(
 ) -> (Estimates, SecondPass) {
     let (sender, jobs) = mpsc::channel(QUEUE);
     let sender = (config.captions.enabled && config.captions.estimates).then_some(sender);
-    let settings = EngineSettings::new(speech::engine_path(config));
+    let settings =
+        EngineSettings { memory: config.captions.engine_memory, ..EngineSettings::new(speech::engine_path(config)) };
     let engine = EngineSettings { hang: PATIENCE, in_background: true, ..settings };
     (Estimates(sender), SecondPass { jobs, engine, store, catalogue, board, templates })
 }
@@ -96,8 +101,11 @@ impl Estimates {
             translated: translated.collect(),
             recording,
         };
-        if let Err(error) = jobs.try_send(job) {
-            tracing::warn!(%error, "a recording is left without estimates");
+        match jobs.try_send(job) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => tracing::warn!("too many recordings wait: one is left without estimates"),
+            // The server stops.
+            Err(TrySendError::Closed(_)) => {}
         }
     }
 }

@@ -42,6 +42,7 @@ pub(super) struct Plan {
     spoken: LanguageTag,
     heard: Option<(Engines, EngineSpec, Track)>,
     targets: Vec<(Target, Track)>,
+    missing: Vec<String>,
 }
 
 /// What the desk says a track is made of.
@@ -70,7 +71,7 @@ impl Speech {
     }
 
     /// What is made of a channel here: nothing while captions are off. A translation that cannot be made is
-    /// left out and logged with what would help.
+    /// left out, see [`Plan::missing`]. Reads files: keep it off Tokio's workers.
     ///
     /// # Errors
     /// Nothing here hears its language; says what would.
@@ -84,9 +85,7 @@ impl Speech {
         for to in &channel.translate {
             match self.target(&manifest, &channel.language, to) {
                 Ok(target) => plan.targets.push(target),
-                Err(error) => {
-                    tracing::error!(error = format!("{error:#}"), language = %to, "this live is not translated");
-                }
+                Err(error) => plan.missing.push(format!("no translation into {to}: {error:#}")),
             }
         }
         Ok(plan)
@@ -173,7 +172,12 @@ impl Speech {
 impl Plan {
     /// No captions.
     pub fn silent(spoken: LanguageTag) -> Self {
-        Self { spoken, heard: None, targets: Vec::new() }
+        Self { spoken, heard: None, targets: Vec::new(), missing: Vec::new() }
+    }
+
+    /// What the channel asks for and cannot be made here, and what would help.
+    pub fn missing(&self) -> &[String] {
+        &self.missing
     }
 
     /// The tracks the desk keeps, the spoken language's first; none without captions.

@@ -44,6 +44,8 @@ pub struct Builder {
     open: Vec<Word>,
     /// Cues that were sent and are not final, in order: first the open one.
     shown: VecDeque<Shown>,
+    /// Unstable words are shown.
+    guesses: bool,
     /// The unstable words of the last hypothesis.
     guessed: Vec<String>,
     /// The last stable word ended a sentence.
@@ -115,6 +117,7 @@ impl Builder {
             taken: 0,
             open: Vec::new(),
             shown: VecDeque::new(),
+            guesses: true,
             guessed: Vec::new(),
             full_stop: false,
             floor: MediaTime::ZERO,
@@ -148,6 +151,11 @@ impl Builder {
     /// What the words need from now on; call it between two utterances.
     pub fn set_dress(&mut self, dress: Dress) {
         self.dresser = dress.dresser(&self.lang);
+    }
+
+    /// Whether words that may still change are shown from now on.
+    pub fn set_guesses(&mut self, shown: bool) {
+        self.guesses = shown;
     }
 
     /// The language of its words.
@@ -252,7 +260,7 @@ impl Builder {
 
     /// Shows the open cue and the unstable words that follow, as far as that changes anything.
     fn preview(&mut self, unstable: &[Word], changed: &mut Vec<Cue>) {
-        let mut pieces = self.likely(unstable);
+        let mut pieces = self.likely(if self.guesses { unstable } else { &[] });
         match pieces.first() {
             Some(next) if self.ends_before(0, &self.open, next) => self.close(next.start, changed),
             None if phrase::is_whole(&self.open) => self.close(self.heard, changed),

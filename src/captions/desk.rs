@@ -189,6 +189,7 @@ impl Desk {
     pub fn apply_hypothesis(&self, lang: &LanguageTag, hypothesis: &Hypothesis, now: MediaTime) -> Vec<Cue> {
         let inner = &mut *self.lock();
         let Some(track) = inner.tracks.get_mut(lang) else { return Vec::new() };
+        track.builder.set_guesses(!inner.pace.load.sheds_partials());
         let cues = track.builder.apply(hypothesis, now);
         for cue in &cues {
             self.publish(track, &mut inner.log, cue.clone(), now);

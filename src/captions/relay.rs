@@ -133,7 +133,9 @@ impl Relay {
         if self.out.is_some() {
             return None;
         }
-        let late = self.open.words.last().is_some_and(|last| now.since(last.end) >= SILENCE);
+        // Where recognition is behind, words that are late are no silence.
+        let silence = if self.patient { SPAN } else { SILENCE };
+        let late = self.open.words.last().is_some_and(|last| now.since(last.end) >= silence);
         if self.closed.is_empty() && late {
             self.close();
         }
@@ -184,14 +186,26 @@ impl Relay {
         &self.to
     }
 
-    /// Sentences no translation came for.
-    pub fn dropped(&self) -> u64 {
-        self.dropped
+    /// Sentences no translation came for since it was asked last.
+    pub fn take_dropped(&mut self) -> u64 {
+        std::mem::take(&mut self.dropped)
     }
 
-    /// The live is over: what was begun is a sentence now.
+    /// No more words come: what was begun is a sentence now.
     pub fn finish(&mut self) {
         self.close();
+    }
+
+    /// Nor do answers: what was shown of the oldest sentence stays, and is final.
+    pub fn end(&mut self, now: MediaTime) -> Vec<Cue> {
+        self.close();
+        self.out = None;
+        let Some(end) = self.closed.front().map(Sentence::end) else { return Vec::new() };
+        let cues = self.translation.give_up(self.span(end, now), &self.ids);
+        self.dropped += self.closed.len() as u64;
+        self.closed.clear();
+        self.translation = Translation::new(self.to.clone(), self.translation.floor());
+        cues
     }
 
     /// Where the oldest sentence lies, translated as far as `end`. A sentence whose beginning was asked for may

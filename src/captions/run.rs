@@ -29,8 +29,8 @@ const FAREWELL: Duration = Duration::from_secs(5);
 type Answers = FuturesUnordered<BoxFuture<'static, (usize, u64, Option<String>)>>;
 
 /// Runs the captions of one live: hypotheses of the track `lang` go to the desk and through every
-/// target's translator to their tracks. Ends when `hypotheses` does, having waited 5 s at most
-/// for translations under way, or at once with `cancel`. It does not end the desk.
+/// target's translator to their tracks. Ends when `hypotheses` does, having waited for translations
+/// under way 5 s at most, or until `cancel`. It does not end the desk.
 ///
 /// While the desk's [`Pace`](crate::speech::Pace) says so, words that may still change are not
 /// shown, and sentences in progress not translated. `clock` is the live's media time now.
@@ -50,12 +50,8 @@ pub async fn run(
     let mut pulses = 0;
     loop {
         tokio::select! {
-            () = cancel.cancelled() => return,
             hypothesis = hypotheses.recv() => {
-                let Some(mut hypothesis) = hypothesis else { break };
-                if desk.pace().load.sheds_partials() {
-                    hypothesis.words.truncate(hypothesis.stable);
-                }
+                let Some(hypothesis) = hypothesis else { break };
                 pass(&mut relays, &desk.apply_hypothesis(&lang, &hypothesis, clock()));
             }
             Some(answer) = answers.next() => take(&desk, &mut relays, answer, clock()),
@@ -70,6 +66,9 @@ pub async fn run(
         let patient = desk.pace().load.sheds_translation();
         relays.iter_mut().for_each(|relay| relay.set_patient(patient));
         ask(&mut relays, &targets, &mut answers, clock());
+        for relay in &mut relays {
+            desk.lost(&relay.to().clone(), relay.take_dropped());
+        }
     }
     relays.iter_mut().for_each(Relay::finish);
     let farewell = async {
@@ -82,6 +81,10 @@ pub async fn run(
     tokio::select! {
         () = cancel.cancelled() => {}
         _ = time::timeout(FAREWELL, farewell) => {}
+    }
+    for relay in &mut relays {
+        desk.apply_cues(relay.end(clock()), clock());
+        desk.lost(&relay.to().clone(), relay.take_dropped());
     }
 }
 
@@ -115,8 +118,6 @@ fn ask(relays: &mut [Relay], targets: &[Target], answers: &mut Answers, now: Med
 
 fn take(desk: &Desk, relays: &mut [Relay], (nth, ticket, text): (usize, u64, Option<String>), now: MediaTime) {
     let Some(relay) = relays.get_mut(nth) else { return };
-    let dropped = relay.dropped();
     let cues: Vec<Cue> = relay.answer(ticket, text.as_deref(), now);
-    desk.lost(relay.to(), relay.dropped() - dropped);
     desk.apply_cues(cues, now);
 }

@@ -86,16 +86,18 @@ impl Translation {
             (false, true) => words.len().saturating_sub(MASK),
             (false, false) => agreed,
         };
+        // Neither stable words move at the end nor any that were shown.
+        let settled = if last { self.stable.len().max(self.closed + self.shown()) } else { stable };
         self.stable = words[..stable].to_vec();
-        self.lay(&words, shown.max(stable), span, last, ids)
+        self.lay(&words, shown.max(stable), settled, span, last, ids)
     }
 
     /// No translation can be had any more: what is shown stays.
     pub fn give_up(&mut self, span: Span, ids: &Ids) -> Vec<Cue> {
-        let shown: usize = self.open.iter().map(|cue| units(&cue.text, &self.lang).len()).sum();
-        let words: Vec<String> = self.said.iter().map(|(word, _)| word.clone()).take(self.closed + shown).collect();
+        let shown = self.closed + self.shown();
+        let words: Vec<String> = self.said.iter().map(|(word, _)| word.clone()).take(shown).collect();
         self.stable.clone_from(&words);
-        self.lay(&words, shown + self.closed, span, true, ids)
+        self.lay(&words, words.len(), words.len(), span, true, ids)
     }
 
     /// Where its last closed cue ends.
@@ -103,8 +105,13 @@ impl Translation {
         self.floor
     }
 
-    /// Lays the first `shown` of the words into cues.
-    fn lay(&mut self, words: &[String], shown: usize, span: Span, last: bool, ids: &Ids) -> Vec<Cue> {
+    /// Words in cues that are not closed.
+    fn shown(&self) -> usize {
+        self.open.iter().map(|cue| units(&cue.text, &self.lang).len()).sum()
+    }
+
+    /// Lays the first `shown` of the words into cues; the first `settled` stay in theirs.
+    fn lay(&mut self, words: &[String], shown: usize, settled: usize, span: Span, last: bool, ids: &Ids) -> Vec<Cue> {
         let lengths: Vec<usize> = words.iter().map(|word| text::chars(word) + text::joiner(&self.lang).len()).collect();
         let total = lengths.iter().sum::<usize>().max(1) as f64;
         let at = |words: usize| {
@@ -112,7 +119,7 @@ impl Translation {
             span.start + span.end.since(span.start).mul_f64(passed / total)
         };
         let stable = self.stable.len();
-        let portions = portions(&words[self.closed..shown], stable - self.closed, &self.lang, last);
+        let portions = portions(&words[self.closed..shown], settled.saturating_sub(self.closed), &self.lang, last);
         let (mut begin, mut closing) = (self.closed, 0);
         let mut changed = Vec::new();
         for nth in 0..portions.len().max(self.open.len()) {
@@ -128,11 +135,12 @@ impl Translation {
             // Where stable words begin is settled.
             let start = if cue.stable_len > 0 { cue.start } else { at(begin).max(self.floor) };
             let mut until = at(end).max(start + Duration::from_millis(1));
-            if end == words.len() && last {
+            if end == words.len() && last && !text.is_empty() {
                 until = until.max((start + reading_time(&text)).min(span.room));
             }
             if is_final {
-                (closing, self.floor) = (nth + 1, until);
+                closing = nth + 1;
+                self.floor = if text.is_empty() { self.floor } else { until };
             }
             if is_final || cue.text != text || cue.stable_len != stable_len {
                 cue.rev += 1;

@@ -74,6 +74,8 @@ pub struct Watch {
     fell: bool,
     /// When recognition last had nothing of [`LATE`] before it.
     fine: Instant,
+    /// What waited at least since the engine started anew, until it has caught up.
+    catching_up: Option<Duration>,
     /// When it last had too much before it for too long.
     late: Instant,
     /// How long it must be fine before less is left out.
@@ -93,13 +95,15 @@ const LONGEST_CALM: Duration = Duration::from_secs(240);
 impl Watch {
     /// Begins with nothing left out.
     pub fn new(now: Instant) -> Self {
-        Self { load: Load::NORMAL, changed: now, fell: false, fine: now, late: now, patience: CALM }
+        Self { load: Load::NORMAL, changed: now, fell: false, fine: now, late: now, catching_up: None, patience: CALM }
     }
 
     /// What is to be left out from `now` on, when so much sound waits. Call it about twice a second.
     pub fn look(&mut self, behind: Duration, now: Instant) -> Load {
         if behind < LATE {
-            self.fine = now;
+            (self.fine, self.catching_up) = (now, None);
+        } else if self.catching_up.is_some_and(|least| behind < least) {
+            (self.fine, self.catching_up) = (now, Some(behind));
         }
         let late = now.duration_since(self.fine);
         if late >= HOLD / 2 {
@@ -119,9 +123,9 @@ impl Watch {
         self.load
     }
 
-    /// The engine starts anew: what is late now is not its load.
+    /// The engine starts anew: what is late now is not its load, as long as it gets less.
     pub fn restart(&mut self, now: Instant) {
-        self.fine = now;
+        (self.fine, self.catching_up) = (now, Some(Duration::MAX));
     }
 
     fn change(&mut self, level: u8, now: Instant) {
@@ -247,6 +251,9 @@ mod tests {
             scene.watch.restart(scene.now);
             assert_eq!(scene.run(2, |_| 8_000), [0]);
         }
+        scene.watch.restart(scene.now);
+        assert_eq!(scene.run(12, |look| 8_000 - 250 * look), [0], "it works off what waited");
+        assert_eq!(scene.run(4, |_| 2_000), [0, 1], "and then it does not");
     }
 
     #[test]

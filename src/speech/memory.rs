@@ -13,6 +13,8 @@ pub struct Growth {
 
 /// However low the ceiling, a process may grow by this: it would be started again for ever.
 const LEAST: u64 = 64 << 20;
+/// Folders within a model's folder that are looked into.
+const DEPTH: usize = 4;
 
 impl Growth {
     /// Of a process that has just loaded its model. `ceiling` is the operator's; without one it is
@@ -20,7 +22,7 @@ impl Growth {
     /// graphs take twice their size in memory, and a stream's decoder up to 200 MiB. None where
     /// its memory cannot be read.
     pub fn new(pid: u32, model: &Path, ceiling: Option<u64>) -> Option<Self> {
-        let ceiling = ceiling.map_or_else(|| (4 * size(model) + (512 << 20), 256 << 20), |ceiling| (ceiling, 0));
+        let ceiling = ceiling.map_or_else(|| (4 * size(model, DEPTH) + (512 << 20), 256 << 20), |ceiling| (ceiling, 0));
         Some(Self { loaded: resident(pid)?, ceiling })
     }
 
@@ -34,12 +36,12 @@ impl Growth {
     }
 }
 
-/// Bytes in a folder's files and those of its folders.
-fn size(folder: &Path) -> u64 {
+/// Bytes in a folder's files and those of its folders, `depth` deep: what links lead to counts, and may lead back.
+fn size(folder: &Path, depth: usize) -> u64 {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries
-        .map(|entry| match entry.metadata() {
-            Ok(metadata) if metadata.is_dir() => size(&entry.path()),
+        .map(|entry| match fs::metadata(entry.path()) {
+            Ok(metadata) if metadata.is_dir() => depth.checked_sub(1).map_or(0, |depth| size(&entry.path(), depth)),
             Ok(metadata) => metadata.len(),
             Err(_) => 0,
         })
@@ -75,11 +77,12 @@ mod tests {
 
     #[test]
     fn a_folder_is_as_large_as_its_files() {
-        let folder = tempfile::tempdir().unwrap();
+        let (store, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         fs::create_dir(folder.path().join("am")).unwrap();
-        fs::write(folder.path().join("am/final.mdl"), [0; 700]).unwrap();
+        fs::write(store.path().join("blob"), [0; 700]).unwrap();
+        std::os::unix::fs::symlink(store.path().join("blob"), folder.path().join("am/final.mdl")).unwrap();
         fs::write(folder.path().join("words.txt"), [0; 50]).unwrap();
-        assert_eq!(size(folder.path()), 750);
-        assert_eq!(size(&folder.path().join("none")), 0);
+        assert_eq!((size(folder.path(), DEPTH), size(folder.path(), 0)), (750, 50));
+        assert_eq!(size(&folder.path().join("none"), DEPTH), 0);
     }
 }

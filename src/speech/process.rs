@@ -339,6 +339,7 @@ impl Process {
         match response {
             Response::Ready { model } => {
                 talk.ready = Some(model.clone());
+                talk.since = Instant::now();
                 for (id, member) in &mut self.streams {
                     talk.say(&member.open(*id));
                     talk.say(&Request::Relax { stream: *id, load: member.pace.load });
@@ -413,7 +414,7 @@ impl Process {
     /// How large the process is, if that is too large. The first call sees what it has to begin with.
     /// A young process is only ended in a pause: each has to get the streams further than the last.
     fn outgrown(&self, growth: &mut Option<Growth>, age: Duration) -> Option<u64> {
-        let pid = lock(&self.status).pid?;
+        let pid = lock(&self.status).pid.filter(|_| !self.streams.is_empty())?;
         if growth.is_none() {
             *growth = Growth::new(pid, &self.spec.model_dir, self.settings.memory);
         }

@@ -15,7 +15,7 @@ pub(super) struct Talk {
     pub to_engine: mpsc::UnboundedSender<Vec<u8>>,
     /// The model's name, once it is loaded.
     pub ready: Option<String>,
-    /// When it was started.
+    /// When it was started, and once it is ready when it was.
     pub since: Instant,
 }
 

@@ -66,7 +66,9 @@ fn a_page_recovers_by_itself_when_the_server_is_killed_and_started_again() {
     server.playlist("waves");
     let frames = browser.look()["frames"].as_u64().unwrap_or(0);
     let after = browser.until("the new live playing", |row| {
-        row["state"] == "live" && row["latency"].as_f64() < Some(3.0) && row["frames"].as_u64() > Some(frames + 60)
+        row["state"] == "live"
+            && row["latency"].as_f64().is_some_and(|latency| latency < 3.0)
+            && row["frames"].as_u64() > Some(frames + 60)
     });
     assert_eq!(before["loaded"], after["loaded"], "the page was reloaded");
 }

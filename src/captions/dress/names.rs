@@ -40,7 +40,7 @@ impl Names {
         let Some(path) = find(folder, lang) else { return Ok(Self::default()) };
         let name = path.display().to_string();
         let (affixes, words) = (read(&path.with_extension("aff"))?, read(&path)?);
-        let latin = affixes.windows(13).any(|at| at == b"SET ISO8859-1".as_slice());
+        let latin = affixes.split(|byte| *byte == b'\n').any(|line| line.trim_ascii() == b"SET ISO8859-1");
         let decode = |bytes: Vec<u8>| match String::from_utf8(bytes) {
             Ok(text) => Ok(text),
             Err(error) if latin => Ok(error.into_bytes().into_iter().map(char::from).collect()),

@@ -332,14 +332,15 @@ fn piece(numerals: &Numerals, word: &str) -> Option<Piece> {
 
 /// An English ordinal, as the number it belongs to.
 fn ordinal(numerals: &Numerals, before: &str, word: &str) -> Option<Piece> {
+    // A tenth, and three tenths.
+    if before == "a" || matches!(piece(numerals, before), Some(Piece::Small(_))) {
+        return None;
+    }
     let irregular = [("first", 1), ("third", 3), ("fifth", 5), ("eighth", 8), ("ninth", 9), ("twelfth", 12)];
     if let Some((_, number)) = irregular.iter().find(|(known, _)| *known == word) {
         return Some(Piece::Small(*number));
     }
     let stem = word.strip_suffix("th")?;
-    if before == "a" {
-        return None;
-    }
     match stem.strip_suffix("ie") {
         Some(tens) => piece(numerals, &format!("{tens}y")).filter(|piece| matches!(piece, Piece::Tens(_))),
         None => piece(numerals, stem).filter(|piece| matches!(piece, Piece::Small(_))),

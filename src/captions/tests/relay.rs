@@ -217,7 +217,7 @@ fn a_translator_that_fails_is_asked_twice_and_the_sentence_after_is_not_lost() {
         assert_eq!(request.text.text, "Lost.");
         assert!(relay.answer(request.ticket, None, at(2_000)).is_empty());
     }
-    assert_eq!(relay.dropped(), 1);
+    assert_eq!(relay.take_dropped(), 1);
     assert_eq!(relay.request(at(2_000)).unwrap().text.text, "Found.");
 }
 
@@ -261,6 +261,27 @@ fn long_translations_fill_cues_of_two_lines_that_do_not_overlap() {
     assert!(cues.len() == 3 && cues.iter().all(|cue| text::fits(&cue.text, &cue.lang)), "{cues:?}");
     assert!(cues.windows(2).all(|pair| pair[0].end <= pair[1].start && pair[0].id < pair[1].id));
     assert_eq!((cues[0].start, cues[2].end), (at(0), at(8_000)));
+}
+
+#[test]
+fn a_last_word_alone_is_no_cue() {
+    let mut relay = relay();
+    relay.push(&cue(1, 0, 8_000, "One long sentence."));
+    let request = relay.request(at(8_000)).unwrap();
+    let cues = relay.answer(request.ticket, Some(&"palavra ".repeat(11)), at(8_000));
+    let words: Vec<usize> = cues.iter().map(|cue| cue.text.split_whitespace().count()).collect();
+    assert!(words.len() == 2 && words.iter().all(|count| (5..=6).contains(count)), "{cues:?}");
+}
+
+#[test]
+fn what_was_shown_is_final_when_no_answer_comes_any_more() {
+    let mut relay = relay();
+    relay.push(&partial("one two three four five", "one two three four five six"));
+    let (_, shown) = told(&mut relay, 3_000, "um dois três quatro cinco");
+    let cues = relay.end(at(4_000));
+    assert_eq!((cues.len(), cues[0].id, cues[0].is_final, &cues[0].text), (1, shown[0].id, true, &shown[0].text));
+    assert_eq!((relay.take_dropped(), relay.take_dropped()), (1, 0), "but it was not translated to its end");
+    assert!(relay.end(at(5_000)).is_empty() && relay.request(at(9_000)).is_none());
 }
 
 /// Says every word twice, so that translations are longer than their sources and still checkable.

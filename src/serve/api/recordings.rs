@@ -106,7 +106,11 @@ pub async fn list(State(server): State<Server>) -> Result<Json<List<Item>>> {
 #[utoipa::path(get, path = "/recordings/{id}", params(("id" = String, Path)), responses((status = 200, body = Item), (status = 404)))]
 pub async fn show(State(server): State<Server>, Path(id): Path<String>) -> Result<Json<Item>> {
     let recording = find(&server, &id).await?;
-    let estimates = server.store.recordings().estimates(&recording.id).await.map_err(Problem::internal)?;
+    let estimates = server.store.recordings().estimates(&recording.id).await.unwrap_or_else(|error| {
+        // A recording plays without them.
+        tracing::warn!(%error, recording = %recording.id, "its estimates cannot be read");
+        None
+    });
     let estimates = estimates.map(|estimates| estimates.into_iter().map(Estimate::from).collect());
     Ok(Json(Item { estimates, ..recording.into() }))
 }

@@ -154,6 +154,7 @@ export class Transcript {
   private continues(before: Row, cue: TimelineCue): boolean {
     const said = before.cue.pieces.map((piece) => piece.text).join('');
     const began = this.rows.get(Number(before.element.dataset.id))?.cue.start ?? before.cue.start;
+    if (before.cue.lang !== cue.lang) return false;
     return !/[.!?…。！？।۔]["'”’»)\]」』]*$/u.test(said) && cue.start - before.cue.end < PAUSE && cue.start - began < PARAGRAPH;
   }
 
