@@ -123,7 +123,7 @@ impl<C: Fn() -> MediaTime> Ear<C> {
                     Some(Event::Hypothesis(hypothesis)) => {
                         open = (!hypothesis.last).then(|| hypothesis.clone());
                         let sent = cancel.run_until_cancelled(words.send(hypothesis)).await;
-                        if !sent.is_some_and(|sent| sent.is_ok()) {
+                        if sent.is_none_or(|sent| sent.is_err()) {
                             break End::Over;
                         }
                     }
