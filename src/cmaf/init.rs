@@ -92,7 +92,9 @@ fn moov(format: &TrackFormat, bitrate: u32) -> mp4_atom::Result<Moov> {
 
 /// ISO 14496-15 §5.4.2.
 fn visual(video: &VideoFormat) -> mp4_atom::Result<Codec> {
-    let VideoCodec::H264 = video.codec;
+    if video.codec != VideoCodec::H264 {
+        return Err(mp4_atom::Error::Unsupported("video codec"));
+    }
     let visual =
         Visual { data_reference_index: 1, width: size(video.width), height: size(video.height), ..Visual::default() };
     Ok(Avc1 { visual, avcc: Avcc::decode_body(&mut &video.config[..])?, ..Avc1::default() }.into())

@@ -128,6 +128,7 @@ pub(super) fn caps(format: &AudioFormat) -> gst::Caps {
         AudioCodec::Speex => gst::Caps::builder("audio/x-speex").field("streamheader", speex_headers(format)),
         AudioCodec::Nellymoser => gst::Caps::builder("audio/x-nellymoser"),
         AudioCodec::Adpcm => gst::Caps::builder("audio/x-adpcm").field("layout", "swf"),
+        AudioCodec::Opus => gst::Caps::builder("audio/x-opus").field("channel-mapping-family", 0i32),
     };
     caps.field("rate", i32::try_from(format.sample_rate).unwrap_or(48_000))
         .field("channels", i32::from(format.channels))

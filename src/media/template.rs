@@ -122,6 +122,7 @@ impl Templates {
             AudioCodec::Speex => "speexdec",
             AudioCodec::Nellymoser => "avdec_nellymoser",
             AudioCodec::Adpcm => "avdec_adpcm_swf",
+            AudioCodec::Opus => "opusdec",
         };
         let values = [("decoder", decoder), ("channels", &channels.to_string()), ("bitrate", &bitrate.to_string())];
         self.text("audio.gst", &values)
@@ -255,7 +256,9 @@ fn package(element: &str) -> Option<&'static str> {
         "h264parse" | "faad" | "fdkaacdec" | "openh264enc" | "openh264dec" => "gstreamer1.0-plugins-bad",
         name if ["nv", "va", "qsv"].iter().any(|prefix| name.starts_with(prefix)) => "gstreamer1.0-plugins-bad",
         "appsrc" | "appsink" | "audioconvert" | "audioresample" | "audiorate" | "uridecodebin" | "decodebin"
-        | "videoconvert" | "videoscale" | "videoconvertscale" | "videorate" => "gstreamer1.0-plugins-base",
+        | "opusdec" | "opusenc" | "videoconvert" | "videoscale" | "videoconvertscale" | "videorate" => {
+            "gstreamer1.0-plugins-base"
+        }
         "queue" | "tee" | "identity" | "fakesink" | "filesrc" => "libgstreamer1.0-0",
         _ => return None,
     })

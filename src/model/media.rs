@@ -7,12 +7,14 @@ use super::{MediaTime, RenditionId};
 pub struct TrackId(pub u8);
 
 impl TrackId {
-    /// The publisher's video.
+    /// The publisher's video, or what is made of its [`Self::FOREIGN_VIDEO`].
     pub const VIDEO: Self = Self(0);
     /// The audio every rendition shares: the publisher's AAC, or what is made of its [`Self::FOREIGN_AUDIO`].
     pub const AUDIO: Self = Self(1);
     /// The publisher's audio in a codec that is not packaged ([`AudioCodec::is_packaged`]).
     pub const FOREIGN_AUDIO: Self = Self(u8::MAX);
+    /// The publisher's video in a codec that is not packaged ([`VideoCodec::is_packaged`]).
+    pub const FOREIGN_VIDEO: Self = Self(u8::MAX - 1);
 
     /// The `index`-th ladder rung, from the top.
     pub const fn rung(index: u8) -> Self {
@@ -42,11 +44,24 @@ pub enum TrackFormat {
     Audio(AudioFormat),
 }
 
-/// A video codec Amphi packages.
+/// A video codec that publishers send. What is not packaged is made into H.264 first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VideoCodec {
     /// H.264, access units with four-byte lengths (ISO 14496-15 §5.3.2).
     H264,
+    /// H.265, access units with four-byte lengths (ISO 14496-15 §8.3.2).
+    Hevc,
+    /// AV1, temporal units of the low-overhead format without temporal delimiters (AV1-ISOBMFF §2.4).
+    Av1,
+    /// VP8, one frame of RFC 6386.
+    Vp8,
+}
+
+impl VideoCodec {
+    /// CMAF carries it as it is.
+    pub const fn is_packaged(self) -> bool {
+        !matches!(self, Self::Vp8)
+    }
 }
 
 /// An audio codec that publishers send. One of them is packaged; the others are made into it first.
@@ -68,12 +83,23 @@ pub enum AudioCodec {
     Nellymoser,
     /// ADPCM of Shockwave Flash.
     Adpcm,
+    /// Opus, one packet of RFC 6716 an access unit, always decoded at 48 kHz.
+    Opus,
 }
 
 impl AudioCodec {
     /// Every codec.
-    pub const ALL: [Self; 8] =
-        [Self::Aac, Self::Mp3, Self::ALaw, Self::MuLaw, Self::Pcm, Self::Speex, Self::Nellymoser, Self::Adpcm];
+    pub const ALL: [Self; 9] = [
+        Self::Aac,
+        Self::Mp3,
+        Self::ALaw,
+        Self::MuLaw,
+        Self::Pcm,
+        Self::Speex,
+        Self::Nellymoser,
+        Self::Adpcm,
+        Self::Opus,
+    ];
 
     /// CMAF carries it as it is.
     pub const fn is_packaged(self) -> bool {
@@ -86,7 +112,8 @@ impl AudioCodec {
 pub struct VideoFormat {
     /// The codec.
     pub codec: VideoCodec,
-    /// `AVCDecoderConfigurationRecord` (ISO 14496-15 §5.3.3.1), at least 7 bytes.
+    /// The codec's configuration record: `avcC` (ISO 14496-15 §5.3.3.1), at least 7 bytes; `hvcC` (§8.3.3.1);
+    /// `av1C` (AV1-ISOBMFF §2.3.3); empty for VP8.
     pub config: Bytes,
     /// Picture width in pixels, after cropping.
     pub width: u32,
@@ -117,6 +144,9 @@ impl VideoFormat {
                 format!("avc1.{profile:02x}{compatibility:02x}{level:02x}")
             }
             (VideoCodec::H264, _) => "avc1".into(),
+            (VideoCodec::Hevc, _) => "hvc1".into(),
+            (VideoCodec::Av1, _) => "av01".into(),
+            (VideoCodec::Vp8, _) => "vp8".into(),
         }
     }
 }
@@ -136,6 +166,7 @@ impl AudioFormat {
             AudioCodec::Speex => "speex".into(),
             AudioCodec::Nellymoser => "nellymoser".into(),
             AudioCodec::Adpcm => "adpcm".into(),
+            AudioCodec::Opus => "opus".into(),
         }
     }
 }
@@ -152,7 +183,7 @@ impl TrackFormat {
     /// CMAF carries it as it is.
     pub fn is_packaged(&self) -> bool {
         match self {
-            Self::Video(_) => true,
+            Self::Video(video) => video.codec.is_packaged(),
             Self::Audio(audio) => audio.codec.is_packaged(),
         }
     }

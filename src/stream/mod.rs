@@ -8,5 +8,5 @@ mod registry;
 mod timeline;
 
 pub use bus::{Consumer, Event, Producer};
-pub use registry::{Busy, Frame, Live, Publication, Registry, Replaced, State, Stats};
+pub use registry::{Busy, Frame, Link, Live, Publication, Registry, Replaced, State, Stats};
 pub use timeline::Timeline;

@@ -53,6 +53,8 @@ pub struct Live {
     pub producer: Producer,
     epoch: Instant,
     opened: watch::Sender<bool>,
+    /// Counts the key frames that readers have asked for.
+    key_frames: watch::Sender<u64>,
     condition: Mutex<Condition>,
 }
 
@@ -80,6 +82,19 @@ pub struct Stats {
     pub video_frames: u64,
     /// Times the publisher came back.
     pub reconnects: u32,
+    /// How its packets travel, where the protocol measures it.
+    pub link: Option<Link>,
+}
+
+/// How a publisher's packets travel, as its protocol last measured it.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Link {
+    /// Share of the packets of the last seconds that never came, 0–1.
+    pub loss: f64,
+    /// Variation of the time packets take (RFC 3550 §6.4.1), or as near to it as the protocol comes.
+    pub jitter: Duration,
+    /// There and back.
+    pub round_trip: Option<Duration>,
 }
 
 /// Someone else is publishing on the channel.
@@ -95,7 +110,7 @@ pub struct Replaced;
 /// One access unit as a publisher sends it, on its own clock.
 #[derive(Debug, Clone)]
 pub struct Frame {
-    /// [`TrackId::VIDEO`], or the track [`Publication::audio`] announced.
+    /// The track that [`Publication::video`] or [`Publication::audio`] announced.
     pub track: TrackId,
     /// Decoding time in nanoseconds of the publisher's clock; wraps already undone.
     pub dts: i64,
@@ -114,6 +129,8 @@ pub struct Publication {
     generation: u64,
     timeline: Timeline,
     breaks: bool,
+    /// The video track it has announced.
+    video: Option<TrackId>,
     /// The audio track it has announced.
     audio: Option<TrackId>,
 }
@@ -172,10 +189,18 @@ impl Registry {
                 condition.stats.reconnects += 1;
                 condition.stats.protocol = protocol;
                 condition.stats.peer = peer;
+                condition.stats.link = None;
                 let (generation, floor) = (condition.generation, condition.end);
                 drop(condition);
                 let timeline = Timeline::new(floor);
-                return Ok(Publication { live: live.clone(), generation, timeline, breaks: true, audio: None });
+                return Ok(Publication {
+                    live: live.clone(),
+                    generation,
+                    timeline,
+                    breaks: true,
+                    video: None,
+                    audio: None,
+                });
             }
         }
         let live = Arc::new(Live {
@@ -184,13 +209,14 @@ impl Registry {
             producer: Producer::new(BUS_CAPACITY),
             epoch: now,
             opened: watch::Sender::new(false),
+            key_frames: watch::Sender::new(0),
             condition: Mutex::new(Condition {
                 state: State::Live,
                 generation: 0,
                 key,
                 last_write: now,
                 end: MediaTime::ZERO,
-                stats: Stats { protocol, peer, bytes: 0, video_frames: 0, reconnects: 0 },
+                stats: Stats { protocol, peer, bytes: 0, video_frames: 0, reconnects: 0, link: None },
             }),
         });
         // Nobody there to present it is the server's affair; a crowd at the door is not.
@@ -198,7 +224,14 @@ impl Registry {
             return Err(Busy);
         }
         lives.insert(name.clone(), live.clone());
-        Ok(Publication { live, generation: 0, timeline: Timeline::new(MediaTime::ZERO), breaks: false, audio: None })
+        Ok(Publication {
+            live,
+            generation: 0,
+            timeline: Timeline::new(MediaTime::ZERO),
+            breaks: false,
+            video: None,
+            audio: None,
+        })
     }
 
     /// Ends every live whose grace has run out at `now`. Call it about twice a second.
@@ -247,6 +280,11 @@ impl Live {
         self.opened.send_replace(true);
     }
 
+    /// Asks the publisher for a key frame soon; protocols that cannot ask let it pass.
+    pub fn want_key_frame(&self) {
+        self.key_frames.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
     /// Media time of an instant.
     pub fn at(&self, now: Instant) -> MediaTime {
         MediaTime::ZERO + now.saturating_duration_since(self.epoch)
@@ -265,23 +303,47 @@ impl Publication {
         let _ = self.live.opened.subscribe().wait_for(|open| *open).await;
     }
 
-    /// Announces the video track or its new format.
-    pub fn video(&mut self, format: VideoFormat, bitrate: Option<u32>) {
-        self.announce(TrackId::VIDEO, RenditionId::source(), TrackFormat::Video(format), bitrate);
+    /// Announces the video track or its new format. Returns the track its frames belong to: [`TrackId::VIDEO`], or
+    /// [`TrackId::FOREIGN_VIDEO`] in a codec that is not packaged. Going from one to the other is a break.
+    pub fn video(&mut self, format: VideoFormat, bitrate: Option<u32>) -> TrackId {
+        let id = if format.codec.is_packaged() { TrackId::VIDEO } else { TrackId::FOREIGN_VIDEO };
+        let before = self.video.replace(id);
+        self.switched(before, id, [TrackId::VIDEO, TrackId::FOREIGN_VIDEO]);
+        self.announce(id, RenditionId::source(), TrackFormat::Video(format), bitrate);
+        id
     }
 
     /// Announces the audio track or its new format. Returns the track its frames belong to: [`TrackId::AUDIO`], or
     /// [`TrackId::FOREIGN_AUDIO`] in a codec that is not packaged. Going from one to the other is a break.
     pub fn audio(&mut self, format: AudioFormat, bitrate: Option<u32>) -> TrackId {
         let id = if format.codec.is_packaged() { TrackId::AUDIO } else { TrackId::FOREIGN_AUDIO };
-        if self.audio.replace(id).is_some_and(|before| before != id) {
-            self.breaks = true;
-        }
-        if id == TrackId::AUDIO && self.holds() {
-            self.live.producer.withdraw(TrackId::FOREIGN_AUDIO);
-        }
+        let before = self.audio.replace(id);
+        self.switched(before, id, [TrackId::AUDIO, TrackId::FOREIGN_AUDIO]);
         self.announce(id, RenditionId::audio(), TrackFormat::Audio(format), bitrate);
         id
+    }
+
+    /// Told as readers ask for key frames, a burst of wishes as one.
+    pub fn key_frames_wanted(&self) -> watch::Receiver<u64> {
+        self.live.key_frames.subscribe()
+    }
+
+    /// States how packets travel now.
+    pub fn report(&self, link: Link) {
+        let mut condition = lock(&self.live.condition);
+        if condition.generation == self.generation {
+            condition.stats.link = Some(link);
+        }
+    }
+
+    /// Whoever reads a packaged track from now on is not told of the foreign one, to which nothing is written.
+    fn switched(&mut self, before: Option<TrackId>, to: TrackId, [packaged, foreign]: [TrackId; 2]) {
+        if before.is_some_and(|before| before != to) {
+            self.breaks = true;
+        }
+        if to == packaged && self.holds() {
+            self.live.producer.withdraw(foreign);
+        }
     }
 
     fn announce(&mut self, id: TrackId, rendition: RenditionId, format: TrackFormat, bitrate: Option<u32>) {
@@ -320,7 +382,8 @@ impl Publication {
         condition.last_write = now;
         condition.end = condition.end.max(mapped.dts + Duration::from_millis(1));
         condition.stats.bytes += size;
-        condition.stats.video_frames += u64::from(frame.track == TrackId::VIDEO);
+        let is_video = matches!(frame.track, TrackId::VIDEO | TrackId::FOREIGN_VIDEO);
+        condition.stats.video_frames += u64::from(is_video);
         self.resume();
         if mapped.jumped {
             live.producer.discontinuity();

@@ -358,7 +358,8 @@ pub async fn status(State(server): State<Server>, Path(name): Path<String>) -> R
 fn codecs(tracks: &[Arc<model::Track>]) -> Vec<String> {
     let find = |id| tracks.iter().find(|track| track.id == id);
     let audio = find(TrackId::FOREIGN_AUDIO).or_else(|| find(TrackId::AUDIO));
-    find(TrackId::VIDEO).into_iter().chain(audio).map(|track| track.format.codecs()).collect()
+    let video = find(TrackId::FOREIGN_VIDEO).or_else(|| find(TrackId::VIDEO));
+    video.into_iter().chain(audio).map(|track| track.format.codecs()).collect()
 }
 
 fn captions(live: &OnAir) -> Vec<Track> {
