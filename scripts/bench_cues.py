@@ -77,7 +77,8 @@ def cues(document: str) -> dict[str, Cue]:
     for block in document.split("\n\n")[1:]:
         name, _, rest = block.strip().partition("\n")
         times, _, text = rest.partition("\n")
-        if " --> " in times:
+        # What says nothing only marks a part in which nobody speaks.
+        if " --> " in times and text:
             start, end = times.split(" --> ")
             found[name] = Cue(clock(start), clock(end.split(" ")[0]), text)
     return found

@@ -7,7 +7,7 @@ use super::{phrase, text, vtt};
 use crate::model::{Cue, LanguageTag, MediaTime, Part, RenditionId};
 
 /// The append-only WebVTT rendition of one track, in lock step with the video: a part for every
-/// part of the reference rendition, on time and empty if need be. Pure.
+/// part of the reference rendition, on time, with a cue that says nothing if need be. Pure.
 ///
 /// Stable words are gathered into phrases of at most 42 characters and three seconds. A phrase is
 /// published in the first part at or after it is known, once, under an id of its own; where it
@@ -87,6 +87,8 @@ const SHORTEST: Duration = Duration::from_secs(1);
 const BACKLOG: usize = 10_000;
 /// Cues that may be open at once before the oldest is taken as it is.
 const OPEN: usize = 16;
+/// How long a cue lasts that says nothing.
+const BLINK: Duration = Duration::from_millis(1);
 /// Behind every media time.
 const FOREVER: MediaTime = MediaTime::from_nanos(i64::MAX);
 /// WebVTT counts milliseconds.
@@ -152,6 +154,11 @@ impl Lane {
             vtt::block(&mut data, &cue.id, cue.start, cue.end, "", &cue.text);
         }
         let number = self.number;
+        if self.active.is_empty() {
+            // A part without any cue tells video.js that its whole segment has none: it skips the parts behind it.
+            let at = ceil(start);
+            vtt::block(&mut data, &format!("{}-none-{number}", self.lang), at, at + BLINK, "", "");
+        }
         self.number += 1;
         Part {
             rendition: self.rendition.clone(),
@@ -228,7 +235,7 @@ impl Lane {
                 phrase.end = second.end;
             }
             let goes = appears + self.stay(&phrase, appears);
-            self.cursor = floor(goes).max(appears + Duration::from_millis(1));
+            self.cursor = floor(goes).max(appears + BLINK);
             self.published += 1;
             let id = format!("{}-{}", self.lang, self.published);
             fresh.push(Published { id, start: appears, end: self.cursor, text: phrase.text });

@@ -163,7 +163,15 @@ impl Rendition {
 
     /// A segment is complete, so that a player accepts the playlist.
     pub fn has_segment(&self) -> bool {
-        self.segments.range(self.listed..).any(|segment| segment.complete)
+        let held = usize::from(self.holds_end(false));
+        self.segments.range(self.listed..self.segments.len() - held).any(|segment| segment.complete)
+    }
+
+    /// The newest segment is complete and its end is not told yet. Captions tell it together with the first part
+    /// behind it: without any part of the segment to come, video.js asks for all of it in one go, or takes its hint
+    /// for a segment; either way the captions there come behind their picture.
+    fn holds_end(&self, ended: bool) -> bool {
+        self.captions && !ended && self.segments.back().is_some_and(|last| last.complete && !last.gap)
     }
 
     /// When the newest segment ends.
@@ -269,6 +277,9 @@ impl Rendition {
         };
         let Some(last) = self.segments.back() else { return Answer::Wait };
         let (next, parts) = if last.complete { (last.msn + 1, 0) } else { (last.msn, last.parts.len() as u64) };
+        if self.holds_end(false) && directives.part.is_none() && msn == last.msn {
+            return Answer::Wait;
+        }
         let (msn, part) = match directives.part {
             // Past the end of a segment lies the first part of the next one.
             Some(part) if msn < next && self.find(msn).is_some_and(|s| part >= s.parts.len() as u64) => {
@@ -352,6 +363,7 @@ impl Rendition {
             let _ = writeln!(text, "#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}");
         }
         let from = self.listed + skipped;
+        let held = self.segments.back().filter(|_| self.holds_end(ended)).map(|last| last.msn);
         // The map of a skipped segment still applies to those behind it.
         let mut init = (skipped > 0).then(|| self.segments.get(from - 1).map(|segment| segment.init)).flatten();
         for segment in self.segments.range(from.min(self.segments.len())..) {
@@ -367,14 +379,13 @@ impl Rendition {
             if segment.end() + PARTS_LISTED > self.edge {
                 text.push_str(&segment.part_lines);
             }
-            text.push_str(&segment.end_lines);
+            if Some(segment.msn) != held {
+                text.push_str(&segment.end_lines);
+            }
         }
-        let between = self.segments.back().is_none_or(|last| last.complete);
         if ended {
             text.push_str("#EXT-X-ENDLIST\n");
-        } else if !(self.captions && between) {
-            // video.js takes a hint with no part before it for a segment: it skips what comes there. Its pictures
-            // make up for that, its captions do not.
+        } else {
             let uri = self.uri("part", self.next_number, frame);
             let _ = writeln!(text, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{uri}\"");
         }

@@ -72,7 +72,11 @@ pub(super) fn source_window(parts: u64) -> Window {
 }
 
 fn text(window: &mut Window, directives: Directives) -> String {
-    match window.playlist(&RenditionId::source(), directives) {
+    text_of(window, &RenditionId::source(), directives)
+}
+
+fn text_of(window: &mut Window, id: &RenditionId, directives: Directives) -> String {
+    match window.playlist(id, directives) {
         Answer::Ready(playlist) => String::from_utf8(playlist.text().to_vec()).unwrap(),
         other => panic!("{other:?}"),
     }
@@ -388,18 +392,38 @@ fn caption_parts_are_webvtt_and_need_no_map() {
     let language = LanguageTag::parse("en").unwrap();
     let id = RenditionId::captions(&language);
     window.captions([Captions { language, name: "English".into(), spoken: true }]);
-    let mut playlist = |parts: std::ops::Range<u64>| {
-        for number in parts {
-            window.part(part(&id, number));
-        }
-        assert_eq!(window.kind(&id), Some(Kind::Captions));
-        let Answer::Ready(playlist) = window.playlist(&id, Directives::default()) else { panic!() };
-        String::from_utf8(playlist.text().to_vec()).unwrap()
-    };
-    let text = playlist(0..PARTS);
-    assert!(!text.contains("PRELOAD-HINT"), "no hint of a segment without a part: {text}");
-    let text = playlist(PARTS..PARTS + 1);
+    for number in 0..=PARTS {
+        window.part(part(&id, number));
+    }
+    assert_eq!(window.kind(&id), Some(Kind::Captions));
+    let text = text_of(&mut window, &id, Directives::default());
     assert!(!text.contains("MAP") && text.contains("seg-0.vtt?") && text.contains("part-9.vtt?"), "{text}");
+}
+
+#[test]
+fn a_caption_segment_ends_with_the_first_part_behind_it() {
+    let mut window = Window::new(settings());
+    let id = RenditionId::captions(&LanguageTag::parse("en").unwrap());
+    for number in 0..2 * PARTS {
+        window.part(part(&id, number));
+    }
+    let between = text_of(&mut window, &id, Directives::default());
+    assert!(between.contains("seg-0.vtt?") && !between.contains("seg-1.vtt?"), "{between}");
+    assert!(between.contains(&format!("PRELOAD-HINT:TYPE=PART,URI=\"/live/maths/captions-en/part-{}.vtt", 2 * PARTS)));
+    let asked = |part| Directives { msn: Some(1), part, ..Directives::default() };
+    assert!(matches!(window.playlist(&id, asked(None)), Answer::Wait), "the segment is not listed yet");
+    assert!(matches!(window.playlist(&id, asked(Some(PARTS))), Answer::Wait), "neither is the part behind it");
+    assert!(matches!(window.playlist(&id, asked(Some(PARTS - 1))), Answer::Ready(_)));
+    window.part(part(&id, 2 * PARTS));
+    for part in [None, Some(PARTS)] {
+        let behind = text_of(&mut window, &id, asked(part));
+        assert!(behind.contains("seg-1.vtt?") && behind.contains(&format!("part-{}.vtt", 2 * PARTS)), "{behind}");
+    }
+    for number in 2 * PARTS + 1..3 * PARTS {
+        window.part(part(&id, number));
+    }
+    window.end();
+    assert!(text_of(&mut window, &id, Directives::default()).contains("seg-2.vtt?"), "an end leaves none untold");
 }
 
 #[test]

@@ -120,7 +120,9 @@ fn cues(document: &str) -> Vec<(String, f64, f64, String)> {
         let (start, end) = times.split_once(" --> ")?;
         Some((id.to_owned(), seconds(start), seconds(end.split(' ').next()?), text.to_owned()))
     };
-    blocks.filter(|text| !text.trim().is_empty()).map(|text| block(text).expect(document)).collect()
+    // A cue without text only marks a part in which nobody speaks.
+    let speaks = |text: &&str| text.trim().lines().count() > 2;
+    blocks.filter(speaks).map(|text| block(text).expect(document)).collect()
 }
 
 /// Words without casing and punctuation.
