@@ -12,7 +12,7 @@ use super::{Error, Keys, throttle::Throttle};
 use crate::{
     ingest::{self, Knock, Refusal},
     model::Chain,
-    stream::{Publication, Registry},
+    stream::{Claim, Publication, Registry},
 };
 
 /// Refusals that may wait at the same time; further ones are answered at once and say so.
@@ -36,11 +36,9 @@ impl Door {
     async fn open(&self, knock: Knock) -> Result<Publication, Refusal> {
         let Knock { protocol, peer, channel, key } = knock;
         match self.keys.identify(channel.as_ref(), &key).await {
-            Ok(found) => {
-                let mut hash = [0; 8];
-                hash.iter_mut().zip(&found.key_digest).for_each(|(to, from)| *to = *from);
-                let hold = self.registry.publish(&found.name, u64::from_le_bytes(hash), protocol, peer, Instant::now());
-                let Ok(publication) = hold else {
+            Ok((found, rank)) => {
+                let claim = Claim { rank, takeover: found.takeover, protocol, peer };
+                let Ok(publication) = self.registry.publish(&found.name, claim, Instant::now()) else {
                     tracing::info!(stream = %found.name, protocol, %peer, "publisher refused: already live");
                     return Err(Refusal::Busy(found.name));
                 };

@@ -9,7 +9,8 @@ use subtle::ConstantTimeEq;
 use super::{Error, Result, Secrets, random_text, secrets::mac};
 use crate::{
     model::{LanguageTag, StreamName},
-    store::{Channel, Store},
+    store::{Channel, SealedKey, Store},
+    stream::Rank,
 };
 
 /// Characters of a key before grouping: 140 random bits.
@@ -84,8 +85,9 @@ impl Keys {
     pub async fn create_channel(&self, new: NewChannel) -> Result<(Channel, StreamKey)> {
         let key = StreamKey::generate()?;
         let channel = Channel {
-            key_cipher: self.seal(&new.name, &key)?,
+            key_cipher: self.seal(&new.name, Rank::Main, &key)?,
             key_digest: self.digest(key.reveal()).to_vec(),
+            backup: None,
             name: new.name,
             title: new.title,
             language: new.language,
@@ -101,30 +103,42 @@ impl Keys {
         Ok((kept.ok_or(Error::UnknownChannel(channel.name))?, key))
     }
 
-    /// The key of a channel.
+    /// The key of a channel, and that of its backup publisher if it has one.
     ///
     /// # Errors
-    /// [`Error::UnknownChannel`], or [`Error::Sealed`] if it was sealed for another channel or
+    /// [`Error::UnknownChannel`], or [`Error::Sealed`] if one was sealed for another channel or
     /// with another secret.
-    pub async fn reveal(&self, name: &StreamName) -> Result<StreamKey> {
+    pub async fn reveal(&self, name: &StreamName) -> Result<(StreamKey, Option<StreamKey>)> {
         let channel = self.store.channels().get(name).await?.ok_or_else(|| Error::UnknownChannel(name.clone()))?;
-        self.unseal(&channel)
+        let main = self.unseal(&channel, Rank::Main, &channel.key_cipher)?;
+        let backup = channel.backup.as_ref().map(|key| self.unseal(&channel, Rank::Backup, &key.cipher)).transpose()?;
+        Ok((main, backup))
     }
 
-    /// Gives a channel a new key; the old one opens nothing any more.
+    /// Gives a channel a new key for its main or backup publisher; the old one opens nothing any more.
     ///
     /// # Errors
     /// [`Error::UnknownChannel`].
-    pub async fn rotate(&self, name: &StreamName) -> Result<StreamKey> {
+    pub async fn rotate(&self, name: &StreamName, rank: Rank) -> Result<StreamKey> {
         let key = StreamKey::generate()?;
-        let cipher = self.seal(name, &key)?;
-        match self.store.channels().set_key(name, &cipher, &self.digest(key.reveal())).await {
-            Err(crate::store::Error::NotFound(_)) => Err(Error::UnknownChannel(name.clone())),
-            other => Ok(other.map(|()| key)?),
-        }
+        let sealed = SealedKey { cipher: self.seal(name, rank, &key)?, digest: self.digest(key.reveal()).to_vec() };
+        let done = match rank {
+            Rank::Main => self.store.channels().set_key(name, &sealed).await,
+            Rank::Backup => self.store.channels().set_backup_key(name, Some(&sealed)).await,
+        };
+        known(name, done).map(|()| key)
     }
 
-    /// The channel that a publisher's key opens: the named one, or whichever the key belongs to.
+    /// Takes a channel's backup key away.
+    ///
+    /// # Errors
+    /// [`Error::UnknownChannel`].
+    pub async fn remove_backup(&self, name: &StreamName) -> Result<()> {
+        known(name, self.store.channels().set_backup_key(name, None).await)
+    }
+
+    /// The channel that a publisher's key opens, the named one or whichever the key belongs to; and which of its
+    /// keys it is.
     ///
     /// Case, hyphens and the look-alikes `o`, `i` and `l` do not matter in a key. Comparison takes
     /// constant time.
@@ -132,15 +146,18 @@ impl Keys {
     /// # Errors
     /// [`Error::UnknownChannel`] and [`Error::WrongKey`] where the channel is named,
     /// [`Error::UnknownKey`] where it is not.
-    pub async fn identify(&self, channel: Option<&StreamName>, key: &str) -> Result<Channel> {
+    pub async fn identify(&self, channel: Option<&StreamName>, key: &str) -> Result<(Channel, Rank)> {
         let digest = self.digest(key);
         let found = match channel {
             Some(name) => self.store.channels().get(name).await?.ok_or_else(|| Error::UnknownChannel(name.clone()))?,
             // The look-up's time depends on the digest alone, which nobody without the secret can steer.
             None => self.store.channels().by_digest(&digest).await?.ok_or(Error::UnknownKey)?,
         };
-        if bool::from(found.key_digest.as_slice().ct_eq(&digest)) {
-            Ok(found)
+        let opens = |kept: &[u8]| bool::from(kept.ct_eq(&digest));
+        if opens(&found.key_digest) {
+            Ok((found, Rank::Main))
+        } else if found.backup.as_ref().is_some_and(|key| opens(&key.digest)) {
+            Ok((found, Rank::Backup))
         } else {
             Err(Error::WrongKey(found.name))
         }
@@ -154,22 +171,39 @@ impl Keys {
         ChaCha20Poly1305::new(Key::from_slice(&self.secrets.derive("amphi stream key seal 1")))
     }
 
-    fn seal(&self, name: &StreamName, key: &StreamKey) -> Result<Vec<u8>> {
+    fn seal(&self, name: &StreamName, rank: Rank, key: &StreamKey) -> Result<Vec<u8>> {
         let mut nonce = [0; NONCE];
         getrandom::fill(&mut nonce).map_err(Error::Random)?;
-        let payload = Payload { msg: key.reveal().as_bytes(), aad: name.as_str().as_bytes() };
+        let bound = bound(name, rank);
+        let payload = Payload { msg: key.reveal().as_bytes(), aad: bound.as_bytes() };
         let sealed = self.cipher().encrypt(Nonce::from_slice(&nonce), payload);
         let sealed = sealed.expect("a message of 34 bytes is far below the cipher's limit");
         Ok([nonce.as_slice(), &sealed].concat())
     }
 
-    fn unseal(&self, channel: &Channel) -> Result<StreamKey> {
+    fn unseal(&self, channel: &Channel, rank: Rank, cipher: &[u8]) -> Result<StreamKey> {
         let open = || {
-            let (nonce, sealed) = channel.key_cipher.split_at_checked(NONCE)?;
-            let payload = Payload { msg: sealed, aad: channel.name.as_str().as_bytes() };
+            let (nonce, sealed) = cipher.split_at_checked(NONCE)?;
+            let bound = bound(&channel.name, rank);
+            let payload = Payload { msg: sealed, aad: bound.as_bytes() };
             String::from_utf8(self.cipher().decrypt(Nonce::from_slice(nonce), payload).ok()?).ok()
         };
         open().map(StreamKey).ok_or_else(|| Error::Sealed(channel.name.clone()))
+    }
+}
+
+/// What a sealed key is bound to. No channel's name has a space.
+fn bound(name: &StreamName, rank: Rank) -> String {
+    match rank {
+        Rank::Main => name.to_string(),
+        Rank::Backup => format!("{name} backup"),
+    }
+}
+
+fn known(name: &StreamName, done: crate::store::Result<()>) -> Result<()> {
+    match done {
+        Err(crate::store::Error::NotFound(_)) => Err(Error::UnknownChannel(name.clone())),
+        other => Ok(other?),
     }
 }
 

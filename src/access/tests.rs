@@ -4,8 +4,8 @@ use super::*;
 use crate::{
     ingest::{Door as _, Knock, Refusal},
     model::LanguageTag,
-    store::Store,
-    stream::Registry,
+    store::{SealedKey, Store},
+    stream::{Rank, Registry},
 };
 
 fn name(text: &str) -> StreamName {
@@ -60,10 +60,10 @@ async fn a_key_opens_its_channel_by_name_and_without() {
     let keys = keys(dir.path()).await;
     let (maths, key) = keys.create_channel(new("maths")).await.unwrap();
     let (_, other) = keys.create_channel(new("physics")).await.unwrap();
-    assert_eq!(keys.reveal(&maths.name).await.unwrap(), key);
-    assert_eq!(keys.identify(None, key.reveal()).await.unwrap(), maths);
+    assert_eq!(keys.reveal(&maths.name).await.unwrap(), (key.clone(), None));
+    assert_eq!(keys.identify(None, key.reveal()).await.unwrap(), (maths.clone(), Rank::Main));
     let typed = format!(" {} ", key.reveal().to_uppercase().replace('-', "").replace('0', "O"));
-    assert_eq!(keys.identify(Some(&maths.name), &typed).await.unwrap(), maths);
+    assert_eq!(keys.identify(Some(&maths.name), &typed).await.unwrap(), (maths.clone(), Rank::Main));
     let wrong = keys.identify(Some(&maths.name), other.reveal()).await;
     assert!(matches!(wrong, Err(Error::WrongKey(n)) if n == maths.name));
     assert!(matches!(keys.identify(Some(&name("no")), key.reveal()).await, Err(Error::UnknownChannel(_))));
@@ -77,12 +77,36 @@ async fn a_rotated_key_opens_nothing_any_more() {
     let dir = tempfile::tempdir().unwrap();
     let keys = keys(dir.path()).await;
     let (maths, old) = keys.create_channel(new("maths")).await.unwrap();
-    let key = keys.rotate(&maths.name).await.unwrap();
+    let key = keys.rotate(&maths.name, Rank::Main).await.unwrap();
     assert_ne!(old, key);
     assert!(matches!(keys.identify(None, old.reveal()).await, Err(Error::UnknownKey)));
-    assert_eq!(keys.identify(None, key.reveal()).await.unwrap().name, maths.name);
-    assert_eq!(keys.reveal(&maths.name).await.unwrap(), key);
-    assert!(matches!(keys.rotate(&name("no")).await, Err(Error::UnknownChannel(_))));
+    assert_eq!(keys.identify(None, key.reveal()).await.unwrap().0.name, maths.name);
+    assert_eq!(keys.reveal(&maths.name).await.unwrap(), (key.clone(), None));
+    assert!(matches!(keys.rotate(&name("no"), Rank::Main).await, Err(Error::UnknownChannel(_))));
+}
+
+#[tokio::test]
+async fn a_backup_key_opens_the_same_channel_as_another_rank() {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = keys(dir.path()).await;
+    let (maths, main) = keys.create_channel(new("maths")).await.unwrap();
+    let backup = keys.rotate(&maths.name, Rank::Backup).await.unwrap();
+    assert_eq!(keys.reveal(&maths.name).await.unwrap(), (main.clone(), Some(backup.clone())));
+    for named in [None, Some(&maths.name)] {
+        let (found, rank) = keys.identify(named, backup.reveal()).await.unwrap();
+        assert_eq!((found.name, rank), (maths.name.clone(), Rank::Backup));
+        assert_eq!(keys.identify(named, main.reveal()).await.unwrap().1, Rank::Main);
+    }
+    let store = Store::open(dir.path()).await.unwrap();
+    store.channels().set_backup_key(&maths.name, Some(&sealed(&maths.key_cipher, b"moved"))).await.unwrap();
+    assert!(matches!(keys.reveal(&maths.name).await, Err(Error::Sealed(_))), "a key of one rank is none of the other");
+    keys.remove_backup(&maths.name).await.unwrap();
+    assert!(matches!(keys.identify(None, backup.reveal()).await, Err(Error::UnknownKey)));
+    assert_eq!(keys.reveal(&maths.name).await.unwrap(), (main, None));
+}
+
+fn sealed(cipher: &[u8], digest: &[u8]) -> SealedKey {
+    SealedKey { cipher: cipher.to_vec(), digest: digest.to_vec() }
 }
 
 #[tokio::test]
@@ -95,15 +119,15 @@ async fn a_sealed_key_opens_neither_tampered_nor_moved_nor_with_another_secret()
     for position in 0..maths.key_cipher.len() {
         let mut tampered = maths.key_cipher.clone();
         tampered[position] ^= 1;
-        store.channels().set_key(&maths.name, &tampered, &maths.key_digest).await.unwrap();
+        store.channels().set_key(&maths.name, &sealed(&tampered, &maths.key_digest)).await.unwrap();
         assert!(matches!(keys.reveal(&maths.name).await, Err(Error::Sealed(_))), "byte {position}");
     }
-    store.channels().set_key(&maths.name, &maths.key_cipher[..5], &maths.key_digest).await.unwrap();
+    store.channels().set_key(&maths.name, &sealed(&maths.key_cipher[..5], &maths.key_digest)).await.unwrap();
     assert!(matches!(keys.reveal(&maths.name).await, Err(Error::Sealed(_))));
-    store.channels().set_key(&physics.name, &maths.key_cipher, b"moved").await.unwrap();
+    store.channels().set_key(&physics.name, &sealed(&maths.key_cipher, b"moved")).await.unwrap();
     assert!(matches!(keys.reveal(&physics.name).await, Err(Error::Sealed(_))));
-    store.channels().set_key(&maths.name, &maths.key_cipher, &maths.key_digest).await.unwrap();
-    assert_eq!(keys.reveal(&maths.name).await.unwrap(), key);
+    store.channels().set_key(&maths.name, &sealed(&maths.key_cipher, &maths.key_digest)).await.unwrap();
+    assert_eq!(keys.reveal(&maths.name).await.unwrap(), (key.clone(), None));
     let elsewhere = tempfile::tempdir().unwrap();
     let stranger = Keys::new(store, Secrets::open(elsewhere.path()).unwrap());
     assert!(matches!(stranger.reveal(&maths.name).await, Err(Error::Sealed(_))));

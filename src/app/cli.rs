@@ -1,6 +1,7 @@
 //! The command line: what each command takes, and which function does it.
 
 use std::{
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -158,6 +159,25 @@ pub(super) enum Channel {
         /// For scripts.
         #[arg(long)]
         json: bool,
+    },
+    /// Makes a key for a second encoder, which stands by and goes on the air when the first stops; or another one.
+    BackupKey {
+        /// Which.
+        name: StreamName,
+        /// Takes the key away instead.
+        #[arg(long)]
+        remove: bool,
+        /// For scripts.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Puts the main or the backup publisher of a live on the air; asks the server that runs here.
+    OnAir {
+        /// Which.
+        name: StreamName,
+        /// Whom.
+        #[arg(value_parser = ["main", "backup"])]
+        publisher: String,
     },
     /// Removes a channel; its recordings stay.
     Remove {
@@ -353,6 +373,14 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Evaluate(evaluate) => commands::evaluate::run(evaluate).map(|()| ExitCode::SUCCESS),
         Command::Demo { channel, server } => commands::demo::run(&config, channel, &server).map(|()| ExitCode::SUCCESS),
     }
+}
+
+/// An address that listens everywhere is reached at home.
+pub(super) fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(Ipv4Addr::LOCALHOST.into());
+    }
+    address
 }
 
 /// A runtime for commands that wait a little.

@@ -53,8 +53,9 @@ pub(super) struct Rooms {
 pub(super) async fn run(rooms: Arc<Rooms>, live: Arc<stream::Live>) {
     let span = tracing::info_span!("live", stream = %live.name);
     async {
-        let stats = live.stats();
-        tracing::info!(protocol = stats.protocol, peer = %stats.peer, "live begins");
+        for publisher in live.publishers() {
+            tracing::info!(protocol = publisher.protocol, peer = %publisher.peer, "live begins");
+        }
         match on_air(&rooms, live.clone()).await {
             Ok(on_air) => linger(&rooms, &on_air).await,
             Err(error) => {

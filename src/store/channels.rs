@@ -22,6 +22,8 @@ pub struct Channel {
     pub key_cipher: Vec<u8>,
     /// Keyed digest of the stream key; unique.
     pub key_digest: Vec<u8>,
+    /// The key of a second publisher that stands by, if the channel has one.
+    pub backup: Option<SealedKey>,
     /// A second publisher replaces the first.
     pub takeover: bool,
     /// Viewers stay far enough behind for captions to be there before their picture (`accurate`), or as
@@ -29,6 +31,15 @@ pub struct Channel {
     pub accurate: bool,
     /// When it was made, to the millisecond.
     pub created_at: SystemTime,
+}
+
+/// A stream key as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedKey {
+    /// The sealed key; `access::Keys` opens it.
+    pub cipher: Vec<u8>,
+    /// Its keyed digest; unique among the keys of its kind.
+    pub digest: Vec<u8>,
 }
 
 /// The table of channels.
@@ -91,13 +102,14 @@ impl Channels<'_> {
         row.await.map_err(failed("read a channel"))?.as_ref().map(read).transpose()
     }
 
-    /// The channel whose key has this digest.
+    /// The channel one of whose keys has this digest.
     ///
     /// # Errors
     /// [`Error::Database`], [`Error::Broken`].
     pub async fn by_digest(&self, digest: &[u8]) -> Result<Option<Channel>> {
-        let row = sqlx::query("SELECT * FROM channels WHERE key_digest = ?").bind(digest).fetch_optional(self.pool);
-        row.await.map_err(failed("look up a stream key"))?.as_ref().map(read).transpose()
+        let row = sqlx::query("SELECT * FROM channels WHERE key_digest = ?1 OR backup_digest = ?1");
+        let row = row.bind(digest).fetch_optional(self.pool).await;
+        row.map_err(failed("look up a stream key"))?.as_ref().map(read).transpose()
     }
 
     /// Replaces title, languages, model, takeover and caption mode; name, key and age stay.
@@ -126,14 +138,29 @@ impl Channels<'_> {
     ///
     /// # Errors
     /// [`Error::NotFound`].
-    pub async fn set_key(&self, name: &StreamName, cipher: &[u8], digest: &[u8]) -> Result<()> {
+    pub async fn set_key(&self, name: &StreamName, key: &SealedKey) -> Result<()> {
         let done = sqlx::query("UPDATE channels SET key_cipher = ?, key_digest = ? WHERE name = ?")
-            .bind(cipher)
-            .bind(digest)
+            .bind(&key.cipher)
+            .bind(&key.digest)
             .bind(name.as_str())
             .execute(self.pool)
             .await
             .map_err(failed("change a stream key"))?;
+        found(done.rows_affected(), name)
+    }
+
+    /// Gives a channel a backup key, or takes it away.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn set_backup_key(&self, name: &StreamName, key: Option<&SealedKey>) -> Result<()> {
+        let done = sqlx::query("UPDATE channels SET backup_cipher = ?, backup_digest = ? WHERE name = ?")
+            .bind(key.map(|key| &key.cipher))
+            .bind(key.map(|key| &key.digest))
+            .bind(name.as_str())
+            .execute(self.pool)
+            .await
+            .map_err(failed("change a backup key"))?;
         found(done.rows_affected(), name)
     }
 
@@ -161,6 +188,10 @@ fn read(row: &SqliteRow) -> Result<Channel> {
             translate: split(row.try_get("translate")?).ok_or_else(|| sqlx::Error::Decode("translate".into()))?,
             key_cipher: row.try_get("key_cipher")?,
             key_digest: row.try_get("key_digest")?,
+            backup: match (row.try_get("backup_cipher")?, row.try_get("backup_digest")?) {
+                (Some(cipher), Some(digest)) => Some(SealedKey { cipher, digest }),
+                _ => None,
+            },
             takeover: row.try_get("takeover")?,
             accurate: row.try_get::<&str, _>("mode")? == "accurate",
             created_at: time(row.try_get("created_at")?),

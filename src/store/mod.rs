@@ -23,7 +23,7 @@ use sqlx::{
 
 use crate::model::LanguageTag;
 
-pub use channels::{Channel, Channels};
+pub use channels::{Channel, Channels, SealedKey};
 pub use recordings::{InvalidRecordingId, Recording, RecordingId, RecordingState, Recordings};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");

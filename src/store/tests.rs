@@ -12,6 +12,7 @@ fn channel(name: &str) -> Channel {
         translate: vec![LanguageTag::parse("pt-BR").unwrap(), LanguageTag::parse("fr").unwrap()],
         key_cipher: vec![1, 2, 3],
         key_digest: name.as_bytes().to_vec(),
+        backup: None,
         takeover: false,
         accurate: true,
         created_at: SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123),
@@ -38,7 +39,10 @@ async fn channels_keep_what_they_were_given() {
     let mut maths = channel("maths");
     store.channels().add(&maths).await.unwrap();
     assert!(matches!(store.channels().add(&maths).await, Err(Error::Exists(what)) if what == "channel maths"));
-    store.channels().set_key(&maths.name, b"new", b"digest").await.unwrap();
+    let key = |cipher: &[u8], digest: &[u8]| SealedKey { cipher: cipher.to_vec(), digest: digest.to_vec() };
+    store.channels().set_key(&maths.name, &key(b"new", b"digest")).await.unwrap();
+    maths.backup = Some(key(b"second", b"spare"));
+    store.channels().set_backup_key(&maths.name, maths.backup.as_ref()).await.unwrap();
     (maths.key_cipher, maths.key_digest) = (b"new".to_vec(), b"digest".to_vec());
     (maths.title, maths.translate, maths.model) = ("Geometry".into(), vec![], Some("vosk-fr".into()));
     store.channels().update(&maths).await.unwrap();
@@ -46,6 +50,9 @@ async fn channels_keep_what_they_were_given() {
     let store = Store::open(dir.path()).await.unwrap();
     assert_eq!(store.channels().list().await.unwrap(), [maths.clone()]);
     assert_eq!(store.channels().by_digest(b"digest").await.unwrap(), Some(maths.clone()));
+    assert_eq!(store.channels().by_digest(b"spare").await.unwrap(), Some(maths.clone()));
+    store.channels().set_backup_key(&maths.name, None).await.unwrap();
+    assert_eq!(store.channels().by_digest(b"spare").await.unwrap(), None);
     store.channels().remove(&maths.name).await.unwrap();
     assert_eq!(store.channels().get(&maths.name).await.unwrap(), None);
     assert!(matches!(store.channels().remove(&maths.name).await, Err(Error::NotFound(_))));

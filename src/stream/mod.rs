@@ -4,9 +4,38 @@
 //! [`Producer`] and [`Consumer`] are the two ends of its packet bus.
 
 mod bus;
+mod live;
+mod publication;
 mod registry;
+mod seats;
 mod timeline;
 
+use std::time::Duration;
+
 pub use bus::{Consumer, Event, Producer};
-pub use registry::{Busy, Frame, Link, Live, Publication, Registry, Replaced, State, Stats};
+pub use live::{Live, State, Stats};
+pub use publication::{Frame, Publication};
+pub use registry::{Claim, Registry};
+pub use seats::{NotThere, Publisher, Rank};
 pub use timeline::Timeline;
+
+/// How a publisher's packets travel, as its protocol last measured it.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Link {
+    /// Share of the packets of the last seconds that never came, 0–1.
+    pub loss: f64,
+    /// Variation of the time packets take (RFC 3550 §6.4.1), or as near to it as the protocol comes.
+    pub jitter: Duration,
+    /// There and back.
+    pub round_trip: Option<Duration>,
+}
+
+/// Someone else is publishing on the channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("channel is already live from another publisher")]
+pub struct Busy;
+
+/// Another connection took over; this one must close.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("another connection of the same publisher took over")]
+pub struct Replaced;

@@ -21,7 +21,7 @@ use amphi::{
         rtmp::{Server, Settings},
     },
     model::{AudioFormat, Packet, StreamName, Track, TrackId},
-    stream::{Consumer, Event, Live, Publication, Registry, State},
+    stream::{Claim, Consumer, Event, Live, Publication, Rank, Registry, State},
 };
 use tokio::{process::Command, sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -38,7 +38,9 @@ impl Door for TestDoor {
                 Some(channel) if knock.key != "s3cret" => Err(Refusal::WrongKey(channel)),
                 None if knock.key != "s3cret" => Err(Refusal::Unknown),
                 _ => {
-                    let published = self.0.publish(&name, 1, knock.protocol, knock.peer, Instant::now());
+                    let Knock { protocol, peer, .. } = knock;
+                    let claim = Claim { rank: Rank::Main, takeover: false, protocol, peer };
+                    let published = self.0.publish(&name, claim, Instant::now());
                     published.map_err(|_| Refusal::Busy(name))
                 }
             }

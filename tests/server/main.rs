@@ -13,6 +13,7 @@ mod captions;
 mod strict;
 
 mod absence;
+mod backup;
 mod accurate;
 mod changes;
 mod command_line;

@@ -6,6 +6,7 @@ use crate::{
     app::{cli, config::Config, models::Manifest, speech},
     model::{LanguageTag, StreamName},
     store::{Channel, Store},
+    stream::Rank,
 };
 
 /// `amphi channel`: straight on the database, so that it works with and without a server.
@@ -29,7 +30,7 @@ pub(in crate::app) fn run(config: &Config, command: cli::Channel) -> Result<()> 
                         name,
                     })
                     .await?;
-                print(config, &channel, Some(&key), json)
+                print(config, &channel, Some(&(key, None)), json)
             }
             cli::Channel::Change { name, title, language, model, translate, accurate, json } => {
                 let mut channel = find(&store, &name).await?;
@@ -49,13 +50,24 @@ pub(in crate::app) fn run(config: &Config, command: cli::Channel) -> Result<()> 
                 print(config, &channel, None, json)
             }
             cli::Channel::List { json } => list(&store.channels().list().await?, json),
-            cli::Channel::Show { name, json } => {
-                let channel = find(&store, &name).await?;
-                print(config, &channel, Some(&keys.reveal(&name).await?), json)
-            }
+            cli::Channel::Show { name, json } => show(config, &store, &keys, &name, json).await,
             cli::Channel::RotateKey { name, json } => {
-                let channel = find(&store, &name).await?;
-                print(config, &channel, Some(&keys.rotate(&name).await?), json)
+                find(&store, &name).await?;
+                keys.rotate(&name, Rank::Main).await?;
+                show(config, &store, &keys, &name, json).await
+            }
+            cli::Channel::BackupKey { name, remove, json } => {
+                find(&store, &name).await?;
+                if remove {
+                    keys.remove_backup(&name).await?;
+                } else {
+                    keys.rotate(&name, Rank::Backup).await?;
+                }
+                show(config, &store, &keys, &name, json).await
+            }
+            cli::Channel::OnAir { name, publisher } => {
+                let token = Secrets::open(&config.data_dir)?.admin_token().to_owned();
+                call(config, &token, &name, &publisher)
             }
             cli::Channel::Remove { name } => {
                 find(&store, &name).await?;
@@ -79,7 +91,30 @@ async fn find(store: &Store, name: &StreamName) -> Result<Channel> {
         .with_context(|| format!("no channel {name}: `amphi channel list` shows those there are"))
 }
 
-fn describe(channel: &Channel, key: Option<&StreamKey>) -> serde_json::Value {
+async fn show(config: &Config, store: &Store, keys: &Keys, name: &StreamName, json: bool) -> Result<()> {
+    let channel = find(store, name).await?;
+    print(config, &channel, Some(&keys.reveal(name).await?), json)
+}
+
+/// Who is on the air is the running server's affair alone.
+fn call(config: &Config, token: &str, name: &StreamName, publisher: &str) -> Result<()> {
+    let address = config.http.listen.context("http.listen is empty: there is no server to ask")?;
+    let address = cli::reachable(address);
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let mut answer = agent
+        .put(format!("http://{address}/api/v1/channels/{name}/on-air"))
+        .header("authorization", format!("Bearer {token}"))
+        .send(json!({ "publisher": publisher }).to_string())
+        .with_context(|| format!("no server answers at {address} (http.listen)"))?;
+    if answer.status().is_success() {
+        println!("{publisher} goes on the air with its next key frame");
+        return Ok(());
+    }
+    let problem: serde_json::Value = serde_json::from_str(&answer.body_mut().read_to_string()?).unwrap_or_default();
+    anyhow::bail!("{}", problem["detail"].as_str().unwrap_or("the server refused"))
+}
+
+fn describe(channel: &Channel, keys: Option<&(StreamKey, Option<StreamKey>)>) -> serde_json::Value {
     let mut value = json!({
         "name": channel.name,
         "title": channel.title,
@@ -88,15 +123,16 @@ fn describe(channel: &Channel, key: Option<&StreamKey>) -> serde_json::Value {
         "translate": channel.translate,
         "accurate": channel.accurate,
     });
-    if let Some(key) = key {
+    if let Some((key, backup)) = keys {
         value["stream_key"] = key.reveal().into();
+        value["backup_key"] = backup.as_ref().map(StreamKey::reveal).into();
     }
     value
 }
 
-fn print(config: &Config, channel: &Channel, key: Option<&StreamKey>, json: bool) -> Result<()> {
+fn print(config: &Config, channel: &Channel, keys: Option<&(StreamKey, Option<StreamKey>)>, json: bool) -> Result<()> {
     if json {
-        println!("{}", describe(channel, key));
+        println!("{}", describe(channel, keys));
         return Ok(());
     }
     let port = config.rtmp.listen.map_or(1935, |address| address.port());
@@ -110,8 +146,11 @@ fn print(config: &Config, channel: &Channel, key: Option<&StreamKey>, json: bool
     if channel.accurate {
         println!("captions    before their picture: viewers stay 3 s behind");
     }
-    if let Some(key) = key {
+    if let Some((key, backup)) = keys {
         println!("stream key  {}", key.reveal());
+        if let Some(backup) = backup {
+            println!("backup key  {} (a second encoder with it stands by)", backup.reveal());
+        }
         println!("in OBS      server rtmp://HOST:{port}/live, stream key as above");
         println!("by URL      rtmp://HOST:{port}/live/{}?key={}", channel.name, key.reveal());
     }

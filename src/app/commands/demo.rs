@@ -58,12 +58,12 @@ pub(super) async fn start(
     http: Option<SocketAddr>,
     cancel: CancellationToken,
 ) -> Result<()> {
-    let rtmp = reachable(rtmp.context("the demo streams over RTMP, and rtmp.listen is empty")?);
+    let rtmp = cli::reachable(rtmp.context("the demo streams over RTMP, and rtmp.listen is empty")?);
     let keys = keys(config).await?;
     for lecture in bundled()? {
         let key = ensure(&keys, &lecture).await?;
         if let Some(http) = http {
-            println!("watch  http://{}/watch/{}  {}", reachable(http), lecture.channel, lecture.title);
+            println!("watch  http://{}/watch/{}  {}", cli::reachable(http), lecture.channel, lecture.title);
         }
         let cancel = cancel.clone();
         tokio::spawn(async move {
@@ -101,7 +101,7 @@ async fn keys(config: &Config) -> Result<Keys> {
 
 /// The channel's key; the channel is made if need be.
 async fn ensure(keys: &Keys, lecture: &Lecture) -> Result<String> {
-    if let Ok(key) = keys.reveal(&lecture.channel).await {
+    if let Ok((key, _)) = keys.reveal(&lecture.channel).await {
         return Ok(key.reveal().to_owned());
     }
     let translate: Result<Vec<_>, _> = lecture.translate.iter().map(|tag| LanguageTag::parse(tag)).collect();
@@ -114,12 +114,4 @@ async fn ensure(keys: &Keys, lecture: &Lecture) -> Result<String> {
         translate: translate?,
     };
     Ok(keys.create_channel(new).await?.1.reveal().to_owned())
-}
-
-/// An address that listens everywhere is reached at home.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() {
-        address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
-    }
-    address
 }

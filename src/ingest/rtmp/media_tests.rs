@@ -6,7 +6,7 @@ use std::{
 use super::*;
 use crate::{
     model::{Packet, StreamName, Track},
-    stream::{Consumer, Event, Registry},
+    stream::{Claim, Consumer, Event, Rank, Registry},
 };
 
 const AVC: &str = "0142c028ffe100176742c028da01e0089f97011000003e90000ea600f1832a01000468ce0fc8";
@@ -37,7 +37,8 @@ impl Bench {
         let (registry, _) = Registry::new(Duration::from_secs(30));
         let name = StreamName::parse("maths").unwrap();
         let (peer, now) = (SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), Instant::now());
-        let publication = registry.publish(&name, 1, "rtmp", peer, now).unwrap();
+        let claim = Claim { rank: Rank::Main, takeover: false, protocol: "rtmp", peer };
+        let publication = registry.publish(&name, claim, now).unwrap();
         let consumer = registry.get(&name).unwrap().producer.consume();
         Self { media: Media::default(), publication, consumer, now }
     }

@@ -28,10 +28,11 @@ use super::{
 use crate::{
     ingest::{Door, Knock, Refusal},
     model::StreamName,
-    stream::{Publication, Registry, State},
+    stream::{Claim, Publication, Rank, Registry, State},
 };
 
 const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
+const CLAIM: Claim = Claim { rank: Rank::Main, takeover: false, protocol: "rtmp", peer: PEER };
 
 /// Opens `maths` to `s3cret`, and remembers who knocked.
 struct TestDoor {
@@ -46,7 +47,7 @@ impl Door for TestDoor {
         let now = std::time::Instant::now();
         Box::pin(async move {
             match knock.key.as_str() {
-                "s3cret" => self.registry.publish(&name, 1, "rtmp", PEER, now).map_err(|_| Refusal::Busy(name)),
+                "s3cret" => self.registry.publish(&name, CLAIM, now).map_err(|_| Refusal::Busy(name)),
                 "full" => Err(Refusal::Unavailable("the disk is full".into())),
                 _ => Err(Refusal::Unknown),
             }
@@ -292,7 +293,7 @@ async fn refusals_have_their_codes() {
     }
     let mut peer = Peer::connected().await;
     let name = StreamName::parse("maths").unwrap();
-    let _other = peer.door.registry.publish(&name, 2, "whip", PEER, std::time::Instant::now()).unwrap();
+    let _other = peer.door.registry.publish(&name, CLAIM, std::time::Instant::now()).unwrap();
     assert_eq!(peer.publish("s3cret").await, "NetStream.Publish.BadName");
 }
 
@@ -362,7 +363,7 @@ async fn who_lost_the_live_to_another_connection_is_told() {
     peer.media(kind::AUDIO, 0, &[0xaf, 0, 0x12, 0x10]).await;
     let later = std::time::Instant::now() + Duration::from_secs(60);
     let name = StreamName::parse("maths").unwrap();
-    let new = peer.door.registry.publish(&name, 1, "rtmp", PEER, later).unwrap();
+    let new = peer.door.registry.publish(&name, CLAIM, later).unwrap();
     peer.media(kind::AUDIO, 0, &[0xaf, 1, 0x21, 0x10]).await;
     let status = peer.command().await.unwrap();
     assert!(status.member(1, "description").contains("took over"));

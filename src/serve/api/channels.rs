@@ -13,9 +13,12 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::List;
+use super::{
+    List,
+    publishers::{self, Publisher},
+};
 use crate::{
-    access::NewChannel,
+    access::{NewChannel, StreamKey},
     archive::Monitor,
     model::{self, LanguageTag, StreamName, TrackFormat, TrackId},
     serve::{
@@ -100,11 +103,20 @@ pub struct Change {
     pub accurate: Option<bool>,
 }
 
-/// A channel's stream key.
+/// A channel's stream keys.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Key {
     /// For the encoder.
     pub stream_key: String,
+    /// For a second encoder, which stands by; null: the channel has none.
+    pub backup_key: Option<String>,
+}
+
+impl From<(StreamKey, Option<StreamKey>)> for Key {
+    fn from((main, backup): (StreamKey, Option<StreamKey>)) -> Self {
+        let shown = |key: StreamKey| key.reveal().to_owned();
+        Self { stream_key: shown(main), backup_key: backup.map(shown) }
+    }
 }
 
 /// How a channel's live goes.
@@ -112,7 +124,7 @@ pub struct Key {
 pub struct Status {
     /// `idle`, `live`, `reconnecting` or `ended`.
     pub state: &'static str,
-    /// The publisher's protocol.
+    /// The protocol of the publisher on the air.
     pub protocol: Option<&'static str>,
     /// What the publisher sends, as CODECS names it: `avc1.64001f`, `mp4a.40.2`, `mp3`.
     pub codecs: Vec<String>,
@@ -120,8 +132,10 @@ pub struct Status {
     pub bytes: u64,
     /// Video frames received.
     pub video_frames: u64,
-    /// Times the publisher came back.
+    /// Times a publisher came back, or another took over.
     pub reconnects: u32,
+    /// Who is connected, the main publisher first.
+    pub publishers: Vec<Publisher>,
     /// Bits a second over the last ten seconds; null before the live's first second and behind its end.
     pub bitrate: Option<u64>,
     /// Frames a second over the last ten seconds, as `bitrate`.
@@ -289,21 +303,24 @@ pub async fn remove(State(server): State<Server>, _: Admin, Path(name): Path<Str
 #[utoipa::path(get, path = "/channels/{name}/key", params(("name" = String, Path)), security(("admin" = [])), responses((status = 200, body = Key), (status = 404)))]
 pub async fn key(State(server): State<Server>, _: Admin, Path(name): Path<String>) -> Result<Json<Key>> {
     let channel = find(&server, &name).await?;
-    let key = server.keys.reveal(&channel.name).await.map_err(problem)?;
-    Ok(Json(Key { stream_key: key.reveal().to_owned() }))
+    Ok(Json(Key::from(server.keys.reveal(&channel.name).await.map_err(problem)?)))
 }
 
 /// Makes a new stream key; the old one stops working with the next publisher.
 #[utoipa::path(post, path = "/channels/{name}/key", params(("name" = String, Path)), security(("admin" = [])), responses((status = 200, body = Key), (status = 404)))]
 pub async fn rotate(State(server): State<Server>, _: Admin, Path(name): Path<String>) -> Result<Json<Key>> {
     let channel = find(&server, &name).await?;
-    let key = server.keys.rotate(&channel.name).await.map_err(problem)?;
-    Ok(Json(Key { stream_key: key.reveal().to_owned() }))
+    server.keys.rotate(&channel.name, stream::Rank::Main).await.map_err(problem)?;
+    Ok(Json(Key::from(server.keys.reveal(&channel.name).await.map_err(problem)?)))
 }
 
 /// How the channel's live goes.
 #[utoipa::path(get, path = "/channels/{name}/status", params(("name" = String, Path)), responses((status = 200, body = Status), (status = 404)))]
-pub async fn status(State(server): State<Server>, Path(name): Path<String>) -> Result<Json<Status>> {
+pub async fn status(
+    State(server): State<Server>,
+    admin: Result<Admin>,
+    Path(name): Path<String>,
+) -> Result<Json<Status>> {
     let channel = find(&server, &name).await?;
     let Some(live) = server.board.get(&channel.name) else {
         return Ok(Json(Status {
@@ -313,6 +330,7 @@ pub async fn status(State(server): State<Server>, Path(name): Path<String>) -> R
             bytes: 0,
             video_frames: 0,
             reconnects: 0,
+            publishers: vec![],
             bitrate: None,
             fps: None,
             viewers: None,
@@ -323,6 +341,7 @@ pub async fn status(State(server): State<Server>, Path(name): Path<String>) -> R
         }));
     };
     let (stats, tracks) = (live.stream.stats(), live.stream.producer.tracks());
+    let publishers = publishers::connected(&live.stream, Instant::now(), admin.is_ok());
     let state = state_of(Some(&live.stream));
     let rates = live.pace.rates().filter(|_| state != "ended");
     let rendition = |track: &model::Track| {
@@ -339,11 +358,12 @@ pub async fn status(State(server): State<Server>, Path(name): Path<String>) -> R
     };
     Ok(Json(Status {
         state,
-        protocol: Some(stats.protocol),
+        protocol: publishers.iter().find(|publisher| publisher.on_air).map(|publisher| publisher.protocol),
         codecs: codecs(&tracks),
         bytes: stats.bytes,
         video_frames: stats.video_frames,
         reconnects: stats.reconnects,
+        publishers,
         bitrate: rates.map(|rates| rates.bitrate as u64),
         fps: rates.map(|rates| (rates.fps * 100.0).round() / 100.0),
         viewers: None,
@@ -427,7 +447,7 @@ fn item(server: &Server, channel: Channel) -> Item {
     }
 }
 
-async fn find(server: &Server, name: &str) -> Result<Channel> {
+pub(super) async fn find(server: &Server, name: &str) -> Result<Channel> {
     let unknown = || Problem::not_found("no such channel: see /api/v1/channels");
     let name = StreamName::parse(name).map_err(|_| unknown())?;
     server.store.channels().get(&name).await.map_err(Problem::internal)?.ok_or_else(unknown)
@@ -443,11 +463,11 @@ fn given<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(from: D) -> std:
 }
 
 /// Whatever the client's content type: what it sent must be the JSON asked for.
-fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T> {
+pub(super) fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T> {
     serde_json::from_slice(body).map_err(|error| Problem::bad_request(format!("the JSON body is wrong: {error}")))
 }
 
-fn problem(error: crate::access::Error) -> Problem {
+pub(super) fn problem(error: crate::access::Error) -> Problem {
     match error {
         crate::access::Error::Store(store::Error::Exists(_)) => {
             Problem::conflict("a channel of this name exists already")

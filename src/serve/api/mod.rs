@@ -3,6 +3,7 @@
 pub mod channels;
 pub mod events;
 pub mod models;
+pub mod publishers;
 pub mod recordings;
 
 use axum::{Json, Router, routing::get};
@@ -25,6 +26,7 @@ pub struct List<T> {
     paths(
         channels::list, channels::add, channels::show, channels::change, channels::remove,
         channels::key, channels::rotate, channels::status,
+        publishers::backup, publishers::remove_backup, publishers::call,
         recordings::list, recordings::show, recordings::remove,
         models::list, events::events,
     ),
@@ -46,6 +48,7 @@ impl utoipa::Modify for Bearer {
 pub fn router() -> Router<Server> {
     Router::new()
         .merge(channels::router())
+        .merge(publishers::router())
         .merge(recordings::router())
         .route("/models", get(models::list))
         .route("/events", get(events::events))
