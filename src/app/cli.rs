@@ -134,6 +134,9 @@ pub(super) enum Channel {
         /// Whether viewers stay 3 s behind, so that captions are there before their picture; from the next live on.
         #[arg(long, value_name = "true|false")]
         accurate: Option<bool>,
+        /// Whether another publisher with the stream key replaces the one that is live, instead of being refused.
+        #[arg(long, value_name = "true|false")]
+        takeover: Option<bool>,
         /// For scripts.
         #[arg(long)]
         json: bool,

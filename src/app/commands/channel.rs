@@ -32,13 +32,14 @@ pub(in crate::app) fn run(config: &Config, command: cli::Channel) -> Result<()> 
                     .await?;
                 print(config, &channel, Some(&(key, None)), json)
             }
-            cli::Channel::Change { name, title, language, model, translate, accurate, json } => {
+            cli::Channel::Change { name, title, language, model, translate, accurate, takeover, json } => {
                 let mut channel = find(&store, &name).await?;
                 channel.title = title.unwrap_or(channel.title);
                 let heard_anew = language.is_some() || model.is_some();
                 channel.language = language.unwrap_or(channel.language);
                 channel.model = model.map_or(channel.model, |id| (!id.is_empty()).then_some(id));
                 channel.accurate = accurate.unwrap_or(channel.accurate);
+                channel.takeover = takeover.unwrap_or(channel.takeover);
                 if let Some(list) = translate {
                     let tags = list.split(',').map(str::trim).filter(|tag| !tag.is_empty());
                     channel.translate = tags.map(LanguageTag::parse).collect::<Result<_, _>>()?;
@@ -122,6 +123,7 @@ fn describe(channel: &Channel, keys: Option<&(StreamKey, Option<StreamKey>)>) ->
         "model": channel.model,
         "translate": channel.translate,
         "accurate": channel.accurate,
+        "takeover": channel.takeover,
     });
     if let Some((key, backup)) = keys {
         value["stream_key"] = key.reveal().into();

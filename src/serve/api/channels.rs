@@ -46,6 +46,8 @@ pub struct Item {
     pub translate: Vec<String>,
     /// Viewers stay 3 s behind, so that captions are there before their picture; otherwise as near as they can.
     pub accurate: bool,
+    /// Another publisher with the stream key replaces the one that is live; otherwise it is refused.
+    pub takeover: bool,
     /// `idle`, `live`, `reconnecting` or `ended`.
     pub state: &'static str,
     /// When the live began (RFC 3339).
@@ -101,6 +103,8 @@ pub struct Change {
     pub translate: Option<Vec<LanguageTag>>,
     /// Viewers stay 3 s behind, so that captions are there before their picture.
     pub accurate: Option<bool>,
+    /// Another publisher with the stream key replaces the one that is live, at once.
+    pub takeover: Option<bool>,
 }
 
 /// A channel's stream keys.
@@ -284,6 +288,7 @@ pub async fn change(
     channel.model = change.model.unwrap_or(channel.model);
     channel.translate = change.translate.unwrap_or(channel.translate);
     channel.accurate = change.accurate.unwrap_or(channel.accurate);
+    channel.takeover = change.takeover.unwrap_or(channel.takeover);
     if heard_anew {
         can_hear(&server, &channel.language, channel.model.as_deref())?;
     }
@@ -443,6 +448,7 @@ fn item(server: &Server, channel: Channel) -> Item {
         model: channel.model,
         translate: channel.translate.iter().map(ToString::to_string).collect(),
         accurate: channel.accurate,
+        takeover: channel.takeover,
         stream_key: None,
     }
 }
