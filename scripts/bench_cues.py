@@ -121,7 +121,8 @@ class Viewing:
     def take(self, line: dict[str, Any]) -> None:
         """A line of the players' report."""
         self.samples += [tuple(sample) for sample in line["samples"]]
-        language = line["samples"][-1][2] if line["samples"] else None
+        languages = [sample[2] for sample in line["samples"] if sample[2]]
+        language = languages[-1] if languages else None
         for key, (start, end, text) in line["cues"].items():
             self.cues[language][key] = Cue(start, end, text)
         self.doubles |= set(line["doubles"])

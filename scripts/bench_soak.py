@@ -1,4 +1,7 @@
-"""The demo for ten minutes: nothing dropped, no growing lag, memory and playlists that keep up."""
+"""The demo for ten minutes: nothing dropped, no growing lag, memory and playlists that keep up.
+
+With CHANNELS_SOAK=8 so many lives at once instead, without rungs: lectures in English and Korean in turn.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,20 @@ import re
 import sys
 import time
 from collections import defaultdict
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from bench_common import Captions, Server, centile, heading, ms, table, verdict, wait
+from bench_common import ROOT, Captions, Publisher, Server, centile, heading, ms, table, verdict, wait
 
 SECONDS = int(os.environ.get("SECONDS_SOAK", "600"))
+FILMS = {"en": "lecture-en.flv", "ko": "korean.flv"}
 # Models load, playlists and buffers fill: an hour-long live is judged by what comes after.
 WARM_UP = min(60.0, SECONDS / 6)
 EVERY = 2.0
-CHANNELS = {"demo": ("en", "pt"), "demo-ko": ("ko",)}
+MANY = int(os.environ.get("CHANNELS_SOAK", "0"))
+CHANNELS = {f"hall-{n}": (("en", "ko")[n % 2],) for n in range(MANY)} or {"demo": ("en", "pt"), "demo-ko": ("ko",)}
 # Captions may be this much later at the end than at the beginning.
 SLACK = 0.3
 # The newest part of a playlist ends at most this far behind the wall clock.
@@ -179,9 +185,14 @@ def report_playlists(seen: Seen, judge: Judge) -> None:
 
 def main() -> None:
     """Runs, prints, and fails if something fell behind."""
-    heading(f"The demo for {SECONDS} s: both channels, rungs, captions, translation, recording")
+    what = f"{MANY} lives: captions, recording" if MANY else "The demo: both channels, rungs, captions, translation, recording"
+    heading(f"{what}, for {SECONDS} s")
     judge = Judge()
-    with Server("--demo") as server:
+    with ExitStack() as stack:
+        server = stack.enter_context(Server(LADDER__ENABLED="false") if MANY else Server("--demo"))
+        for name, (language, *_) in CHANNELS.items() if MANY else ():
+            url = server.channel(name, "--language", language)
+            stack.enter_context(Publisher(ROOT / "demo" / FILMS[language], url, loop=True))
         wait("both lives", lambda: all(server.get(f"/live/{name}/index.m3u8") for name in CHANNELS))
         seen = Seen()
         tracks = {f"{name} {lang}": Captions(server, name, lang) for name, langs in CHANNELS.items() for lang in langs}

@@ -1,7 +1,7 @@
 // Plays a live in three players side by side and reports, a JSON line a second and player, what a viewer would read.
-// usage: node tests/players.mjs URL --seconds N [--players hls.js,…] [--languages en,pt] [--switch SECONDS] [--offline AT,SECONDS]
+// usage: node tests/players.mjs URL --seconds N [--players hls.js,video.js,video.js-ll,Shaka] [--languages en,pt] [--switch SECONDS] [--offline AT,SECONDS]
 //
-// A line is {player, samples: [[wall clock in ms, currentTime, language, [key of each cue on show]]…],
+// A line is {player, samples: [[wall clock in ms, currentTime, language shown or null, [key of each cue on show]]…],
 // cues: {key: [start, end, text]}, doubles: [keys that a track held twice at once], problems}.
 import { createServer } from 'node:http'
 import { readFileSync } from 'node:fs'
@@ -25,6 +25,7 @@ const require = createRequire(import.meta.url)
 const scripts = {
   'hls.js': 'hls.js/dist/hls.js',
   'video.js': 'video.js/dist/video.js',
+  'video.js-ll': 'video.js/dist/video.js',
   Shaka: 'shaka-player/dist/shaka-player.compiled.js',
 }
 
@@ -47,15 +48,26 @@ const start = {
       ready: (language) => at(language) >= 0,
     }
   },
-  'video.js': (url, video) => {
-    const player = globalThis.videojs(video, { liveui: false, html5: { vhs: { overrideNative: true } } })
+  // Its low-latency mode takes an unfinished segment for a whole target duration: it starts that much ahead of
+  // where it should, at the live edge, where no caption can be in time. As `video.js-ll` it is left on.
+  'video.js': (url, video, llhls = false) => {
+    const player = globalThis.videojs(video, { liveui: false, html5: { vhs: { overrideNative: true, llhls } } })
     player.src({ src: url, type: 'application/vnd.apple.mpegurl' })
     void player.play()
     const tracks = () => Array.from(player.textTracks()).filter((track) => track.kind === 'subtitles')
     const track = (language) => tracks().find((track) => track.language === language)
+    // It turns captions off for good when they cannot be loaded once; a page has to turn them on again.
+    let chosen
+    const show = () => {
+      for (const track of tracks()) track.mode = track.language === chosen ? 'showing' : 'disabled'
+    }
+    player.textTracks().addEventListener('change', () => {
+      if (chosen && tracks().every((track) => track.mode === 'disabled')) setTimeout(show, 1000)
+    })
     return {
       choose: (language) => {
-        for (const track of tracks()) track.mode = track.language === language ? 'showing' : 'disabled'
+        chosen = language
+        show()
       },
       track,
       ready: (language) => track(language) !== undefined,
@@ -105,7 +117,8 @@ const sampling = () => {
       }
     }
     const active = Array.from(track?.activeCues ?? []).map(key)
-    report.samples.push([Date.now(), video.currentTime, language ?? null, active])
+    const shows = track?.mode === 'showing' ? language : null
+    report.samples.push([Date.now(), video.currentTime, shows, active])
   }, 100)
 }
 
@@ -137,7 +150,7 @@ const viewers = await Promise.all(
     await page.goto(`${origin}/`)
     await page.addScriptTag({ url: `${origin}/${encodeURIComponent(name)}` })
     await page.evaluate(`(async () => {
-      globalThis.captions = await (${start[name]})(${JSON.stringify(url)}, document.querySelector('video'))
+      globalThis.captions = await (${start[name.replace('-ll', '')]})(${JSON.stringify(url)}, document.querySelector('video'), ${name.endsWith('-ll')})
     })()`)
     await page.waitForFunction((language) => globalThis.captions.ready(language), languages[0], { timeout: 60_000 })
     await page.evaluate(sampling)
