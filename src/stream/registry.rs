@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{Producer, Timeline};
 use crate::model::{
-    Anchor, AudioFormat, MediaTime, Packet, RenditionId, StreamName, Track, TrackFormat, TrackId, VideoFormat,
+    Anchor, AudioFormat, Label, MediaTime, Packet, RenditionId, StreamName, Track, TrackFormat, TrackId, VideoFormat,
 };
 
 /// Readers may fall this many events behind: about 13 s of a video, two rungs and an audio track.
@@ -309,17 +309,41 @@ impl Publication {
         let id = if format.codec.is_packaged() { TrackId::VIDEO } else { TrackId::FOREIGN_VIDEO };
         let before = self.video.replace(id);
         self.switched(before, id, [TrackId::VIDEO, TrackId::FOREIGN_VIDEO]);
-        self.announce(id, RenditionId::source(), TrackFormat::Video(format), bitrate);
+        let format = TrackFormat::Video(format);
+        self.announce(Track { id, rendition: RenditionId::source(), format, bitrate, label: None });
         id
     }
 
     /// Announces the audio track or its new format. Returns the track its frames belong to: [`TrackId::AUDIO`], or
     /// [`TrackId::FOREIGN_AUDIO`] in a codec that is not packaged. Going from one to the other is a break.
     pub fn audio(&mut self, format: AudioFormat, bitrate: Option<u32>) -> TrackId {
+        self.first_sound(format, bitrate, None)
+    }
+
+    /// Announces the `nth` track of sound, as [`Publication::audio`] does the first. `None`: it is not taken, since
+    /// it is one too many ([`TrackId::FURTHER_SOUNDS`]), or a further one in a codec that is not packaged.
+    pub fn sound(
+        &mut self,
+        nth: u8,
+        format: AudioFormat,
+        bitrate: Option<u32>,
+        label: Option<Label>,
+    ) -> Option<TrackId> {
+        if nth == 0 {
+            return Some(self.first_sound(format, bitrate, label));
+        }
+        let id = TrackId::sound(nth).filter(|_| format.codec.is_packaged())?;
+        let format = TrackFormat::Audio(format);
+        self.announce(Track { id, rendition: RenditionId::sound(nth), format, bitrate, label });
+        Some(id)
+    }
+
+    fn first_sound(&mut self, format: AudioFormat, bitrate: Option<u32>, label: Option<Label>) -> TrackId {
         let id = if format.codec.is_packaged() { TrackId::AUDIO } else { TrackId::FOREIGN_AUDIO };
         let before = self.audio.replace(id);
         self.switched(before, id, [TrackId::AUDIO, TrackId::FOREIGN_AUDIO]);
-        self.announce(id, RenditionId::audio(), TrackFormat::Audio(format), bitrate);
+        let format = TrackFormat::Audio(format);
+        self.announce(Track { id, rendition: RenditionId::audio(), format, bitrate, label });
         id
     }
 
@@ -346,12 +370,12 @@ impl Publication {
         }
     }
 
-    fn announce(&mut self, id: TrackId, rendition: RenditionId, format: TrackFormat, bitrate: Option<u32>) {
+    fn announce(&mut self, track: Track) {
         if !self.holds() {
             return;
         }
         self.resume();
-        self.live.producer.announce(Track { id, rendition, format, bitrate });
+        self.live.producer.announce(track);
     }
 
     /// No other publication has taken over.
