@@ -61,8 +61,8 @@ impl Default for Limits {
 
 /// Bytes of a request's head, and of an answer that waits to be written.
 const BUFFER: usize = 64 * 1024;
-/// Requests that one connection of HTTP/2 may have in hand.
-const STREAMS: u32 = 64;
+/// Requests that one connection of HTTP/2 may have in hand: a player holds six or so.
+const STREAMS: u32 = 32;
 /// How long to wait where accepting fails: the process is out of descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Said without reading the request.
@@ -227,6 +227,7 @@ async fn multiplexed(
 fn turn_away(stream: &TcpStream, peer: SocketAddr, secure: bool) {
     metrics::counter!("amphi_http_connections_refused_total").increment(1);
     tracing::debug!(%peer, "too many connections");
+    // In TLS nothing can be said before a handshake, which would take the work that is to be spared.
     if !secure {
         // A new socket takes so little at once, or it does not matter.
         let _ = stream.try_write(FULL);

@@ -317,34 +317,24 @@ impl Publication {
     /// Announces the audio track or its new format. Returns the track its frames belong to: [`TrackId::AUDIO`], or
     /// [`TrackId::FOREIGN_AUDIO`] in a codec that is not packaged. Going from one to the other is a break.
     pub fn audio(&mut self, format: AudioFormat, bitrate: Option<u32>) -> TrackId {
-        self.first_sound(format, bitrate, None)
+        self.sound(0, format, bitrate, None).expect("the first track of sound is always taken")
     }
 
-    /// Announces the `nth` track of sound, as [`Publication::audio`] does the first. `None`: it is not taken, since
-    /// it is one too many ([`TrackId::FURTHER_SOUNDS`]), or a further one in a codec that is not packaged.
-    pub fn sound(
-        &mut self,
-        nth: u8,
-        format: AudioFormat,
-        bitrate: Option<u32>,
-        label: Option<Label>,
-    ) -> Option<TrackId> {
+    /// The same for the `nth` track of sound, the first one being 0. `None`: it is not taken, since it is one too
+    /// many ([`TrackId::FURTHER_SOUNDS`]), or a further one in a codec that is not packaged.
+    pub fn sound(&mut self, nth: u8, format: AudioFormat, rate: Option<u32>, label: Option<Label>) -> Option<TrackId> {
+        let id = match (nth, format.codec.is_packaged()) {
+            (0, false) => TrackId::FOREIGN_AUDIO,
+            (_, true) => TrackId::sound(nth)?,
+            _ => return None,
+        };
         if nth == 0 {
-            return Some(self.first_sound(format, bitrate, label));
+            let before = self.audio.replace(id);
+            self.switched(before, id, [TrackId::AUDIO, TrackId::FOREIGN_AUDIO]);
         }
-        let id = TrackId::sound(nth).filter(|_| format.codec.is_packaged())?;
-        let format = TrackFormat::Audio(format);
-        self.announce(Track { id, rendition: RenditionId::sound(nth), format, bitrate, label });
+        let (rendition, format) = (RenditionId::sound(nth), TrackFormat::Audio(format));
+        self.announce(Track { id, rendition, format, bitrate: rate, label });
         Some(id)
-    }
-
-    fn first_sound(&mut self, format: AudioFormat, bitrate: Option<u32>, label: Option<Label>) -> TrackId {
-        let id = if format.codec.is_packaged() { TrackId::AUDIO } else { TrackId::FOREIGN_AUDIO };
-        let before = self.audio.replace(id);
-        self.switched(before, id, [TrackId::AUDIO, TrackId::FOREIGN_AUDIO]);
-        let format = TrackFormat::Audio(format);
-        self.announce(Track { id, rendition: RenditionId::audio(), format, bitrate, label });
-        id
     }
 
     /// Told as readers ask for key frames, a burst of wishes as one.

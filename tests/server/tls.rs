@@ -7,7 +7,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::support::{SOON, Server, media, wait};
+use crate::{
+    browser::Browser,
+    support::{SOON, Server, media, wait},
+};
 
 /// A certificate for `localhost` that certifies itself, under this name.
 fn certify(folder: &Path, name: &str) {
@@ -31,6 +34,8 @@ fn subject(address: &str) -> String {
     text.lines().find_map(|line| line.strip_prefix("subject=")).unwrap_or_default().trim().to_owned()
 }
 
+const WITHOUT_CAPTIONS: &[(&str, &str)] = &[("AMPHI_CAPTIONS__ENABLED", "false")];
+
 struct House {
     server: Server,
     folder: tempfile::TempDir,
@@ -38,13 +43,12 @@ struct House {
     rtmps: String,
 }
 
-fn open() -> House {
+fn open(environment: &[(&str, &str)]) -> House {
     let folder = tempfile::tempdir().unwrap();
     certify(folder.path(), "first");
     let file = |name| folder.path().join(name).to_string_lossy().into_owned();
     let (https, rtmps, certificate, key) = (address(), address(), file("chain.pem"), file("key.pem"));
-    let server = Server::start(&[
-        ("AMPHI_CAPTIONS__ENABLED", "false"),
+    let usual = [
         ("AMPHI_RECORDING__ENABLED", "false"),
         ("AMPHI_LADDER__ENABLED", "false"),
         ("AMPHI_RECONNECT_GRACE", "1s"),
@@ -52,7 +56,8 @@ fn open() -> House {
         ("AMPHI_RTMP__TLS_LISTEN", &rtmps),
         ("AMPHI_TLS__CERTIFICATE", &certificate),
         ("AMPHI_TLS__KEY", &key),
-    ]);
+    ];
+    let server = Server::start(&[&usual, environment].concat());
     House { server, folder, https, rtmps }
 }
 
@@ -69,7 +74,7 @@ fn curl(house: &House, options: &[&str], path: &str) -> String {
 
 #[test]
 fn a_publisher_in_tls_is_watched_in_tls_over_one_connection() {
-    let house = open();
+    let house = open(WITHOUT_CAPTIONS);
     let key = house.server.channel("hall", &[]);
     let url = format!("rtmps://{}/live/hall?key={key}", house.rtmps);
     let publisher = house.server.publish(&media("lecture-en.opus"), &url, &["-t", "8"]);
@@ -90,8 +95,23 @@ fn a_publisher_in_tls_is_watched_in_tls_over_one_connection() {
 }
 
 #[test]
+fn a_page_in_tls_plays_and_has_its_captions_from_a_websocket() {
+    let house = open(&[]);
+    let key = house.server.channel("hall", &[]);
+    let url = format!("rtmps://{}/live/hall?key={key}", house.rtmps);
+    let publisher = house.server.publish(&media("lecture-en.opus"), &url, &["-t", "40"]);
+    house.server.playlist("hall");
+    let mut browser = Browser::open(&format!("https://{}/watch/hall", house.https), 60, &["--any-certificate"]);
+    browser.until("captions over a moving picture", |row| {
+        let shown = row["captions"].as_str().is_some_and(|words| !words.is_empty());
+        row["state"] == "live" && row["source"] == "websocket" && shown && row["time"].as_f64() > Some(3.0)
+    });
+    drop((browser, publisher));
+}
+
+#[test]
 fn a_certificate_that_is_renewed_is_shown_without_a_restart() {
-    let house = open();
+    let house = open(WITHOUT_CAPTIONS);
     for address in [&house.https, &house.rtmps] {
         assert!(subject(address).ends_with("first"), "{}", subject(address));
     }
@@ -110,11 +130,14 @@ fn a_certificate_that_is_renewed_is_shown_without_a_restart() {
 
 #[test]
 fn who_never_ends_the_handshake_is_cut_like_any_stranger() {
-    let house = open();
-    for hello in [&b""[..], &[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3], b"\x03not tls at all"] {
+    let house = open(WITHOUT_CAPTIONS);
+    let strangers = [&b""[..], &[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3], b"\x03not tls at all"].map(|hello| {
         let mut stream = TcpStream::connect(&house.rtmps).unwrap();
         stream.write_all(hello).unwrap();
         stream.set_read_timeout(Some(SOON)).unwrap();
+        stream
+    });
+    for mut stream in strangers {
         let mut rest = Vec::new();
         // Cut in order, or with what is unread thrown away.
         let cut = stream.read_to_end(&mut rest);

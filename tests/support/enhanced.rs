@@ -83,6 +83,7 @@ pub fn publish(url: &str, name: String, mut tags: Vec<Tag>) -> JoinHandle<Result
     })
 }
 
+/// What is decoded before it is shown begins behind zero as well.
 fn millis(seconds: f64) -> u32 {
-    (seconds * 1000.0).round() as u32
+    ((seconds + 0.2) * 1000.0).round() as u32
 }

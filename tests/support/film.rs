@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 
 use bytes::Bytes;
-use mp4_atom::{Any, Atom, Codec, DecodeMaybe, Moof, Moov};
+use mp4_atom::{Any, Atom, Codec, DecodeMaybe, Moov, Traf};
 
 /// An encode.
 pub struct Film {
@@ -25,7 +25,7 @@ pub struct Strip {
 
 /// An access unit.
 pub struct Unit {
-    /// Decoding time in seconds.
+    /// Decoding time in seconds; what is shown first may be decoded before zero.
     pub dts: f64,
     /// Presentation time in seconds.
     pub pts: f64,
@@ -39,7 +39,7 @@ pub fn encode(arguments: &str) -> Film {
     let output = Command::new("ffmpeg")
         .args(["-nostdin", "-v", "error"])
         .args(arguments.split_whitespace())
-        .args("-movflags empty_moov+frag_every_frame+default_base_moof+negative_cts_offsets -f mp4 pipe:1".split(' '))
+        .args("-movflags delay_moov+frag_every_frame+default_base_moof -f mp4 pipe:1".split(' '))
         .stdin(Stdio::null())
         .output()
         .unwrap();
@@ -47,31 +47,48 @@ pub fn encode(arguments: &str) -> Film {
     Film { strips: read(&output.stdout), file: output.stdout }
 }
 
-fn read(mut file: &[u8]) -> Vec<Strip> {
-    let (mut strips, mut scales, mut fragment) = (Vec::new(), Vec::new(), None);
-    while let Some(atom) = Any::decode_maybe(&mut file).unwrap() {
-        match atom {
-            Any::Moov(moov) => (strips, scales) = tracks(&moov),
-            Any::Moof(moof) => fragment = Some(moof),
-            Any::Mdat(mdat) => {
-                let Moof { traf, .. } = fragment.take().unwrap();
-                let [traf] = &traf[..] else { panic!("a fragment holds one track") };
-                let index = traf.tfhd.track_id as usize - 1;
-                let entry = traf.trun[0].samples.iter().next().unwrap();
-                let flags = entry.flags.or(traf.tfhd.default_sample_flags).unwrap_or(0);
-                let dts = traf.tfdt.as_ref().unwrap().base_media_decode_time as f64;
-                let pts = dts + entry.cts.unwrap_or(0) as f64;
-                let (scale, strip): (f64, &mut Strip) = (scales[index], &mut strips[index]);
-                let key = flags & 0x1_0000 == 0;
-                strip.units.push(Unit { dts: dts / scale, pts: pts / scale, key, data: mdat.data.into() });
-            }
-            _ => {}
-        }
-    }
-    strips
+/// How a track counts time.
+struct Clock {
+    /// Ticks a second.
+    scale: f64,
+    /// The tick that is shown first.
+    zero: f64,
 }
 
-fn tracks(moov: &Moov) -> (Vec<Strip>, Vec<f64>) {
+fn read(file: &[u8]) -> Vec<Strip> {
+    let (mut strips, mut clocks, mut rest) = (Vec::new(), Vec::new(), file);
+    loop {
+        let at = file.len() - rest.len();
+        match Any::decode_maybe(&mut rest).unwrap() {
+            Some(Any::Moov(moov)) => (strips, clocks) = tracks(&moov),
+            Some(Any::Moof(moof)) => moof.traf.iter().for_each(|traf| {
+                let index = traf.tfhd.track_id as usize - 1;
+                units(traf, &file[at..], &clocks[index], &mut strips[index]);
+            }),
+            Some(_) => {}
+            None => return strips,
+        }
+    }
+}
+
+/// The access units of a fragment that `data` begins with.
+fn units(traf: &Traf, data: &[u8], Clock { scale, zero }: &Clock, strip: &mut Strip) {
+    let (tfhd, mut dts) = (&traf.tfhd, traf.tfdt.as_ref().unwrap().base_media_decode_time as f64 - zero);
+    for trun in &traf.trun {
+        let mut at = trun.data_offset.unwrap() as usize;
+        for entry in trun.samples.iter() {
+            let pts = dts + entry.cts.unwrap_or(0) as f64;
+            let key = entry.flags.or(tfhd.default_sample_flags).unwrap_or(0) & 0x1_0000 == 0;
+            let size = entry.size.or(tfhd.default_sample_size).unwrap() as usize;
+            let data = Bytes::copy_from_slice(&data[at..at + size]);
+            strip.units.push(Unit { dts: dts / scale, pts: pts / scale, key, data });
+            dts += f64::from(entry.duration.or(tfhd.default_sample_duration).unwrap());
+            at += size;
+        }
+    }
+}
+
+fn tracks(moov: &Moov) -> (Vec<Strip>, Vec<Clock>) {
     let tracks = moov.trak.iter().map(|trak| {
         let mut config = Vec::new();
         let fourcc = match &trak.mdia.minf.stbl.stsd.codecs[0] {
@@ -85,8 +102,10 @@ fn tracks(moov: &Moov) -> (Vec<Strip>, Vec<f64>) {
             }
             other => panic!("{other:?}"),
         };
-        let scale = f64::from(trak.mdia.mdhd.timescale);
-        (Strip { fourcc: fourcc.unwrap(), config: config.into(), units: Vec::new() }, scale)
+        let edits = trak.edts.as_ref().and_then(|edts| edts.elst.as_ref());
+        let zero = edits.map_or(0.0, |elst| elst.entries[0].media_time.unwrap_or(0) as f64);
+        let clock = Clock { scale: f64::from(trak.mdia.mdhd.timescale), zero };
+        (Strip { fourcc: fourcc.unwrap(), config: config.into(), units: Vec::new() }, clock)
     });
     tracks.unzip()
 }

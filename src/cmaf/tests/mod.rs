@@ -4,6 +4,7 @@ mod checker;
 mod flv;
 mod real;
 mod rules;
+mod sounds;
 
 use bytes::Bytes;
 
