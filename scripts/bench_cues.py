@@ -147,13 +147,16 @@ class Viewing:
     def shown(self) -> dict[str, list[tuple[float, float]]]:
         """When each cue was on the screen, by language and key, in the player's time; stretches that touch are one."""
         spans: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        before: list[str] = []
         for _, at, language, active in self.samples:
             for key in active:
                 known = spans[f"{language} {key}"]
-                if known and at - known[-1][1] < 0.5:
+                # A page that is not let run for a while takes no samples; what it shows stays.
+                if known and (key in before or at - known[-1][1] < 0.5):
                     known[-1] = (known[-1][0], at)
                 else:
                     known.append((at, at))
+            before = active
         return spans
 
 

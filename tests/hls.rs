@@ -63,7 +63,7 @@ fn init(id: &RenditionId, version: u32) -> Init {
         })
     };
     let data = format!("init {id} {version}").into();
-    Init { rendition: id.clone(), version, format: Arc::new(format), bitrate: Some(100_000), data }
+    Init { rendition: id.clone(), version, format: Arc::new(format), bitrate: Some(100_000), label: None, data }
 }
 
 fn part(id: &RenditionId, number: u64) -> Part {

@@ -11,7 +11,8 @@ use std::{
 const ARROWS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("stream", &["model"]),
-    ("ingest", &["stream", "media", "model"]),
+    ("tls", &["model"]),
+    ("ingest", &["stream", "media", "model", "tls"]),
     ("media", &["stream", "model"]),
     ("cmaf", &["stream", "model"]),
     // It reads with the same parsers what it writes again.

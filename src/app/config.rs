@@ -30,9 +30,11 @@ pub struct Config {
     #[serde(deserialize_with = "duration")]
     pub drain_timeout: Duration,
     /// Pages, HLS, websockets, API.
-    pub http: Listener,
+    pub http: SecurableListener,
     /// RTMP ingest.
-    pub rtmp: Listener,
+    pub rtmp: SecurableListener,
+    /// The certificate.
+    pub tls: Tls,
     /// Not spoken yet.
     pub rtsp: Listener,
     /// Not spoken yet.
@@ -60,6 +62,30 @@ pub struct Listener {
     /// `HOST:PORT`, `None` where the protocol is off.
     #[serde(deserialize_with = "address")]
     pub listen: Option<SocketAddr>,
+}
+
+/// One protocol's addresses, plain and in TLS.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecurableListener {
+    /// `HOST:PORT`, `None` where the protocol is off.
+    #[serde(deserialize_with = "address")]
+    pub listen: Option<SocketAddr>,
+    /// `HOST:PORT` in TLS, where there is a certificate.
+    #[serde(deserialize_with = "address")]
+    pub tls_listen: Option<SocketAddr>,
+}
+
+/// See `[tls]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// The chain; `None`: no TLS.
+    #[serde(deserialize_with = "optional_path")]
+    pub certificate: Option<PathBuf>,
+    /// Its key.
+    #[serde(deserialize_with = "optional_path")]
+    pub key: Option<PathBuf>,
 }
 
 /// See `[hls]`.
@@ -179,6 +205,8 @@ impl Config {
 
     fn check(&self) -> Result<()> {
         ensure!(self.hls.window >= Duration::from_secs(36), "hls.window must be at least 36s");
+        let together = self.tls.certificate.is_some() == self.tls.key.is_some();
+        ensure!(together, "tls.certificate and tls.key go together: set both, or neither");
         ensure!((1..=64).contains(&self.captions.threads), "captions.threads must lie between 1 and 64");
         for rung in &self.ladder.rungs {
             ensure!([1080, 720, 480, 360, 240].contains(rung), "ladder.rungs knows 1080, 720, 480, 360 and 240");
@@ -280,6 +308,8 @@ mod tests {
         assert_eq!(config.reconnect_grace, Duration::from_secs(30));
         assert!(config.srt.listen.is_none());
         assert_eq!(config.captions.engine_memory, None);
+        assert_eq!(config.rtmp.tls_listen.unwrap().port(), 1936);
+        assert!(config.tls.certificate.is_none());
     }
 
     #[test]
@@ -308,6 +338,7 @@ mod tests {
             ("AMPHI_RECONNECT_GRACE", "soon", "soon"),
             ("AMPHI_LADDER__RUNGS", "999", "1080"),
             ("AMPHI_CAPTIONS__ENGINE_MEMORY", "2 apples", "800M"),
+            ("AMPHI_TLS__KEY", "privkey.pem", "tls.certificate"),
         ] {
             let error = Config::layered(None, variables(&[(key, value)]), None).unwrap_err();
             assert!(format!("{error:#}").contains(says), "{key}: {error:#}");

@@ -83,8 +83,9 @@ impl Film {
             (Some(video), Some(audio)) if audio.abs_diff(video) < 500 => video,
             (video, audio) => video.max(audio)?,
         };
-        let audio = tags.iter().find_map(|tag| match flv::audio(tag.body.clone()) {
-            Audio::Header(header) if tag.kind == AUDIO => aac::parse_config(header).ok(),
+        let sounds = tags.iter().filter(|tag| tag.kind == AUDIO).flat_map(|tag| flv::audio(tag.body.clone()));
+        let audio = sounds.into_iter().find_map(|unit| match unit.content {
+            Audio::Header(header) => aac::parse_config(header).ok(),
             _ => None,
         });
         let audio = audio

@@ -92,7 +92,7 @@ async fn on_air(rooms: &Rooms, live: Arc<stream::Live>) -> Result<Arc<OnAir>> {
 
     let (work, cut_short) = (TaskTracker::new(), CancellationToken::new());
     let heights = if rooms.config.ladder.enabled { rooms.config.ladder.rungs.clone() } else { Vec::new() };
-    let ladder = LadderSettings::new(heights);
+    let ladder = LadderSettings::new(heights).without(rooms.templates.undecodable());
     let packets = live.producer.consume();
     if rooms.config.ladder.enabled {
         let making = media::ladder::run(

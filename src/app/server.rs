@@ -11,6 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use futures_util::{FutureExt, future::join_all};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -19,7 +20,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    config::Config,
+    config::{self, Config},
     live::{self, Rooms},
     second_pass::{self, SecondPass},
     speech::{self, Speech},
@@ -37,6 +38,7 @@ use crate::{
     },
     store::Store,
     stream::{self, Registry},
+    tls::Certificate,
 };
 
 /// How often lives are looked after: graces run out, states are announced.
@@ -52,7 +54,10 @@ pub(super) struct Server {
     started: mpsc::Receiver<Arc<stream::Live>>,
     second_pass: SecondPass,
     http: TcpListener,
+    https: Option<serve::Secure>,
     rtmp: Option<rtmp::Server>,
+    rtmps: Option<rtmp::Server>,
+    certificate: Option<Arc<Certificate>>,
     shared: serve::Server,
     ready: watch::Sender<bool>,
     /// Publishers and requests stop with it; lives drain first.
@@ -85,6 +90,15 @@ pub(super) async fn build(config: Config) -> Result<Server> {
     let board = Board::default();
     let address = config.http.listen.context("http.listen is empty: without it nobody can watch")?;
     let http = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} (http.listen)"))?;
+    let certificate = certificate(&config.tls)?;
+    let https = match (&certificate, config.http.tls_listen) {
+        (Some(certificate), Some(address)) => {
+            let listener = TcpListener::bind(address).await;
+            let listener = listener.with_context(|| format!("cannot listen on {address} (http.tls_listen)"))?;
+            Some(serve::Secure { listener, tls: certificate.acceptor(serve::ALPN) })
+        }
+        _ => None,
+    };
     let rtmp = match config.rtmp.listen {
         Some(address) => {
             let door = Arc::new(Door::new(keys.clone(), registry.clone()));
@@ -92,6 +106,15 @@ pub(super) async fn build(config: Config) -> Result<Server> {
             Some(server.with_context(|| format!("cannot listen on {address} (rtmp.listen)"))?)
         }
         None => None,
+    };
+    let rtmps = match (&certificate, config.rtmp.tls_listen) {
+        (Some(certificate), Some(address)) => {
+            let door = Arc::new(Door::new(keys.clone(), registry.clone()));
+            let server = rtmp::Server::bind(address, door, rtmp::Settings::default()).await;
+            let server = server.with_context(|| format!("cannot listen on {address} (rtmp.tls_listen)"))?;
+            Some(server.within(certificate.acceptor(&[])))
+        }
+        _ => None,
     };
     let templates = Arc::new(templates);
     let speech = Arc::new(Speech::new(&config)?);
@@ -124,7 +147,22 @@ pub(super) async fn build(config: Config) -> Result<Server> {
         templates,
         cancel: CancellationToken::new(),
     });
-    Ok(Server { _lock: lock, config, rooms, registry, started, second_pass, http, rtmp, shared, ready, cancel })
+    Ok(Server {
+        _lock: lock,
+        config,
+        rooms,
+        registry,
+        started,
+        second_pass,
+        http,
+        https,
+        rtmp,
+        rtmps,
+        certificate,
+        shared,
+        ready,
+        cancel,
+    })
 }
 
 impl Server {
@@ -133,9 +171,15 @@ impl Server {
         if let Some(http) = self.http_address() {
             println!("http   http://{http}/");
         }
+        if let Some(https) = self.https.as_ref().and_then(|https| https.listener.local_addr().ok()) {
+            println!("https  https://{https}/");
+        }
         match self.rtmp_address() {
             Some(rtmp) => println!("rtmp   rtmp://{rtmp}/live"),
             None => println!("rtmp   off"),
+        }
+        if let Some(rtmps) = self.rtmps.as_ref().and_then(|rtmps| rtmps.local_addr().ok()) {
+            println!("rtmps  rtmps://{rtmps}/live");
         }
         if self.shared.secrets.token_is_new() {
             let file = self.config.data_dir.join("admin.token");
@@ -178,14 +222,21 @@ impl Server {
     /// # Errors
     /// HTTP or RTMP is not served any longer, or the drain was cut short.
     pub async fn run(self) -> Result<()> {
-        let Self { _lock, config, rooms, registry, mut started, second_pass, http, rtmp, shared, ready, cancel } = self;
+        let Self { _lock, config, rooms, registry, mut started, second_pass, shared, ready, cancel, .. } = self;
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let lives = TaskTracker::new();
         let publishers = TaskTracker::new();
         lives.spawn(second_pass.run(rooms.cancel.clone()));
-        let mut ingest = rtmp.map(|rtmp| publishers.spawn(rtmp.serve(cancel.clone())));
+        if let Some(certificate) = self.certificate {
+            publishers.spawn(certificate.follow(cancel.clone()));
+        }
+        let doors: Vec<_> = [self.rtmp, self.rtmps].into_iter().flatten().collect();
+        let mut ingest = (!doors.is_empty()).then(|| {
+            let serving = join_all(doors.into_iter().map(|door| door.serve(cancel.clone())));
+            publishers.spawn(serving.map(|_| ()))
+        });
         let pages_stop = CancellationToken::new();
-        let mut pages = tokio::spawn(serve::run(http, shared, pages_stop.clone()));
+        let mut pages = tokio::spawn(serve::run(self.http, self.https, shared, pages_stop.clone()));
         let mut broken = None;
         ready.send_replace(true);
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
@@ -238,6 +289,12 @@ impl Server {
         tracing::info!("stopped");
         broken.map_or(Ok(()), Err)
     }
+}
+
+/// The certificate that connections in TLS are shown, where there is one.
+fn certificate(config: &config::Tls) -> Result<Option<Arc<Certificate>>> {
+    let (Some(certificate), Some(key)) = (&config.certificate, &config.key) else { return Ok(None) };
+    Certificate::load(certificate, key).map(Some).context("the certificate cannot be used (tls.certificate, tls.key)")
 }
 
 /// Takes the data directory for this process: another server's recordings must not look abandoned.

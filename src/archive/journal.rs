@@ -8,7 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{Result, at, boxes, layout::Folder};
-use crate::model::{RenditionId, TrackFormat};
+use crate::model::{Init, Label, RenditionId};
 
 /// No journal or cue line is longer.
 pub(super) const LINE_LIMIT: usize = 64 * 1024;
@@ -33,6 +33,9 @@ pub(super) struct InitEntry {
     pub(super) video: Option<Picture>,
     /// Channels; none for pictures.
     pub(super) channels: Option<u16>,
+    /// What viewers choose it by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) label: Option<Label>,
 }
 
 /// What STREAM-INF says about a picture.
@@ -71,18 +74,19 @@ pub(super) struct Track {
 }
 
 impl InitEntry {
-    pub(super) fn new(version: u32, length: u64, format: &TrackFormat) -> Self {
+    pub(super) fn new(init: &Init) -> Self {
         let picture = |video: &crate::model::VideoFormat| Picture {
             width: video.width,
             height: video.height,
             frame_rate: video.frame_rate.filter(|rate| rate.is_finite()),
         };
         Self {
-            version,
-            length,
-            codecs: format.codecs(),
-            video: format.video().map(picture),
-            channels: format.audio().map(|audio| audio.channels),
+            version: init.version,
+            length: init.data.len() as u64,
+            codecs: init.format.codecs(),
+            video: init.format.video().map(picture),
+            channels: init.format.audio().map(|audio| audio.channels),
+            label: init.label.clone(),
         }
     }
 }

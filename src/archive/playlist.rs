@@ -64,8 +64,11 @@ pub(super) fn multivariant(timeline: &Timeline, captions: &[LanguageTag], spoken
     let (videos, audios): (Vec<_>, Vec<_>) =
         timeline.renditions.iter().partition(|(track, _)| picture(track).is_some());
     let audio = audios.first();
-    let (audio_peak, audio_mean) = audio.map_or((0, 0), |(_, segments)| rates(segments));
-    let audio_codecs = audio.and_then(|(track, _)| track.inits.last()).map(|init| init.codecs.clone());
+    let audio_rates: Vec<_> = audios.iter().map(|(_, segments)| rates(segments)).collect();
+    let (peaks, means) = (audio_rates.iter().map(|(peak, _)| *peak), audio_rates.iter().map(|(_, mean)| *mean));
+    let (audio_peak, audio_mean) = (peaks.max().unwrap_or(0), means.max().unwrap_or(0));
+    let audio_codecs: BTreeSet<_> =
+        audios.iter().filter_map(|(track, _)| Some(track.inits.last()?.codecs.clone())).collect();
     let variant = |(track, segments): &&(Track, Vec<Segment>), codecs: String, with: (u64, u64)| {
         let (peak, mean) = rates(segments);
         let init = picture(track);
@@ -85,7 +88,7 @@ pub(super) fn multivariant(timeline: &Timeline, captions: &[LanguageTag], spoken
     };
     let mut playlist = MasterPlaylist { version: Some(VERSION), ..MasterPlaylist::default() };
     if videos.is_empty() {
-        let codecs = audio_codecs.unwrap_or_default();
+        let codecs = audio_codecs.into_iter().collect::<Vec<_>>().join(",");
         playlist.variants.extend(audio.map(|audio| variant(audio, codecs, (0, 0))));
     } else {
         for video in &videos {
@@ -93,17 +96,7 @@ pub(super) fn multivariant(timeline: &Timeline, captions: &[LanguageTag], spoken
             let codecs = codecs.collect::<Vec<_>>().join(",");
             playlist.variants.push(variant(video, codecs, (audio_peak, audio_mean)));
         }
-        playlist.alternatives.extend(audio.map(|(track, _)| AlternativeMedia {
-            media_type: AlternativeMediaType::Audio,
-            uri: Some(format!("{}/stream.m3u8", track.rendition)),
-            group_id: "audio".into(),
-            language: Some(spoken.to_string()),
-            name: spoken.to_string(),
-            default: true,
-            autoselect: true,
-            channels: track.inits.last().and_then(|init| init.channels).map(|channels| channels.to_string()),
-            ..AlternativeMedia::default()
-        }));
+        playlist.alternatives.extend(sounds(&audios, spoken));
     }
     let captions: BTreeSet<_> = captions.iter().collect();
     playlist.alternatives.extend(captions.into_iter().map(|language| AlternativeMedia {
@@ -118,6 +111,33 @@ pub(super) fn multivariant(timeline: &Timeline, captions: &[LanguageTag], spoken
     let mut text = Vec::new();
     playlist.write_to(&mut text).expect("memory takes every byte");
     text
+}
+
+/// Every sound, the first as the one that viewers hear who do not choose.
+fn sounds(audios: &[&(Track, Vec<Segment>)], spoken: &LanguageTag) -> Vec<AlternativeMedia> {
+    let mut listed: Vec<AlternativeMedia> = Vec::new();
+    for (index, (track, _)) in audios.iter().enumerate() {
+        let init = track.inits.last();
+        let label = init.and_then(|init| init.label.clone());
+        let (language, name) = label.map_or((None, None), |label| (label.language, label.name));
+        let language = language.map(|language| language.to_string()).or((index == 0).then(|| spoken.to_string()));
+        let nth = index + 1;
+        let name = name.or(language.clone()).unwrap_or_else(|| format!("Audio {nth}"));
+        // Names tell the members of a group apart (rfc8216bis §4.4.6.1.1).
+        let taken = listed.iter().any(|other| other.name == name);
+        listed.push(AlternativeMedia {
+            media_type: AlternativeMediaType::Audio,
+            uri: Some(format!("{}/stream.m3u8", track.rendition)),
+            group_id: "audio".into(),
+            language,
+            name: if taken { format!("{name} {nth}") } else { name },
+            default: index == 0,
+            autoselect: true,
+            channels: init.and_then(|init| init.channels).map(|channels| channels.to_string()),
+            ..AlternativeMedia::default()
+        });
+    }
+    listed
 }
 
 fn header(target: u64) -> String {

@@ -55,12 +55,12 @@ impl Timeline {
         let mut all: Vec<(Track, Runs)> =
             tracks.into_iter().map(|track| (runs(&track.parts), track)).map(|(r, t)| (t, r)).collect();
         all.retain(|(_, runs)| !runs.is_empty());
-        all.sort_by_key(|(track, _)| rank(track));
+        all.sort_by(|(a, _), (b, _)| rank(a).cmp(&rank(b)));
         let mut left_out = Vec::new();
         let mut kept: Vec<(Track, Runs)> = Vec::new();
         let longest = all.iter().map(|(_, runs)| runs.len()).max()?;
         for (track, runs) in all {
-            let essential = rank(&track) < 2;
+            let essential = matches!(rank(&track).0, SOURCE | SOUND);
             // A rung's encoder may be late for the first segment.
             let spare = if essential { longest / 2 } else { (longest / 10).max(1) };
             let enough = runs.len() + spare >= longest;
@@ -169,15 +169,20 @@ impl Timeline {
     }
 }
 
-/// Order of renditions: the source, sound, rungs from the top.
-fn rank(track: &Track) -> u32 {
+/// Order of renditions: the source, sound, rungs from the top, further sounds.
+fn rank(track: &Track) -> (u32, &str) {
     let height = track.inits.iter().filter_map(|init| Some(init.video.as_ref()?.height)).max();
-    match height {
-        Some(_) if track.rendition == RenditionId::source() => 0,
-        None => 1,
-        Some(height) => u32::MAX - height.min(u32::MAX - 2),
-    }
+    let rank = match height {
+        Some(_) if track.rendition == RenditionId::source() => SOURCE,
+        None if track.rendition == RenditionId::audio() => SOUND,
+        Some(height) => u32::MAX - height.clamp(1, u32::MAX - 2),
+        None => u32::MAX,
+    };
+    (rank, track.rendition.as_str())
 }
+
+const SOURCE: u32 = 0;
+const SOUND: u32 = 1;
 
 /// Segments with all their parts from the first on; the last one may lack its end.
 fn runs(parts: &[PartEntry]) -> Runs {
@@ -214,5 +219,6 @@ fn common(kept: &[(Track, Runs)], msn: u64, last: bool) -> Option<Vec<std::ops::
 }
 
 fn is_startable(track: &Track, parts: &std::ops::Range<usize>) -> bool {
-    rank(track) == 1 || track.parts.get(parts.start).is_some_and(|part| part.independent)
+    track.inits.iter().all(|init| init.video.is_none())
+        || track.parts.get(parts.start).is_some_and(|part| part.independent)
 }

@@ -76,7 +76,7 @@ impl Writer {
         media.write_all(&init.data)?;
         let mut journal = OpenOptions::new().append(true).create(true).open(self.folder.journal(&init.rendition))?;
         let length = init.data.len() as u64;
-        write_line(&mut journal, &Entry::Init(InitEntry::new(init.version, length, &init.format)))?;
+        write_line(&mut journal, &Entry::Init(InitEntry::new(init)))?;
         media.sync_data()?;
         journal.sync_data()?;
         sync_dir(&path)?;

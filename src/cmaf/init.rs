@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use mp4_atom::{
-    Atom, Audio, Avc1, Avcc, Codec, Dinf, Dref, Encode, FourCC, Ftyp, Hdlr, Mdhd, Mdia, Minf, Moov, Mp4a, Mvex, Mvhd,
-    Smhd, Stbl, Stco, Stsd, Tkhd, Trak, Trex, Url, Visual, Vmhd,
+    Atom, Audio, Av01, Av1c, Avc1, Avcc, Codec, Dinf, Dref, Encode, FourCC, Ftyp, Hdlr, Hvc1, Hvcc, Mdhd, Mdia, Minf,
+    Moov, Mp4a, Mvex, Mvhd, Smhd, Stbl, Stco, Stsd, Tkhd, Trak, Trex, Url, Visual, Vmhd,
     esds::{DecoderConfig, DecoderSpecific, EsDescriptor, Esds, SLConfig},
 };
 
@@ -90,14 +90,27 @@ fn moov(format: &TrackFormat, bitrate: u32) -> mp4_atom::Result<Moov> {
     })
 }
 
-/// ISO 14496-15 §5.4.2.
+/// ISO 14496-15 §5.4.2 and §8.4.1; AV1-ISOBMFF §2.2.
 fn visual(video: &VideoFormat) -> mp4_atom::Result<Codec> {
-    if video.codec != VideoCodec::H264 {
-        return Err(mp4_atom::Error::Unsupported("video codec"));
-    }
     let visual =
         Visual { data_reference_index: 1, width: size(video.width), height: size(video.height), ..Visual::default() };
-    Ok(Avc1 { visual, avcc: Avcc::decode_body(&mut &video.config[..])?, ..Avc1::default() }.into())
+    let mut config = &video.config[..];
+    Ok(match video.codec {
+        VideoCodec::H264 => Avc1 { visual, avcc: Avcc::decode_body(&mut config)?, ..Avc1::default() }.into(),
+        VideoCodec::Hevc => Hvc1 { visual, hvcc: hvcc(&mut config)?, ..Hvc1::default() }.into(),
+        VideoCodec::Av1 => Av01 { visual, av1c: Av1c::decode_body(&mut config)?, ..Av01::default() }.into(),
+        VideoCodec::Vp8 => return Err(mp4_atom::Error::Unsupported("video codec")),
+    })
+}
+
+/// With this sample entry all parameter sets stand in the record, which must say so.
+fn hvcc(config: &mut &[u8]) -> mp4_atom::Result<Hvcc> {
+    let mut record = Hvcc::decode_body(config)?;
+    // Of video, sequence and picture parameter sets.
+    for array in record.arrays.iter_mut().filter(|array| (32..=34).contains(&array.nal_unit_type)) {
+        array.completeness = true;
+    }
+    Ok(record)
 }
 
 /// ISO 14496-14 §5.6. Its sample rate field holds 16 bits; the decoder reads the one in the configuration.

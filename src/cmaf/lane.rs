@@ -6,7 +6,7 @@ use super::{
     init::{self, Unusable},
     packager::Output,
 };
-use crate::model::{AudioFormat, Init, MediaTime, Packet, Part, RenditionId, Track, TrackFormat};
+use crate::model::{AudioFormat, Init, Label, MediaTime, Packet, Part, RenditionId, Track, TrackFormat};
 
 /// Samples in a part, whatever their stamps say.
 const SAMPLES: usize = 512;
@@ -103,7 +103,7 @@ impl Lane {
             segment: 0,
             part: Open::default(),
         };
-        lane.describe(track.bitrate, out)?;
+        lane.describe(track.bitrate, track.label.clone(), out)?;
         Ok(lane)
     }
 
@@ -212,15 +212,15 @@ impl Lane {
         self.scale = init::scale(&track.format);
         self.format = Arc::new(track.format);
         // It was described once already, when it was announced.
-        let _ = self.describe(track.bitrate, out);
+        let _ = self.describe(track.bitrate, track.label, out);
     }
 
-    fn describe(&mut self, bitrate: Option<u32>, out: &mut Vec<Output>) -> Result<(), Unusable> {
+    fn describe(&mut self, bitrate: Option<u32>, label: Option<Label>, out: &mut Vec<Output>) -> Result<(), Unusable> {
         let data = init::write(&self.rendition, &self.format, bitrate)?;
         let version = self.counters.version;
         self.counters.version += 1;
         let (rendition, format) = (self.rendition.clone(), self.format.clone());
-        out.push(Output::Init(Init { rendition, version, format, bitrate, data }));
+        out.push(Output::Init(Init { rendition, version, format, bitrate, label, data }));
         Ok(())
     }
 

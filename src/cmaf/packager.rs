@@ -39,8 +39,8 @@ pub enum Output {
 /// Packages every track of one live, and cuts all of them at the same media times.
 ///
 /// The publisher's video leads: its key frames open segments. Where there is none, or it has
-/// stalled for longer than [`Settings::patience`], audio leads. Ladder rungs follow by media time,
-/// however late they come.
+/// stalled for longer than [`Settings::patience`], audio leads. Further tracks of sound wait for the
+/// leading track as the first one does. Ladder rungs follow by media time, however late they come.
 ///
 /// Every segment's last part says `ends_segment`, if its rendition has any part of that segment; a
 /// rendition whose packets stall leaves out the segments that pass meanwhile. A frame that stands
@@ -55,9 +55,9 @@ pub struct Packager {
     start: Start,
     timing: Option<Timing>,
     leader: TrackId,
-    /// Audio that the leading video has not reached yet.
+    /// Sound that the leading track has not reached yet.
     waiting: VecDeque<Packet>,
-    /// The decoding time the leading video has reached since the last break.
+    /// The decoding time the leading track has reached since the last break.
     seen: Option<MediaTime>,
     /// Audio has gone on without the video that should lead.
     alone: bool,
@@ -141,7 +141,7 @@ impl Packager {
         }
         // Audio that is encoded here comes behind the pictures of a break, which must not break again.
         let broken = self.waiting.is_empty() && self.cuts.breaks_after(lane.msn);
-        if track.id <= TrackId::AUDIO && !broken {
+        if matches!(track.id, TrackId::VIDEO | TrackId::AUDIO) && !broken {
             self.discontinuity(out);
         }
         self.start.forget(track.id);
@@ -187,7 +187,7 @@ impl Packager {
         }
         self.release_all(out);
         let limits = self.limits();
-        for (_, lane) in self.lanes.range_mut(..=TrackId::AUDIO) {
+        for (_, lane) in self.lanes.iter_mut().filter(|(id, _)| id.is_published()) {
             lane.flush(&limits, out);
         }
         self.cuts.break_here();
@@ -279,9 +279,7 @@ impl Packager {
 
     fn route(&mut self, packet: Packet, out: &mut Vec<Output>) {
         match packet.track {
-            TrackId::AUDIO if self.leader == TrackId::VIDEO => {
-                self.waiting.push_back(packet);
-            }
+            id if id.is_sound() && id != self.leader => self.waiting.push_back(packet),
             TrackId::VIDEO if self.leader == TrackId::AUDIO => {
                 // Video came late: from its first key frame on it leads.
                 self.leader = TrackId::VIDEO;
@@ -304,7 +302,7 @@ impl Packager {
         if let Some(time) = self.cut_at(&packet, lane) {
             self.cuts.open(time, packet.key && packet.track == self.leader);
         }
-        if packet.track == TrackId::VIDEO {
+        if packet.track == self.leader {
             self.seen = Some(packet.dts);
             self.alone = false;
         }
@@ -337,7 +335,7 @@ impl Packager {
         Some(if reordered { packet.pts.min(lane.latest + frame).max(last.time + ANCHOR) } else { packet.pts })
     }
 
-    /// Lets audio go that the leading video has reached, or that has waited long enough.
+    /// Lets sound go that the leading track has reached, or that has waited long enough.
     fn release(&mut self, out: &mut Vec<Output>) {
         while let Some(front) = self.waiting.front() {
             let reached = self.seen.is_some_and(|seen| seen >= front.pts);
@@ -347,7 +345,7 @@ impl Packager {
                 break;
             }
             let Some(packet) = self.waiting.pop_front() else { break };
-            if reached {
+            if reached || packet.track != TrackId::AUDIO {
                 self.deliver(packet, out);
             } else {
                 self.alone = true;
@@ -356,10 +354,11 @@ impl Packager {
         }
     }
 
-    /// Lets all audio go: no more video comes that it must be cut with.
+    /// Lets all sound go: nothing more comes that it must be cut with.
     fn release_all(&mut self, out: &mut Vec<Output>) {
         while let Some(packet) = self.waiting.pop_front() {
-            if self.cuts.is_pending() { self.lead(packet, out) } else { self.deliver(packet, out) }
+            let leads = packet.track == TrackId::AUDIO && self.cuts.is_pending();
+            if leads { self.lead(packet, out) } else { self.deliver(packet, out) }
         }
     }
 

@@ -9,31 +9,53 @@ pub(super) fn multivariant(window: &Window) -> Option<String> {
         let of_kind = window.renditions.iter().filter(move |rendition| rendition.kind() == Some(kind));
         of_kind.filter(|rendition| !rendition.is_empty())
     };
-    let audio = begun(Kind::Audio).next();
+    let mut audios: Vec<_> = begun(Kind::Audio).collect();
+    // The first one is what viewers hear who do not choose.
+    audios.sort_by(|a, b| a.id.as_str().cmp(b.id.as_str()));
     let mut text = "#EXTM3U\n#EXT-X-VERSION:9\n".to_owned();
     let mut videos: Vec<_> = begun(Kind::Video).collect();
     // Best first, the source before a rung of its size.
     videos.sort_by_key(|video| std::cmp::Reverse(height(video)));
     if videos.is_empty() {
-        let audio = audio?;
+        let audio = *audios.first()?;
+        // Where there is no picture, the sounds are each other's alternatives.
+        if audios.len() > 1 {
+            sounds(&mut text, window, &audios);
+        } else {
+            audios.clear();
+        }
         subtitles(&mut text, window);
-        variant(&mut text, window, audio, None);
+        variant(&mut text, window, audio, &audios);
         return Some(text);
     }
-    if let Some(audio) = audio {
+    sounds(&mut text, window, &audios);
+    subtitles(&mut text, window);
+    for video in videos {
+        variant(&mut text, window, video, &audios);
+    }
+    Some(text)
+}
+
+fn sounds(text: &mut String, window: &Window, audios: &[&Rendition]) {
+    let mut names: Vec<String> = Vec::new();
+    for (index, audio) in audios.iter().enumerate() {
+        let (nth, default) = (index + 1, if index == 0 { "YES" } else { "NO" });
+        let label = audio.inits.back().and_then(|init| init.label.as_ref());
+        let plain = if index == 0 { "Audio".into() } else { format!("Audio {nth}") };
+        let given = label.and_then(|label| label.name.clone()).unwrap_or(plain);
+        // Names tell the members of a group apart (rfc8216bis §4.4.6.1.1).
+        let name = if names.contains(&given) { format!("{given} {nth}") } else { given };
+        let language = label.and_then(|label| label.language.as_ref());
+        let language = language.map_or(String::new(), |language| format!(",LANGUAGE=\"{language}\""));
         let uri = uri(window, &audio.id);
         let channels = format(audio).and_then(TrackFormat::audio).map_or(2, |audio| audio.channels);
         let _ = writeln!(
             text,
-            "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"Audio\",DEFAULT=YES,AUTOSELECT=YES,\
+            "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"{name}\"{language},DEFAULT={default},AUTOSELECT=YES,\
              CHANNELS=\"{channels}\",URI=\"{uri}\"",
         );
+        names.push(name);
     }
-    subtitles(&mut text, window);
-    for video in videos {
-        variant(&mut text, window, video, audio);
-    }
-    Some(text)
 }
 
 fn subtitles(text: &mut String, window: &Window) {
@@ -51,10 +73,17 @@ fn subtitles(text: &mut String, window: &Window) {
     }
 }
 
-fn variant(text: &mut String, window: &Window, main: &Rendition, audio: Option<&Rendition>) {
-    let bandwidth = bandwidth(main) + audio.map_or(0, bandwidth);
+/// A variant with any of these sounds, or with itself as the only one.
+fn variant(text: &mut String, window: &Window, main: &Rendition, audios: &[&Rendition]) {
+    let beside = audios.iter().filter(|audio| audio.id != main.id);
+    let bandwidth = bandwidth(main) + beside.clone().map(|audio| bandwidth(audio)).max().unwrap_or(0);
     let _ = write!(text, "#EXT-X-STREAM-INF:BANDWIDTH={bandwidth}");
-    let codecs: Vec<_> = std::iter::once(main).chain(audio).filter_map(format).map(TrackFormat::codecs).collect();
+    let mut codecs: Vec<String> = Vec::new();
+    for codec in std::iter::once(&main).chain(beside).filter_map(|one| format(one)).map(TrackFormat::codecs) {
+        if !codecs.contains(&codec) {
+            codecs.push(codec);
+        }
+    }
     let _ = write!(text, ",CODECS=\"{}\"", codecs.join(","));
     if let Some(video) = format(main).and_then(TrackFormat::video) {
         let _ = write!(text, ",RESOLUTION={}x{}", video.width, video.height);
@@ -62,7 +91,7 @@ fn variant(text: &mut String, window: &Window, main: &Rendition, audio: Option<&
             let _ = write!(text, ",FRAME-RATE={rate:.3}");
         }
     }
-    if audio.is_some() {
+    if !audios.is_empty() {
         text.push_str(",AUDIO=\"audio\"");
     }
     if !window.captions.is_empty() {

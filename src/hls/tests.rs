@@ -29,6 +29,7 @@ fn video(id: &RenditionId, version: u32, height: u32, bitrate: Option<u32>) -> I
         version,
         format: Arc::new(TrackFormat::Video(format)),
         bitrate,
+        label: None,
         data: format!("init {id} {version}").into(),
     }
 }
@@ -41,6 +42,7 @@ pub(super) fn audio() -> Init {
         version: 0,
         format: Arc::new(TrackFormat::Audio(format)),
         bitrate: Some(128_000),
+        label: None,
         data: Bytes::from_static(b"init audio"),
     }
 }

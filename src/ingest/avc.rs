@@ -8,18 +8,18 @@ use crate::model::{VideoCodec, VideoFormat};
 /// Why a decoder configuration or access unit cannot be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidVideo {
-    /// It ends early, or holds what H.264 does not allow.
-    #[error("broken H.264 configuration")]
+    /// It ends early, or holds what the codec does not allow.
+    #[error("broken video configuration")]
     Config,
-    /// A picture larger than level 6.2 has, or without an area.
+    /// A picture larger than H.264's level 6.2 has, or without an area.
     #[error("unsupported picture size")]
     Size,
     /// Lengths do not add up.
-    #[error("broken H.264 access unit")]
+    #[error("broken access unit")]
     AccessUnit,
 }
 
-/// The widest and highest picture of any H.264 level, with a margin.
+/// The widest and highest picture of any H.264 level, with a margin; no decoder here takes larger ones of other codecs.
 const MAX_SIDE: u32 = 8_704;
 /// Type of the NAL unit of an IDR picture (ISO 14496-10 table 7-1).
 const IDR: u8 = 5;
@@ -119,8 +119,7 @@ pub fn parse_sps(nal: &[u8]) -> Result<Sps, InvalidVideo> {
     let cropped = |size: u64, crop: u64| size.checked_sub(crop).and_then(|size| u32::try_from(size).ok()).unwrap_or(0);
     let Picture { width, height, crop_x, crop_y, frame_rate, coding } = picture;
     let sps = Sps { width: cropped(width, crop_x), height: cropped(height, crop_y), frame_rate, coding };
-    let plausible = |side| (1..=MAX_SIDE).contains(&side);
-    if plausible(sps.width) && plausible(sps.height) { Ok(sps) } else { Err(InvalidVideo::Size) }
+    if is_plausible(sps.width, sps.height) { Ok(sps) } else { Err(InvalidVideo::Size) }
 }
 
 /// An access unit ready for packaging, and whether it holds an IDR picture; nothing if it is empty.
@@ -130,10 +129,19 @@ pub fn parse_sps(nal: &[u8]) -> Result<Sps, InvalidVideo> {
 /// # Errors
 /// [`InvalidVideo::AccessUnit`] if the lengths do not add up.
 pub fn normalise(unit: Bytes, length_size: usize) -> Result<Option<(Bytes, bool)>, InvalidVideo> {
-    let (mut idr, mut empty, mut count) = (false, 0_usize, 0_usize);
+    normalise_with(unit, length_size, |header| header & 0x1f == IDR)
+}
+
+/// [`normalise`] for any codec of NAL units: `is_key` judges the first byte of each.
+pub(super) fn normalise_with(
+    unit: Bytes,
+    length_size: usize,
+    is_key: impl Fn(u8) -> bool,
+) -> Result<Option<(Bytes, bool)>, InvalidVideo> {
+    let (mut key, mut empty, mut count) = (false, 0_usize, 0_usize);
     for nal in nals(&unit, length_size) {
         let nal = nal?;
-        idr |= nal.first().is_some_and(|header| header & 0x1f == IDR);
+        key |= nal.first().is_some_and(|header| is_key(*header));
         empty += usize::from(nal.is_empty());
         count += 1;
     }
@@ -141,14 +149,14 @@ pub fn normalise(unit: Bytes, length_size: usize) -> Result<Option<(Bytes, bool)
         return Ok(None);
     }
     if length_size == 4 && empty == 0 {
-        return Ok(Some((unit, idr)));
+        return Ok(Some((unit, key)));
     }
     let mut bytes = Vec::with_capacity(unit.len() + count * (4 - length_size));
     for nal in nals(&unit, length_size).flatten().filter(|nal| !nal.is_empty()) {
         bytes.extend_from_slice(&(nal.len() as u32).to_be_bytes());
         bytes.extend_from_slice(nal);
     }
-    Ok(Some((bytes.into(), idr)))
+    Ok(Some((bytes.into(), key)))
 }
 
 /// The NAL units of an access unit whose lengths have `size` bytes.
@@ -168,6 +176,12 @@ pub fn nals(mut rest: &[u8], size: usize) -> impl Iterator<Item = Result<&[u8], 
         rest = tail;
         Some(Ok(nal))
     })
+}
+
+/// It has an area, and none that no level allows.
+pub(super) fn is_plausible(width: u32, height: u32) -> bool {
+    let plausible = |side| (1..=MAX_SIDE).contains(&side);
+    plausible(width) && plausible(height)
 }
 
 struct Picture {

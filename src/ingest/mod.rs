@@ -3,8 +3,11 @@
 pub mod rtmp;
 pub mod flv;
 pub mod avc;
+pub mod hevc;
+pub mod av1;
 pub mod aac;
 mod mp3;
+mod opus;
 pub mod bits;
 
 use std::{future::Future, net::SocketAddr, pin::Pin};

@@ -88,6 +88,7 @@ impl Writer {
             rendition: RenditionId::audio(),
             format: TrackFormat::Audio(format),
             bitrate: Some(self.bitrate),
+            label: None,
         };
         // A pipeline that was built again usually makes the same format, which readers know.
         if self.producer.tracks().iter().all(|known| **known != track) {

@@ -98,6 +98,7 @@ mod tests {
                 frame_rate: None,
             }),
             bitrate: None,
+            label: None,
         }))
     }
 

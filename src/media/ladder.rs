@@ -33,12 +33,14 @@ const MAX_PIXELS: u64 = 4096 * 2304;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LadderSettings {
     rungs: Vec<(u32, u32)>,
+    /// Codecs of which no rung is made.
+    without: Vec<VideoCodec>,
 }
 
 /// One rung as it is made from one source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rung {
-    /// Its track. The same height is always the same track, whatever the source's size.
+    /// Its track. The same height of the settings is always the same track, whatever the source's size.
     pub track: TrackId,
     /// Its rendition: `480p`.
     pub rendition: RenditionId,
@@ -66,7 +68,15 @@ impl LadderSettings {
         heights.sort_unstable_by(|a, b| b.cmp(a));
         heights.dedup();
         heights.truncate(8);
-        Self { rungs: heights.into_iter().map(|height| (height, usual_bitrate(height))).collect() }
+        let rungs = heights.into_iter().map(|height| (height, usual_bitrate(height))).collect();
+        Self { rungs, without: Vec::new() }
+    }
+
+    /// Leaves sources of these codecs alone ([`Templates::undecodable`]).
+    #[must_use]
+    pub fn without(mut self, codecs: &[VideoCodec]) -> Self {
+        self.without = codecs.to_vec();
+        self
     }
 
     /// Sets the ceiling of one rung, in bits a second.
@@ -81,16 +91,29 @@ impl LadderSettings {
     }
 
     /// The rungs a source gets, largest first: those smaller than it, in its aspect ratio.
+    ///
+    /// Players that cannot decode the source need one that they can: of H.265 and AV1, which not every player
+    /// takes, there is one of the source's own size where the ladder has a larger one.
     pub fn rungs(&self, source: &VideoFormat) -> Vec<Rung> {
-        let rung = |(index, (height, bitrate)): (usize, &(u32, u32))| Rung {
+        if !is_decodable(source) || self.without.contains(&source.codec) {
+            return Vec::new();
+        }
+        let rung = |(index, (height, bitrate)): (usize, (u32, u32))| Rung {
             track: TrackId::rung(index as u8),
-            rendition: RenditionId::rung(*height),
-            width: even(u64::from(source.width) * u64::from(*height), u64::from(source.height)),
-            height: *height,
-            bitrate: *bitrate,
+            rendition: RenditionId::rung(height),
+            width: even(u64::from(source.width) * u64::from(height), u64::from(source.height)),
+            height,
+            bitrate,
         };
-        let smaller = |(_, (height, _)): &(usize, &(u32, u32))| *height < source.height;
-        self.rungs.iter().enumerate().filter(smaller).map(rung).filter(|rung| rung.width >= 16).collect()
+        let universal = source.codec == VideoCodec::H264;
+        let own = source.height / 2 * 2;
+        // The smallest of those that are larger, so that its bits are no more than the size deserves.
+        let instead = if universal { None } else { self.rungs.iter().rposition(|(height, _)| *height >= own) };
+        let fitting = |(index, (height, bitrate)): (usize, &(u32, u32))| match instead {
+            Some(instead) if index == instead => Some((index, (own, *bitrate))),
+            _ => (*height < source.height).then_some((index, (*height, *bitrate))),
+        };
+        self.rungs.iter().enumerate().filter_map(fitting).map(rung).filter(|rung| rung.width >= 16).collect()
     }
 }
 
@@ -124,16 +147,17 @@ fn build(
     outlet: &Outlet,
 ) -> Result<Option<Pipeline>, Error> {
     let Some(source) = track.format.video() else { return Ok(None) };
-    if !is_decodable(source) {
-        warn!(width = source.width, height = source.height, "source is too large for a ladder");
-        return Ok(None);
-    }
     let rungs = settings.rungs(source);
     if rungs.is_empty() {
+        if !is_decodable(source) {
+            warn!(width = source.width, height = source.height, "source is too large for a ladder");
+        } else if settings.without.contains(&source.codec) {
+            warn!(codec = source.codecs(), "no decoder for a ladder of this source: `amphi check` names it");
+        }
         return Ok(None);
     }
     let sizes: Vec<_> = rungs.iter().map(|rung| (rung.width, rung.height, rung.bitrate)).collect();
-    let pipeline = Pipeline::launch(&templates.ladder(&sizes))?;
+    let pipeline = Pipeline::launch(&templates.ladder(source.codec, &sizes))?;
     pipeline.source("src")?.set_caps(Some(&caps(source)));
     keep_order(&pipeline.element::<gst::Element>("raw")?, first.pts)?;
     for (index, rung) in rungs.into_iter().enumerate() {
@@ -206,6 +230,7 @@ impl Writer {
             }),
             // The rate buffer holds 600 ms, so two seconds may peak at 1.3 times the ceiling.
             bitrate: Some(self.rung.bitrate / 10 * 13),
+            label: None,
         };
         // A pipeline that was built again usually makes the same format, which readers know.
         if self.producer.tracks().iter().all(|known| **known != track) {
@@ -235,10 +260,17 @@ pub(super) fn is_decodable(source: &VideoFormat) -> bool {
     u64::from(source.width) * u64::from(source.height) <= MAX_PIXELS
 }
 
+/// A format as decoders take it.
 pub(super) fn caps(source: &VideoFormat) -> gst::Caps {
-    let mut caps = gst::Caps::builder("video/x-h264")
-        .field("stream-format", "avc")
-        .field("alignment", "au")
+    let (name, form, alignment) = match source.codec {
+        VideoCodec::H264 => ("video/x-h264", "avc", "au"),
+        VideoCodec::Hevc => ("video/x-h265", "hvc1", "au"),
+        VideoCodec::Av1 => ("video/x-av1", "obu-stream", "tu"),
+        VideoCodec::Vp8 => return gst::Caps::new_empty_simple("video/x-vp8"),
+    };
+    let mut caps = gst::Caps::builder(name)
+        .field("stream-format", form)
+        .field("alignment", alignment)
         .field("codec_data", gst::Buffer::from_slice(source.config.clone()));
     if let Some(rate) = source.frame_rate {
         caps = caps.field("framerate", fraction(rate));

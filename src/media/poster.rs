@@ -22,7 +22,7 @@ pub fn jpeg(format: &VideoFormat, key: &Packet, height: u32, templates: &Templat
     }
     let height = ladder::even(u64::from(height.min(format.height)), 1).max(2);
     let width = ladder::even(u64::from(format.width) * u64::from(height), u64::from(format.height)).max(2);
-    let pipeline = Pipeline::launch(&templates.poster(width, height))?;
+    let pipeline = Pipeline::launch(&templates.poster(format.codec, width, height))?;
     let (source, sink) = (pipeline.source("src")?, pipeline.sink("sink")?);
     source.set_caps(Some(&ladder::caps(format)));
     pipeline.play()?;

@@ -8,10 +8,13 @@ use gst::prelude::*;
 use gstreamer as gst;
 
 use super::{Encoder, Error, Pipeline};
-use crate::model::AudioCodec;
+use crate::model::{AudioCodec, VideoCodec};
 
 /// The embedded templates by file name.
-const EMBEDDED: [(&str, &str); 12] = [
+const EMBEDDED: [(&str, &str); 15] = [
+    ("decode-h264.gst", include_str!("../../pipelines/decode-h264.gst")),
+    ("decode-hevc.gst", include_str!("../../pipelines/decode-hevc.gst")),
+    ("decode-av1.gst", include_str!("../../pipelines/decode-av1.gst")),
     ("ladder.gst", include_str!("../../pipelines/ladder.gst")),
     ("rung.gst", include_str!("../../pipelines/rung.gst")),
     ("encode-nvh264.gst", include_str!("../../pipelines/encode-nvh264.gst")),
@@ -29,6 +32,8 @@ const EMBEDDED: [(&str, &str); 12] = [
 const MAX_BYTES: u64 = 64 * 1024;
 /// AAC decoders that may fill `{decoder}`, best first.
 const AAC_DECODERS: [&str; 3] = ["avdec_aac", "fdkaacdec", "faad"];
+/// AV1 decoders that may fill `{decoder}`, best first.
+const AV1_DECODERS: [&str; 3] = ["dav1ddec", "av1dec", "avdec_av1"];
 
 /// An element that a template names and this machine lacks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +63,9 @@ pub struct Templates {
     texts: BTreeMap<&'static str, String>,
     encoder: Encoder,
     decoder: &'static str,
+    av1_decoder: &'static str,
+    /// Codecs that no installed element decodes.
+    undecodable: Vec<VideoCodec>,
 }
 
 impl Templates {
@@ -88,9 +96,14 @@ impl Templates {
         Ok(self)
     }
 
-    /// The text of the pipeline that makes `rungs` of `(width, height, bits a second)`, largest first.
-    pub(super) fn ladder(&self, rungs: &[(u32, u32, u32)]) -> String {
-        let mut text = self.text("ladder.gst", &[]);
+    /// Codecs whose pictures this machine cannot decode: they pass through as they are, without rungs or posters.
+    pub fn undecodable(&self) -> &[VideoCodec] {
+        &self.undecodable
+    }
+
+    /// The text of the pipeline that makes `rungs` of `(width, height, bits a second)`, largest first, of a codec.
+    pub(super) fn ladder(&self, from: VideoCodec, rungs: &[(u32, u32, u32)]) -> String {
+        let mut text = self.text("ladder.gst", &[("decoder", &self.decoder(from))]);
         for (index, (width, height, bitrate)) in rungs.iter().enumerate() {
             let from = index.checked_sub(1).map_or_else(|| "raw".to_owned(), |larger| format!("raw{larger}"));
             let encoder = self.text(self.encoder.template(), &[("bitrate", &(bitrate / 1000).max(1).to_string())]);
@@ -136,8 +149,18 @@ impl Templates {
         self.text("file.gst", &[])
     }
 
-    pub(super) fn poster(&self, width: u32, height: u32) -> String {
-        self.text("poster.gst", &[("width", &width.to_string()), ("height", &height.to_string())])
+    pub(super) fn poster(&self, from: VideoCodec, width: u32, height: u32) -> String {
+        let (decoder, width, height) = (self.decoder(from), width.to_string(), height.to_string());
+        self.text("poster.gst", &[("decoder", &decoder), ("width", &width), ("height", &height)])
+    }
+
+    /// What decodes a codec's pictures.
+    fn decoder(&self, codec: VideoCodec) -> String {
+        match codec {
+            VideoCodec::Hevc => self.text("decode-hevc.gst", &[]),
+            VideoCodec::Av1 => self.text("decode-av1.gst", &[("decoder", self.av1_decoder)]),
+            _ => self.text("decode-h264.gst", &[]),
+        }
     }
 
     fn load_for(overrides: Option<&Path>, encoder: Encoder, decoder: &'static str) -> Result<Self, Error> {
@@ -150,27 +173,37 @@ impl Templates {
             };
             texts.insert(name, without_comments(&text));
         }
-        let templates = Self { texts, encoder, decoder };
+        let av1_decoder = AV1_DECODERS.into_iter().find(|name| gst_has(name)).unwrap_or(AV1_DECODERS[0]);
+        let mut templates = Self { texts, encoder, decoder, av1_decoder, undecodable: Vec::new() };
         templates.verify()?;
+        for codec in [VideoCodec::Hevc, VideoCodec::Av1] {
+            let mut missing = Vec::new();
+            templates.verify_pictures(codec, &mut missing)?;
+            if !missing.is_empty() {
+                templates.undecodable.push(codec);
+            }
+        }
         Ok(templates)
     }
 
     fn verify(&self) -> Result<(), Error> {
         let mut missing = Vec::new();
-        // The encoder is checked inside a rung: caps that do not fit each other show only there.
-        let ladder = self.ladder(&[(854, 480, 1_200_000), (426, 240, 400_000)]);
-        for (template, text, names) in [
-            ("ladder.gst", ladder, &["src", "raw", "rung0", "rung1"][..]),
-            ("tap.gst", self.tap(), &["src", "sink"]),
-            ("file.gst", self.file(), &["src", "sink"]),
-            ("poster.gst", self.poster(640, 360), &["src", "sink"]),
-        ] {
-            verify(template, &text, names, &mut missing)?;
+        self.verify_pictures(VideoCodec::H264, &mut missing)?;
+        for (template, text) in [("tap.gst", self.tap()), ("file.gst", self.file())] {
+            verify(template, &text, &["src", "sink"], &mut missing)?;
         }
         for codec in AudioCodec::ALL {
             verify("audio.gst", &self.audio(codec, 2, 128_000), &["src", "sink"], &mut missing)?;
         }
         if missing.is_empty() { Ok(()) } else { Err(Error::Missing(missing)) }
+    }
+
+    /// Checks what decodes a codec.
+    fn verify_pictures(&self, codec: VideoCodec, missing: &mut Vec<Missing>) -> Result<(), Error> {
+        // The encoder is checked inside a rung: caps that do not fit each other show only there.
+        let ladder = self.ladder(codec, &[(854, 480, 1_200_000), (426, 240, 400_000)]);
+        verify("ladder.gst", &ladder, &["src", "raw", "rung0", "rung1"], missing)?;
+        verify("poster.gst", &self.poster(codec, 640, 360), &["src", "sink"], missing)
     }
 
     fn text(&self, name: &str, values: &[(&str, &str)]) -> String {
@@ -304,7 +337,15 @@ mod tests {
         let folder = folder("rung.gst", "raw. ! fakesink name=rung{index}");
         fs::write(folder.path().join("notes.txt"), "not ours").unwrap();
         let templates = Templates::load(Some(folder.path())).unwrap();
-        assert!(templates.ladder(&[(854, 480, 1)]).contains("fakesink name=rung0"));
+        assert!(templates.ladder(VideoCodec::H264, &[(854, 480, 1)]).contains("fakesink name=rung0"));
+    }
+
+    #[test]
+    fn a_codec_that_nothing_decodes_passes_through() {
+        let folder = folder("decode-hevc.gst", "vaapinevermadedec");
+        let templates = Templates::load(Some(folder.path())).unwrap();
+        assert_eq!(templates.undecodable(), [VideoCodec::Hevc]);
+        assert_eq!(Templates::load(None).unwrap().undecodable(), [], "this machine decodes every codec");
     }
 
     #[test]

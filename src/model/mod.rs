@@ -11,7 +11,7 @@ mod time;
 pub use caption::{Cue, Hypothesis, Pcm, Source, Word};
 pub use chain::Chain;
 pub use estimate::{Band, Estimate, Measure, Method};
-pub use media::{AudioCodec, AudioFormat, Packet, Track, TrackFormat, TrackId, VideoCodec, VideoFormat};
+pub use media::{AudioCodec, AudioFormat, Label, Packet, Track, TrackFormat, TrackId, VideoCodec, VideoFormat};
 pub use name::{InvalidName, LanguageTag, RenditionId, StreamName};
 pub use part::{Init, Part};
 pub use time::{Anchor, MediaTime};

@@ -124,6 +124,11 @@ impl RenditionId {
         Self("audio".into())
     }
 
+    /// The `nth` audio rendition: [`Self::audio`] for 0, then `audio-2`, `audio-3`, …
+    pub fn sound(nth: u8) -> Self {
+        if nth == 0 { Self::audio() } else { Self(format!("audio-{}", u16::from(nth) + 1).into()) }
+    }
+
     /// A ladder rung of so many lines, `480p`.
     pub fn rung(height: u32) -> Self {
         Self(format!("{height}p").into())

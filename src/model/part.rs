@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-use super::{MediaTime, RenditionId, TrackFormat};
+use super::{Label, MediaTime, RenditionId, TrackFormat};
 
 /// An initialisation segment of a rendition (ISO 23000-19 §7.3.1).
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +15,8 @@ pub struct Init {
     pub format: Arc<TrackFormat>,
     /// Bits a second as the encoder states them.
     pub bitrate: Option<u32>,
+    /// What viewers choose the rendition by, where the publisher says it.
+    pub label: Option<Label>,
     /// `ftyp` and `moov`.
     pub data: Bytes,
 }

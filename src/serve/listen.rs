@@ -1,18 +1,25 @@
-//! Connections: how many there may be, how long a request may take to arrive, how they end.
+//! Connections, plain and in TLS: how many there may be, how long a request may take to arrive, how they end.
 
 use std::{
     io,
     net::SocketAddr,
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
 
-use axum::Router;
-use hyper::server::conn::http1;
+use axum::{Router, extract::Request};
+use futures_util::future::OptionFuture;
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+};
 use hyper_util::{
-    rt::{TokioIo, TokioTimer},
+    rt::{TokioExecutor, TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
 use tokio::{
@@ -20,7 +27,20 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
 };
+use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::Service as _;
+
+/// The protocols that connections in TLS choose from (RFC 9113 §3.2); websockets ask for the second.
+pub const ALPN: &[&[u8]] = &[b"h2", b"http/1.1"];
+
+/// A port whose connections are in TLS.
+pub struct Secure {
+    /// The port.
+    pub listener: TcpListener,
+    /// Made for [`ALPN`].
+    pub tls: TlsAcceptor,
+}
 
 /// What connections may take.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +61,8 @@ impl Default for Limits {
 
 /// Bytes of a request's head, and of an answer that waits to be written.
 const BUFFER: usize = 64 * 1024;
+/// Requests that one connection of HTTP/2 may have in hand: a player holds six or so.
+const STREAMS: u32 = 32;
 /// How long to wait where accepting fails: the process is out of descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Said without reading the request.
@@ -49,43 +71,93 @@ const FULL: &[u8] =
 
 /// Serves until `cancel`; then connections end as soon as the request in hand is answered, and this
 /// returns when all have. Websockets end by themselves. Cancelled, it leaves connections to themselves.
-pub(super) async fn serve(listener: TcpListener, router: Router, limits: Limits, cancel: CancellationToken) {
+pub(super) async fn serve(
+    plain: TcpListener,
+    secure: Option<Secure>,
+    router: Router,
+    limits: Limits,
+    cancel: CancellationToken,
+) {
     let (places, tracker) = (Arc::new(Semaphore::new(limits.connections)), TaskTracker::new());
-    while let Some(accepted) = cancel.run_until_cancelled(listener.accept()).await {
-        match accepted {
-            Ok((stream, peer)) => match places.clone().try_acquire_owned() {
-                Ok(place) => {
-                    // An answer's last bytes must not wait for the acknowledgement of those before.
-                    let _ = stream.set_nodelay(true);
-                    tracker.spawn(connection(stream, peer, router.clone(), limits.head, cancel.clone(), place));
+    let house = House { router, head: limits.head, places, tracker, cancel };
+    let secure = secure.map(|Secure { listener, tls }| house.accept(listener, Some(tls)));
+    tokio::join!(house.accept(plain, None), OptionFuture::from(secure));
+    house.tracker.close();
+    house.tracker.wait().await;
+}
+
+/// What all connections share.
+struct House {
+    router: Router,
+    head: Duration,
+    places: Arc<Semaphore>,
+    tracker: TaskTracker,
+    cancel: CancellationToken,
+}
+
+impl House {
+    async fn accept(&self, listener: TcpListener, tls: Option<TlsAcceptor>) {
+        while let Some(accepted) = self.cancel.run_until_cancelled(listener.accept()).await {
+            match accepted {
+                Ok((stream, peer)) => match self.places.clone().try_acquire_owned() {
+                    Ok(place) => {
+                        // An answer's last bytes must not wait for the acknowledgement of those before.
+                        let _ = stream.set_nodelay(true);
+                        let (router, head, cancel) = (self.router.clone(), self.head, self.cancel.clone());
+                        // The place goes with whoever holds the socket: an upgrade takes it out of this task.
+                        let held = Held { stream, _place: place };
+                        match tls.clone() {
+                            None => drop(self.tracker.spawn(connection(held, peer, router, head, cancel))),
+                            Some(tls) => drop(self.tracker.spawn(secured(held, peer, tls, router, head, cancel))),
+                        }
+                    }
+                    Err(_) => turn_away(&stream, peer, tls.is_some()),
+                },
+                Err(error) if is_of_one_connection(&error) => {
+                    tracing::debug!(%error, "a connection was not accepted");
                 }
-                Err(_) => turn_away(&stream, peer),
-            },
-            Err(error) if is_of_one_connection(&error) => tracing::debug!(%error, "a connection was not accepted"),
-            Err(error) => {
-                tracing::warn!(%error, "accepting failed");
-                tokio::time::sleep(PAUSE).await;
+                Err(error) => {
+                    tracing::warn!(%error, "accepting failed");
+                    tokio::time::sleep(PAUSE).await;
+                }
             }
         }
     }
-    drop(listener);
-    tracker.close();
-    tracker.wait().await;
+}
+
+/// A connection in TLS, in the protocol that its handshake agrees on.
+async fn secured(
+    held: Held,
+    peer: SocketAddr,
+    tls: TlsAcceptor,
+    router: Router,
+    head: Duration,
+    cancel: CancellationToken,
+) {
+    let handshake = tokio::time::timeout(head, tls.accept(held));
+    let stream = match cancel.run_until_cancelled(handshake).await {
+        Some(Ok(Ok(stream))) => stream,
+        Some(Ok(Err(error))) => return tracing::debug!(%peer, %error, "no tls"),
+        Some(Err(_)) | None => return,
+    };
+    if stream.get_ref().1.alpn_protocol() == Some(ALPN[0]) {
+        multiplexed(stream, peer, router, head, cancel).await;
+    } else {
+        connection(stream, peer, router, head, cancel).await;
+    }
 }
 
 async fn connection(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: SocketAddr,
     router: Router,
     head: Duration,
     cancel: CancellationToken,
-    place: OwnedSemaphorePermit,
 ) {
-    // The place goes with whoever holds the socket: an upgrade takes it out of this task.
-    let io = TokioIo::new(Held { stream, _place: place });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(head).max_buf_size(BUFFER);
-    let serving = builder.serve_connection(io, TowerToHyperService::new(router)).with_upgrades();
+    let service = TowerToHyperService::new(router);
+    let serving = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut serving = pin!(serving);
     let served = tokio::select! {
         served = serving.as_mut() => served,
@@ -99,11 +171,67 @@ async fn connection(
     }
 }
 
-fn turn_away(stream: &TcpStream, peer: SocketAddr) {
+/// HTTP/2. A connection on which `head` passes without a request in hand is told to go, as one of HTTP/1.1 is.
+async fn multiplexed(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: SocketAddr,
+    router: Router,
+    head: Duration,
+    cancel: CancellationToken,
+) {
+    let begun = Arc::new(AtomicU64::new(0));
+    let in_hand = Arc::new(());
+    let service = {
+        let (begun, in_hand) = (begun.clone(), in_hand.clone());
+        hyper::service::service_fn(move |request: Request<Incoming>| {
+            begun.fetch_add(1, Ordering::Relaxed);
+            let (mut router, held) = (router.clone(), in_hand.clone());
+            async move {
+                let answer = router.call(request).await;
+                drop(held);
+                answer
+            }
+        })
+    };
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(BUFFER as u32)
+        .keep_alive_interval(Some(head))
+        .keep_alive_timeout(head);
+    let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let idle = async {
+        let mut seen = None;
+        loop {
+            tokio::time::sleep(head).await;
+            let now = begun.load(Ordering::Relaxed);
+            // One reference is this function's, one the service's.
+            if seen.replace(now) == Some(now) && Arc::strong_count(&in_hand) <= 2 {
+                break;
+            }
+        }
+    };
+    let served = tokio::select! {
+        served = serving.as_mut() => served,
+        () = async { tokio::select! { () = cancel.cancelled() => {}, () = idle => {} } } => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = served {
+        tracing::debug!(%peer, %error, "connection ended");
+    }
+}
+
+fn turn_away(stream: &TcpStream, peer: SocketAddr, secure: bool) {
     metrics::counter!("amphi_http_connections_refused_total").increment(1);
     tracing::debug!(%peer, "too many connections");
-    // A new socket takes so little at once, or it does not matter.
-    let _ = stream.try_write(FULL);
+    // In TLS nothing can be said before a handshake, which would take the work that is to be spared.
+    if !secure {
+        // A new socket takes so little at once, or it does not matter.
+        let _ = stream.try_write(FULL);
+    }
 }
 
 fn is_of_one_connection(error: &io::Error) -> bool {

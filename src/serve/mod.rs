@@ -39,6 +39,8 @@ use crate::{
     store::Store,
     stream::Registry,
 };
+pub use listen::{ALPN, Secure};
+
 use admin::Admin;
 use board::Board;
 use problem::Problem;
@@ -105,8 +107,9 @@ pub fn router(server: Server, shutdown: CancellationToken) -> Router {
 
 /// Serves until `cancel`, then lets requests in flight finish, however long they are held: the caller
 /// bounds it. Cancelled, it leaves them to themselves.
-pub async fn run(listener: TcpListener, server: Server, cancel: CancellationToken) {
-    listen::serve(listener, router(server, cancel.clone()), listen::Limits::default(), cancel).await;
+pub async fn run(listener: TcpListener, secure: Option<Secure>, server: Server, cancel: CancellationToken) {
+    let router = router(server, cancel.clone());
+    listen::serve(listener, secure, router, listen::Limits::default(), cancel).await;
 }
 
 impl captions::Desks for Server {

@@ -6,7 +6,7 @@ use crate::{
         avc::{self, Coding, Order},
         bits::Bits,
     },
-    model::VideoFormat,
+    model::{VideoCodec, VideoFormat},
 };
 
 const SLICE: u8 = 1;
@@ -62,11 +62,15 @@ struct Place {
 impl Picture {
     /// Takes a key frame: an access unit with lengths of four bytes. `None` for what cannot be repeated:
     ///
+    /// - other codecs,
     /// - interlaced sequences, whose skipped pairs of macroblocks may move,
     /// - colour planes coded apart, slice groups and order by a cycle, which encoders of lectures do not write,
     /// - sequences without reference pictures,
     /// - an access unit with parameter sets other than those of `format`, and anything broken.
     pub fn new(format: &VideoFormat, key: &[u8]) -> Option<Self> {
+        if format.codec != VideoCodec::H264 {
+            return None;
+        }
         let sets = parameter_sets(&format.config)?;
         let (mut slices, mut pps_id) = (Vec::with_capacity(key.len()), None);
         for nal in avc::nals(key, 4) {

@@ -167,7 +167,7 @@ impl StandIn {
         for (&id, kept) in self.tracks.iter().filter(|(_, kept)| !kept.key.is_empty()) {
             match Going::new(id, kept, begin) {
                 Some(track) => drop(going.insert(id, track)),
-                None if id <= TrackId::AUDIO => return None,
+                None if matches!(id, TrackId::VIDEO | TrackId::AUDIO) => return None,
                 None => {}
             }
         }
@@ -206,7 +206,7 @@ impl Going {
                 (Media::Silence { frame: silence(format)?, rate: format.sample_rate }, begin, Duration::ZERO)
             }
         };
-        Some(Self { media, begin, ahead, count: 0, before: 0, waits: id > TrackId::AUDIO })
+        Some(Self { media, begin, ahead, count: 0, before: 0, waits: !id.is_published() })
     }
 
     /// Begins early where pictures after `shown` never came: a hole would leave the rung's segment, and
@@ -259,7 +259,7 @@ impl Going {
 /// The same to a decoder, whatever else they state.
 fn is_same(old: &TrackFormat, new: &TrackFormat) -> bool {
     match (old, new) {
-        (TrackFormat::Video(old), TrackFormat::Video(new)) => old.config == new.config,
+        (TrackFormat::Video(old), TrackFormat::Video(new)) => old.codec == new.codec && old.config == new.config,
         (old, new) => old == new,
     }
 }

@@ -189,6 +189,7 @@ mod tests {
                 channels: 2,
             }),
             bitrate: None,
+            label: None,
         }
     }
 

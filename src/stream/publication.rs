@@ -8,7 +8,9 @@ use super::{
     live::Condition,
     seats::{Rank, Standing},
 };
-use crate::model::{AudioFormat, MediaTime, Packet, RenditionId, StreamName, Track, TrackFormat, TrackId, VideoFormat};
+use crate::model::{
+    AudioFormat, Label, MediaTime, Packet, RenditionId, StreamName, Track, TrackFormat, TrackId, VideoFormat,
+};
 
 /// One access unit as a publisher sends it, on its own clock.
 #[derive(Debug, Clone)]
@@ -62,18 +64,31 @@ impl Publication {
     /// [`TrackId::FOREIGN_VIDEO`] in a codec that is not packaged. Going from one to the other is a break.
     pub fn video(&mut self, format: VideoFormat, bitrate: Option<u32>) -> TrackId {
         let (id, other) = kind(format.codec.is_packaged(), TrackId::VIDEO, TrackId::FOREIGN_VIDEO);
-        let rendition = RenditionId::source();
-        self.announce(Track { id, rendition, format: TrackFormat::Video(format), bitrate }, other);
+        let format = TrackFormat::Video(format);
+        self.announce(Track { id, rendition: RenditionId::source(), format, bitrate, label: None }, Some(other));
         id
     }
 
     /// Announces the audio track or its new format. Returns the track its frames belong to: [`TrackId::AUDIO`], or
     /// [`TrackId::FOREIGN_AUDIO`] in a codec that is not packaged. Going from one to the other is a break.
     pub fn audio(&mut self, format: AudioFormat, bitrate: Option<u32>) -> TrackId {
-        let (id, other) = kind(format.codec.is_packaged(), TrackId::AUDIO, TrackId::FOREIGN_AUDIO);
-        let rendition = RenditionId::audio();
-        self.announce(Track { id, rendition, format: TrackFormat::Audio(format), bitrate }, other);
-        id
+        self.sound(0, format, bitrate, None).expect("the first track of sound is always taken")
+    }
+
+    /// The same for the `nth` track of sound, the first one being 0. `None`: it is not taken, since it is one too
+    /// many ([`TrackId::FURTHER_SOUNDS`]), or a further one in a codec that is not packaged.
+    pub fn sound(&mut self, nth: u8, format: AudioFormat, rate: Option<u32>, label: Option<Label>) -> Option<TrackId> {
+        let (id, other) = match (nth, format.codec.is_packaged()) {
+            (0, packaged) => {
+                let (id, other) = kind(packaged, TrackId::AUDIO, TrackId::FOREIGN_AUDIO);
+                (id, Some(other))
+            }
+            (_, true) => (TrackId::sound(nth)?, None),
+            (_, false) => return None,
+        };
+        let (rendition, format) = (RenditionId::sound(nth), TrackFormat::Audio(format));
+        self.announce(Track { id, rendition, format, bitrate: rate, label }, other);
+        Some(id)
     }
 
     /// Told as readers ask for key frames, a burst of wishes as one.
@@ -140,11 +155,12 @@ impl Publication {
         Ok(true)
     }
 
-    fn announce(&mut self, track: Track, other: TrackId) {
+    /// Says what a track is, which may take the place of another one.
+    fn announce(&mut self, track: Track, other: Option<TrackId>) {
         let live = self.live.clone();
         let mut condition = live.condition();
         let Some(seat) = condition.seats.get_mut(self.seat) else { return };
-        let switched = seat.tracks.remove(&other).is_some();
+        let switched = other.is_some_and(|other| seat.tracks.remove(&other).is_some());
         seat.tracks.insert(track.id, track.clone());
         let Ok(Standing::OnAir(turn)) = condition.seats.standing(self.seat) else { return };
         self.breaks |= switched;

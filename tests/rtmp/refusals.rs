@@ -43,13 +43,13 @@ async fn gstreamer_and_librtmp_notice_that_they_were_turned_away() {
 }
 
 #[tokio::test]
-async fn hevc_is_refused_with_what_to_set() {
+async fn vp9_is_refused_with_what_to_set() {
     let mut fixture = Fixture::start().await;
     let url = fixture.url("live/s3cret");
-    // ffmpeg 5 writes no HEVC into FLV: the demo client sends what such an encoder does.
+    // ffmpeg 5 writes no VP9 into FLV: the demo client sends what such an encoder does.
     let mut client = Client::publish(&fixture.address.to_string(), "live", "s3cret").await.unwrap();
     let (live, _) = fixture.live().await;
-    let header = bytes::Bytes::from_static(b"\x90hvc1\x01");
+    let header = bytes::Bytes::from_static(b"\x90vp09\x01");
     let refused = in_time(async {
         loop {
             match client.send(9, 0, header.clone()).await {

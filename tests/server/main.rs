@@ -8,6 +8,10 @@ mod support;
 mod browser;
 #[path = "../support/captions.rs"]
 mod captions;
+#[path = "../support/enhanced.rs"]
+mod ertmp;
+#[path = "../support/film.rs"]
+mod film;
 #[path = "../support/strict.rs"]
 #[allow(dead_code, reason = "other tests look at more of the report")]
 mod strict;
@@ -18,6 +22,7 @@ mod accurate;
 mod changes;
 mod command_line;
 mod crowd;
+mod enhanced;
 mod estimates;
 mod faults;
 mod main_job;
@@ -28,3 +33,4 @@ mod pauses;
 mod quality;
 mod refusals;
 mod sound;
+mod tls;

@@ -22,7 +22,7 @@ fn flashes(url: &str, seconds: u32, sound: &str) -> Publisher {
 }
 
 /// When flashes and beeps begin, as ffmpeg sees and hears them.
-fn begins(url: &str) -> (Vec<f64>, Vec<f64>) {
+pub(crate) fn begins(url: &str) -> (Vec<f64>, Vec<f64>) {
     let filters = ["-vf", "blackdetect=d=0.5", "-af", "silencedetect=n=-20dB:d=0.5"];
     let output =
         Command::new("ffmpeg").args(["-hide_banner", "-i", url]).args(filters).args(["-f", "null", "-"]).output();
@@ -37,7 +37,7 @@ fn begins(url: &str) -> (Vec<f64>, Vec<f64>) {
     (times("black_end:"), times("silence_end: "))
 }
 
-fn ended(server: &Server, channel: &str) {
+pub(crate) fn ended(server: &Server, channel: &str) {
     wait("the live has ended", SOON, || {
         (server.json(&format!("/api/v1/channels/{channel}/status"))["state"] == "ended").then_some(())
     });

@@ -1,6 +1,6 @@
 // Opens a page in Chromium and reports, a JSON line every half second, what a viewer would see.
 // usage: node tests/viewer.mjs URL [--seconds N] [--screenshot FILE] [--phone] [--dark] [--language fr]
-//          [--without-websocket] [--choose MENU/ITEM]… [--audit]
+//          [--without-websocket] [--choose MENU/ITEM]… [--audit] [--any-certificate]
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 
@@ -30,6 +30,7 @@ const browser = await chromium.launch({
 const context = await browser.newContext({
   viewport: phone ? { width: 390, height: 844 } : { width: 1280, height: 800 },
   locale: option('language', 'en'),
+  ignoreHTTPSErrors: options.includes('--any-certificate'),
   colorScheme: options.includes('--dark') ? 'dark' : 'light',
   // Colours are measured at rest, not while they fade.
   reducedMotion: options.includes('--audit') ? 'reduce' : 'no-preference',

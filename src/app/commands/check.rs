@@ -14,6 +14,7 @@ use crate::{
     media,
     model::Chain,
     store::Store,
+    tls::Certificate,
 };
 
 /// One thing looked at.
@@ -33,6 +34,7 @@ pub(in crate::app) fn run(config: &Config, json: bool) -> Result<ExitCode> {
     gstreamer(config, &mut findings);
     engine(config, &mut findings);
     models(config, &mut findings)?;
+    certificate(config, &mut findings);
     ports(config, &mut findings);
     data(config, &mut findings);
     let good = findings.iter().all(|finding| finding.good || !finding.needed);
@@ -52,23 +54,43 @@ pub(in crate::app) fn run(config: &Config, json: bool) -> Result<ExitCode> {
 }
 
 fn gstreamer(config: &Config, findings: &mut Vec<Finding>) {
-    let mut add =
-        |what: &str, good, detail: String| findings.push(Finding { what: what.into(), needed: true, good, detail });
     if let Err(error) = media::init() {
-        add("gstreamer", false, format!("{error}: install GStreamer 1.22 or newer"));
+        findings.push(needed("gstreamer", false, format!("{error}: install GStreamer 1.22 or newer")));
         return;
     }
     match media::Templates::load(config.ladder.pipelines_dir.as_deref()) {
-        Ok(_) => add("gstreamer", true, "every element is there".into()),
-        Err(media::Error::Missing(missing)) => missing.iter().for_each(|m| add("gstreamer", false, m.to_string())),
-        Err(error) => add("pipelines", false, Chain(&error).to_string()),
+        Ok(templates) => {
+            findings.push(needed("gstreamer", true, "every element is there".into()));
+            findings.push(decoders(&templates));
+        }
+        Err(media::Error::Missing(missing)) => {
+            findings.extend(missing.iter().map(|missing| needed("gstreamer", false, missing.to_string())));
+        }
+        Err(error) => findings.push(needed("pipelines", false, Chain(&error).to_string())),
     }
     let encoders: Vec<_> = media::Encoder::available().into_iter().map(media::Encoder::element).collect();
-    add(
-        "encoders",
-        !encoders.is_empty(),
-        if encoders.is_empty() { "none: apt install gstreamer1.0-plugins-ugly".into() } else { encoders.join(", ") },
-    );
+    let (good, detail) = match &encoders[..] {
+        [] => (false, "none: apt install gstreamer1.0-plugins-ugly".into()),
+        encoders => (true, encoders.join(", ")),
+    };
+    findings.push(needed("encoders", good, detail));
+}
+
+fn needed(what: &str, good: bool, detail: String) -> Finding {
+    Finding { what: what.into(), needed: true, good, detail }
+}
+
+/// Codecs that publishers may send and that smaller renditions can be made of.
+fn decoders(templates: &media::Templates) -> Finding {
+    let missing: Vec<_> = templates.undecodable().iter().map(|codec| codec.name()).collect();
+    let detail = match &missing[..] {
+        [] => "H.264, H.265, AV1".into(),
+        missing => format!(
+            "{} without smaller renditions: apt install gstreamer1.0-libav gstreamer1.0-plugins-bad",
+            missing.join(" and ")
+        ),
+    };
+    Finding { what: "decoders".into(), needed: false, good: missing.is_empty(), detail }
 }
 
 fn engine(config: &Config, findings: &mut Vec<Finding>) {
@@ -100,9 +122,24 @@ fn models(config: &Config, findings: &mut Vec<Finding>) -> Result<()> {
     Ok(())
 }
 
+fn certificate(config: &Config, findings: &mut Vec<Finding>) {
+    let (Some(certificate), Some(key)) = (&config.tls.certificate, &config.tls.key) else { return };
+    let (good, detail) = match Certificate::load(certificate, key) {
+        Ok(_) => (true, certificate.display().to_string()),
+        Err(error) => (false, format!("{}; set tls.certificate and tls.key", Chain(&error))),
+    };
+    findings.push(needed("certificate", good, detail));
+}
+
 fn ports(config: &Config, findings: &mut Vec<Finding>) {
-    for (name, listener) in [("http", &config.http), ("rtmp", &config.rtmp)] {
-        let Some(address) = listener.listen else {
+    let secure = |address| if config.tls.certificate.is_some() { address } else { None };
+    for (name, key, address) in [
+        ("http", "http.listen", config.http.listen),
+        ("https", "http.tls_listen", secure(config.http.tls_listen)),
+        ("rtmp", "rtmp.listen", config.rtmp.listen),
+        ("rtmps", "rtmp.tls_listen", secure(config.rtmp.tls_listen)),
+    ] {
+        let Some(address) = address else {
             if name == "http" {
                 let detail = "http.listen is empty: without it nobody can watch".into();
                 findings.push(Finding { what: "http port".into(), needed: true, good: false, detail });
@@ -111,7 +148,7 @@ fn ports(config: &Config, findings: &mut Vec<Finding>) {
         };
         let (good, detail) = match TcpListener::bind(address) {
             Ok(_) => (true, format!("{address} is free")),
-            Err(error) => (false, format!("{address}: {error}; set {name}.listen, or stop what listens there")),
+            Err(error) => (false, format!("{address}: {error}; set {key}, or stop what listens there")),
         };
         findings.push(Finding { what: format!("{name} port"), needed: true, good, detail });
     }

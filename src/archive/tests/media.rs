@@ -37,6 +37,7 @@ pub(crate) fn clip(seconds: u32) -> Clip {
             rendition: rendition.clone(),
             version: 0,
             bitrate: None,
+            label: None,
             data: init,
         });
         clip.parts.extend(parts(&rendition, fragments, &starts));

@@ -46,6 +46,7 @@ fn video(config: &[u8], width: u32, height: u32) -> Track {
         rendition: RenditionId::source(),
         format: TrackFormat::Video(format),
         bitrate: Some(500_000),
+        label: None,
     }
 }
 
@@ -57,5 +58,6 @@ fn audio(config: &[u8], sample_rate: u32) -> Track {
         rendition: RenditionId::audio(),
         format: TrackFormat::Audio(format),
         bitrate: Some(96_000),
+        label: None,
     }
 }

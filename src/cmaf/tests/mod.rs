@@ -4,6 +4,7 @@ mod checker;
 mod flv;
 mod real;
 mod rules;
+mod sounds;
 
 use bytes::Bytes;
 
@@ -21,13 +22,19 @@ const AVCC: &[u8] = &[
 fn video_track(id: TrackId, rendition: RenditionId) -> Track {
     let config = Bytes::from_static(AVCC);
     let format = VideoFormat { codec: VideoCodec::H264, config, width: 320, height: 180, frame_rate: None };
-    Track { id, rendition, format: TrackFormat::Video(format), bitrate: Some(300_000) }
+    Track { id, rendition, format: TrackFormat::Video(format), bitrate: Some(300_000), label: None }
 }
 
 fn audio_track(sample_rate: u32) -> Track {
     let config = Bytes::from_static(if sample_rate == 48_000 { &[0x11, 0x90] } else { &[0x12, 0x10] });
     let format = AudioFormat { codec: AudioCodec::Aac, config, sample_rate, channels: 2 };
-    Track { id: TrackId::AUDIO, rendition: RenditionId::audio(), format: TrackFormat::Audio(format), bitrate: None }
+    Track {
+        id: TrackId::AUDIO,
+        rendition: RenditionId::audio(),
+        format: TrackFormat::Audio(format),
+        bitrate: None,
+        label: None,
+    }
 }
 
 fn packet(track: TrackId, millis: f64, key: bool) -> Packet {

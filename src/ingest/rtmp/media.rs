@@ -1,18 +1,22 @@
 //! Payloads into frames: codec headers, times, and what encoders get wrong in both. Pure but for
 //! the [`Publication`] it writes to.
 
-use std::time::Instant;
+use std::{collections::BTreeMap, time::Instant};
 
 use bytes::Bytes;
 
-use super::{amf::Value, message::kind};
+use super::{
+    amf::Value,
+    clock::{Clock, Grid},
+    message::kind,
+};
 use crate::{
     ingest::{
-        aac, avc,
+        aac, av1, avc,
         flv::{self, Audio, Video},
-        mp3,
+        hevc, mp3, opus,
     },
-    model::{AudioCodec, AudioFormat, MediaTime, TrackId},
+    model::{AudioCodec, AudioFormat, Label, TrackId, VideoCodec},
     stream::{Frame, Publication, Replaced},
 };
 
@@ -27,7 +31,7 @@ pub enum Unusable {
     /// A codec that Amphi does not take.
     #[error("audio is {0}: set the encoder's audio codec to AAC")]
     Audio(&'static str),
-    /// H.264 that is none, or too large.
+    /// A codec's configuration that is none, or too large a picture.
     #[error("{0}: set the encoder to H.264 and at most 8192 pixels a side")]
     VideoConfig(#[from] avc::InvalidVideo),
     /// AAC that is none, or of a rare kind.
@@ -48,22 +52,27 @@ impl From<Replaced> for Unusable {
 #[derive(Debug, Default)]
 pub struct Media {
     clock: Clock,
-    video: Option<VideoState>,
-    audio: Option<AudioState>,
+    video: Option<Picture>,
+    /// By the publisher's track id, which is 0 where it sends one.
+    sounds: BTreeMap<u8, Sound>,
     hints: Hints,
     dropped: u64,
 }
 
 #[derive(Debug)]
-struct VideoState {
+struct Picture {
+    codec: VideoCodec,
     header: Bytes,
+    /// Of NAL units.
     length_size: usize,
+    track: TrackId,
 }
 
 #[derive(Debug)]
-struct AudioState {
+struct Sound {
     format: AudioFormat,
-    track: TrackId,
+    /// None: nobody takes it.
+    track: Option<TrackId>,
     grid: Grid,
 }
 
@@ -74,6 +83,14 @@ struct Hints {
     video_bitrate: Option<u32>,
     audio_bitrate: Option<u32>,
     audio_rate: Option<u32>,
+    /// Of tracks other than the first.
+    sounds: BTreeMap<u8, SoundHints>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct SoundHints {
+    bitrate: Option<u32>,
+    label: Option<Label>,
 }
 
 impl Media {
@@ -96,98 +113,153 @@ impl Media {
     ) -> Result<(), Unusable> {
         let time = self.clock.unwrapped(timestamp);
         match kind {
-            kind::VIDEO => self.video(flv::video(body), time, to, now),
-            kind::AUDIO => self.audio(flv::audio(body), time, to, now),
+            kind::VIDEO => flv::video(body)
+                .try_for_each(|unit| self.video(unit.track, unit.content, time + i64::from(unit.nanos), to, now)),
+            kind::AUDIO => flv::audio(body)
+                .try_for_each(|unit| self.audio(unit.track, unit.content, time + i64::from(unit.nanos), to, now)),
             _ => Ok(()),
         }
     }
 
-    /// Takes the values of a data message: `@setDataFrame`, `onMetaData` and its members.
+    /// Takes the values of a data message: `@setDataFrame`, `onMetaData` and its members; of Enhanced RTMP's
+    /// `audioTrackIdInfoMap` also what encoders add to it, the language and title of each track.
     pub fn metadata(&mut self, values: &[Value]) {
         let Some(at) = values.iter().position(|value| value.as_str() == Some("onMetaData")) else { return };
         let Some(data) = values.get(at + 1) else { return };
-        let number = |name| data.get(name).and_then(Value::as_number).filter(|number| *number > 0.0);
-        let bits = |kilobits: f64| (kilobits <= 4_000_000.0).then_some((kilobits * 1000.0) as u32);
         self.hints = Hints {
-            frame_rate: number("framerate").filter(|rate| *rate <= 240.0),
-            video_bitrate: number("videodatarate").and_then(bits),
-            audio_bitrate: number("audiodatarate").and_then(bits),
-            audio_rate: number("audiosamplerate")
+            frame_rate: number(data, "framerate").filter(|rate| *rate <= 240.0),
+            video_bitrate: bitrate(data, "videodatarate"),
+            audio_bitrate: bitrate(data, "audiodatarate"),
+            audio_rate: number(data, "audiosamplerate")
                 .filter(|rate| (8_000.0..=96_000.0).contains(rate))
                 .map(|rate| rate as u32),
+            sounds: sounds(data),
         };
     }
 
-    fn video(&mut self, video: Video, time: i64, to: &mut Publication, now: Instant) -> Result<(), Unusable> {
+    fn video(
+        &mut self,
+        track: u8,
+        video: Video,
+        time: i64,
+        to: &mut Publication,
+        now: Instant,
+    ) -> Result<(), Unusable> {
         match video {
-            Video::Header(header) => {
-                if self.video.as_ref().is_some_and(|video| video.header == header) {
+            Video::Nothing => {}
+            // Further pictures are smaller copies of the first, which the ladder makes as well.
+            _ if track != 0 => return self.drop("a further video track"),
+            Video::Header { codec, config: header } => {
+                if self.video.as_ref().is_some_and(|video| (video.codec, &video.header) == (codec, &header)) {
                     return Ok(());
                 }
-                let avc::Config { mut format, length_size } = avc::parse_config(header.clone())?;
+                let (mut format, length_size) = match codec {
+                    VideoCodec::Hevc => hevc::parse_config(header.clone()).map(|c| (c.format, c.length_size))?,
+                    VideoCodec::Av1 => (av1::parse_config(header.clone())?, 0),
+                    _ => avc::parse_config(header.clone()).map(|c| (c.format, c.length_size))?,
+                };
                 format.frame_rate = self.hints.frame_rate.or(format.frame_rate);
                 tracing::info!(codec = format.codecs(), width = format.width, height = format.height, "video");
-                to.video(format, self.hints.video_bitrate);
-                self.video = Some(VideoState { header, length_size });
+                let track = to.video(format, self.hints.video_bitrate);
+                self.video = Some(Picture { codec, header, length_size, track });
             }
-            Video::Frame { key, composition, data } => {
-                let Some(VideoState { length_size, .. }) = self.video else {
+            Video::Frame { codec, key, composition, data } => {
+                let Some(picture) = self.video.as_ref().filter(|picture| picture.codec == codec) else {
                     return self.drop("video before its header");
                 };
-                let Ok(Some((data, idr))) = avc::normalise(data, length_size) else {
-                    return self.drop("broken access unit");
+                let normalised = match codec {
+                    VideoCodec::Hevc => hevc::normalise(data, picture.length_size),
+                    VideoCodec::Av1 => av1::normalise(data, &picture.header),
+                    // A recovery point that the publisher calls a key frame is one.
+                    _ => {
+                        avc::normalise(data, picture.length_size).map(|unit| unit.map(|(data, idr)| (data, key || idr)))
+                    }
                 };
+                let Ok(Some((data, key))) = normalised else { return self.drop("broken access unit") };
                 let pts = time.saturating_add(i64::from(composition) * MILLI);
-                to.write(Frame { track: TrackId::VIDEO, dts: time, pts, key: key || idr, data }, now)?;
+                to.write(Frame { track: picture.track, dts: time, pts, key, data }, now)?;
             }
-            Video::Nothing => {}
             Video::Other(codec) => return Err(Unusable::Video(codec)),
         }
         Ok(())
     }
 
-    fn audio(&mut self, audio: Audio, time: i64, to: &mut Publication, now: Instant) -> Result<(), Unusable> {
+    fn audio(&mut self, nth: u8, audio: Audio, time: i64, to: &mut Publication, now: Instant) -> Result<(), Unusable> {
         match audio {
             Audio::Header(header) => {
-                let known = self.audio.as_ref().map(|audio| &audio.format);
+                let known = self.sounds.get(&nth).map(|sound| &sound.format);
                 if known.is_none_or(|known| known.codec != AudioCodec::Aac || known.config != header) {
-                    self.sounds(aac::parse_config(header)?, to);
+                    match aac::parse_config(header) {
+                        Ok(format) => self.sounds(nth, format, to),
+                        Err(broken) if nth == 0 => return Err(broken.into()),
+                        Err(_) => return self.drop("a further audio track with a broken header"),
+                    }
                 }
             }
-            Audio::Frame(data) => match &mut self.audio {
-                Some(audio) if audio.track == TrackId::AUDIO => {
-                    let dts = audio.grid.snapped(time);
-                    to.write(Frame { track: audio.track, dts, pts: dts, key: true, data }, now)?;
+            Audio::OpusHeader(header) => {
+                if let Some(channels) = opus::channels(&header) {
+                    self.plain_sounds(
+                        nth,
+                        AudioFormat { codec: AudioCodec::Opus, config: Bytes::new(), sample_rate: 48_000, channels },
+                        to,
+                    );
                 }
-                _ => return self.drop("audio before its header"),
+            }
+            Audio::Frame(data) => match self.sounds.get_mut(&nth) {
+                Some(Sound { track: Some(track), grid, format }) if format.codec == AudioCodec::Aac => {
+                    let dts = grid.snapped(time);
+                    to.write(Frame { track: *track, dts, pts: dts, key: true, data }, now)?;
+                }
+                _ => return self.drop("audio before its header, or of a track that is not taken"),
             },
             Audio::Plain { codec, rate, channels, data } => {
-                let Some((format, data)) = self.plain(codec, rate, channels, data) else {
+                let Some((format, data)) = self.plain(nth, codec, rate, channels, data) else {
                     return self.drop("broken sound");
                 };
-                if self.audio.as_ref().is_none_or(|audio| audio.format != format) {
-                    self.sounds(format, to);
+                self.plain_sounds(nth, format, to);
+                match self.sounds.get(&nth).and_then(|sound| sound.track) {
+                    Some(track) => to.write(Frame { track, dts: time, pts: time, key: true, data }, now)?,
+                    None => return self.drop("a further audio track that is not AAC"),
                 }
-                let frame = Frame { track: TrackId::FOREIGN_AUDIO, dts: time, pts: time, key: true, data };
-                to.write(frame, now)?;
             }
             Audio::Nothing => {}
-            Audio::Other(codec) => return Err(Unusable::Audio(codec)),
+            Audio::Other(codec) if nth == 0 => return Err(Unusable::Audio(codec)),
+            Audio::Other(_) => return self.drop("a further audio track that is not AAC"),
         }
         Ok(())
     }
 
+    fn plain_sounds(&mut self, nth: u8, format: AudioFormat, to: &mut Publication) {
+        if self.sounds.get(&nth).is_none_or(|sound| sound.format != format) {
+            self.sounds(nth, format, to);
+        }
+    }
+
     /// Announces audio in a format that is new.
-    fn sounds(&mut self, format: AudioFormat, to: &mut Publication) {
-        tracing::info!(codec = format.codecs(), rate = format.sample_rate, channels = format.channels, "audio");
+    fn sounds(&mut self, nth: u8, format: AudioFormat, to: &mut Publication) {
+        let (rate, channels) = (format.sample_rate, format.channels);
+        tracing::info!(track = nth, codec = format.codecs(), rate, channels, "audio");
         let grid = Grid::new(format.sample_rate);
-        let track = to.audio(format.clone(), self.hints.audio_bitrate);
-        self.audio = Some(AudioState { format, track, grid });
+        let SoundHints { bitrate, label } = self.hints.sounds.get(&nth).cloned().unwrap_or_default();
+        let first = self.hints.audio_bitrate.filter(|_| nth == 0);
+        let track = to.sound(nth, format.clone(), bitrate.or(first), label);
+        if track.is_none() {
+            tracing::warn!(
+                track = nth,
+                codec = format.codecs(),
+                "left out: further audio tracks are AAC, and seven at most"
+            );
+        }
+        self.sounds.insert(nth, Sound { format, track, grid });
     }
 
     /// The format of sound without a header, and of its data what is whole.
-    fn plain(&self, codec: AudioCodec, rate: u32, channels: u16, data: Bytes) -> Option<(AudioFormat, Bytes)> {
+    fn plain(&self, nth: u8, codec: AudioCodec, rate: u32, channels: u16, data: Bytes) -> Option<(AudioFormat, Bytes)> {
+        let known = self.sounds.get(&nth).map(|sound| &sound.format);
         let (sample_rate, channels) = match codec {
+            AudioCodec::Opus => {
+                (rate, known.filter(|known| known.codec == codec).map_or(channels, |known| known.channels))
+            }
             AudioCodec::Mp3 => mp3::format(&data)?,
             // A tag knows four rates only.
             AudioCodec::ALaw | AudioCodec::MuLaw | AudioCodec::Pcm => (self.hints.audio_rate.unwrap_or(rate), channels),
@@ -211,82 +283,24 @@ impl Media {
     }
 }
 
-/// Undoes the wrap of 32-bit milliseconds after 49.7 days. All tracks share it, so that one that
-/// begins late begins in the same turn.
-#[derive(Debug, Default)]
-struct Clock {
-    last: Option<i64>,
+/// What `audioTrackIdInfoMap` says of each track.
+fn sounds(data: &Value) -> BTreeMap<u8, SoundHints> {
+    let Some(Value::Object(tracks)) = data.get("audioTrackIdInfoMap") else { return BTreeMap::new() };
+    let hints = |(id, track): &(String, Value)| {
+        let text = |names: [&str; 2]| names.into_iter().find_map(|name| track.get(name)?.as_str());
+        let label = Label::new(text(["language", "lang"]), text(["title", "name"]));
+        Some((id.parse().ok()?, SoundHints { bitrate: bitrate(track, "audiodatarate"), label }))
+    };
+    tracks.iter().filter_map(hints).collect()
 }
 
-impl Clock {
-    /// Nanoseconds of the publisher's clock, its wraps undone.
-    fn unwrapped(&mut self, timestamp: u32) -> i64 {
-        let millis = match self.last {
-            None => i64::from(timestamp),
-            // The nearer way round: a step back of seconds is jitter between tracks, not a wrap.
-            Some(last) => last + i64::from(timestamp.wrapping_sub(last as u32) as i32),
-        };
-        self.last = Some(millis);
-        millis.saturating_mul(MILLI)
-    }
+fn number(data: &Value, name: &str) -> Option<f64> {
+    data.get(name).and_then(Value::as_number).filter(|number| *number > 0.0)
 }
 
-/// Gives audio back the regular times that milliseconds and jittering encoders took from it:
-/// access units of 1024 samples follow each other without gaps while their stamps agree.
-#[derive(Debug)]
-struct Grid {
-    rate: u32,
-    /// Where unit 0 lies, and how many have followed.
-    anchor: Option<i64>,
-    count: i64,
-    /// Stamps in a row that disagreed, all on the same side if positive or negative.
-    astray: i32,
-}
-
-impl Grid {
-    /// Rounding to milliseconds, both ways; nothing moves.
-    const ROUNDING: i64 = 2 * MILLI;
-    /// The clocks of samples and stamps drift apart; the grid follows slowly.
-    const DRIFT: i64 = 5 * MILLI;
-    /// Jitter, unless it lasts.
-    const JITTER: i64 = 60 * MILLI;
-    /// This many stamps on one side are a gap of lost units, no jitter.
-    const LASTING: i32 = 16;
-
-    fn new(rate: u32) -> Self {
-        Self { rate, anchor: None, count: 0, astray: 0 }
-    }
-
-    /// The grid time of the next access unit, which the publisher stamped `time` (nanoseconds).
-    fn snapped(&mut self, time: i64) -> i64 {
-        let Some(anchor) = self.anchor else { return self.start(time) };
-        self.count += 1;
-        let samples = self.count * i64::from(AudioFormat::FRAME);
-        let expected = anchor.saturating_add(MediaTime::from_ticks(samples, self.rate).as_nanos());
-        let error = time.saturating_sub(expected);
-        let distance = error.saturating_abs();
-        if distance > Self::JITTER {
-            return self.start(time);
-        }
-        if distance > Self::DRIFT {
-            let side = if error > 0 { 1 } else { -1 };
-            self.astray = if self.astray.signum() == side { self.astray + side } else { side };
-            if self.astray.abs() >= Self::LASTING {
-                return self.start(time);
-            }
-        } else {
-            self.astray = 0;
-            if distance > Self::ROUNDING {
-                self.anchor = Some(anchor.saturating_add(error / 64));
-            }
-        }
-        expected
-    }
-
-    fn start(&mut self, time: i64) -> i64 {
-        *self = Self { anchor: Some(time), ..Self::new(self.rate) };
-        time
-    }
+/// Bits a second, of a member in kilobits.
+fn bitrate(data: &Value, name: &str) -> Option<u32> {
+    number(data, name).filter(|kilobits| *kilobits <= 4_000_000.0).map(|kilobits| (kilobits * 1000.0) as u32)
 }
 
 #[cfg(test)]

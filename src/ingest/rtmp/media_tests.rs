@@ -132,10 +132,10 @@ fn what_cannot_be_taken_says_what_to_set() {
         let text = refused.unwrap_err().to_string();
         assert!(text.contains(words), "{text}");
     };
-    check(true, &[0x1c, 0, 0, 0, 0, 1], "HEVC (H.265): set the encoder's video codec to H.264");
-    check(true, b"\x90av01xx", "AV1: set");
-    check(true, &[0x17, 0, 0, 0, 0, 1, 2, 3], "broken H.264 configuration: set");
-    check(false, b"\x90Opusxx", "Opus: set the encoder's audio codec to AAC");
+    check(true, b"\x90vp09xx", "VP9: set the encoder's video codec to H.264");
+    check(true, b"\x90av01xx", "broken video configuration: set");
+    check(true, &[0x17, 0, 0, 0, 0, 1, 2, 3], "broken video configuration: set");
+    check(false, b"\x91fLaCxx", "FLAC: set the encoder's audio codec to AAC");
     check(false, &[0xaf, 0, 0xb9, 0x90, 0], "unsupported AAC profile: set");
 }
 
@@ -155,6 +155,54 @@ async fn sound_that_is_not_aac_has_a_track_of_its_own() {
     assert!(tracks.iter().all(|track| track.id == TrackId::FOREIGN_AUDIO));
     assert!(packets.iter().all(|packet| packet.track == TrackId::FOREIGN_AUDIO));
     assert_eq!(packets.iter().map(|packet| packet.data.len()).collect::<Vec<_>>(), [4, 4, 4], "whole samples");
+}
+
+/// A tag of Enhanced RTMP about one further track.
+fn of_track(kind: u8, fourcc: &[u8], track: u8, data: &[u8]) -> Vec<u8> {
+    [&[0x95, kind][..], fourcc, &[track], data].concat()
+}
+
+#[tokio::test]
+async fn further_tracks_of_sound_have_renditions_and_labels() {
+    let mut bench = Bench::new();
+    let track = |language: &str, title: &str| {
+        Value::object([("language", Value::string(language)), ("title", Value::string(title))])
+    };
+    let map =
+        Value::object([("1", track("fr", "Fran\u{e7}ais \"direct\"")), ("2", track("und", "")), ("x", Value::Null)]);
+    bench.media.metadata(&[Value::string("onMetaData"), Value::object([("audioTrackIdInfoMap", map)])]);
+    bench.audio(0, SOUND_HEADER).unwrap();
+    for track in [1, 2, 7, 8, 255] {
+        bench.audio(0, &of_track(0, b"mp4a", track, &[0x11, 0x90])).unwrap();
+        bench.audio(10, &of_track(1, b"mp4a", track, &[0x21, 0x10])).unwrap();
+    }
+    // What would cost the first track its live costs a further one only itself.
+    for (fourcc, data) in [(b"mp4a", &[0xb9, 0x90, 0][..]), (b"fLaC", b"x")] {
+        bench.audio(0, &of_track(0, fourcc, 3, data)).unwrap();
+    }
+    bench.audio(20, &of_track(1, b"Opus", 4, b"xx")).unwrap();
+    assert_eq!(bench.media.dropped(), 5);
+    let (tracks, packets) = bench.heard().await;
+    let renditions: Vec<_> = tracks.iter().map(|track| track.rendition.to_string()).collect();
+    assert_eq!(renditions, ["audio", "audio-2", "audio-3", "audio-8"]);
+    let label = tracks[1].label.clone().unwrap();
+    assert_eq!((label.language.unwrap().as_str(), label.name.as_deref()), ("fr", Some("Fran\u{e7}ais direct")));
+    assert_eq!(tracks[2].label, None);
+    let ids: Vec<_> = packets.iter().map(|packet| packet.track).collect();
+    assert_eq!(ids, [1, 2, 7].map(|nth| TrackId::sound(nth).unwrap()));
+}
+
+#[tokio::test]
+async fn nanoseconds_refine_the_stamp() {
+    let mut bench = Bench::new();
+    bench.video(0, &video_header(AVC)).unwrap();
+    for nanos in [0_u32, 500_000] {
+        let [_, a, b, c] = nanos.to_be_bytes();
+        let unit = [0, 0, 0, 2, 0x65, 0x88];
+        bench.video(40, &[&[0x97, 2, a, b, c, 3][..], b"avc1", &unit].concat()).unwrap();
+    }
+    let (_, packets) = bench.heard().await;
+    assert_eq!(packets[1].pts.as_nanos() - packets[0].pts.as_nanos(), 500_000);
 }
 
 #[tokio::test]
@@ -193,7 +241,7 @@ fn noise_never_panics() {
     };
     for _ in 0..20_000 {
         let mut body: Vec<u8> = (0..random() % 40).map(|_| random() as u8).collect();
-        let (video, head) = (random() % 2 == 0, [0x17, 0x27, 0x90, 0xaf, 0x95][random() as usize % 5]);
+        let (video, head) = (random() % 2 == 0, [0x17, 0x27, 0x90, 0x97, 0xaf, 0x95][random() as usize % 6]);
         if let [first, second, ..] = &mut body[..] {
             (*first, *second) = (head, *second % 3);
         }

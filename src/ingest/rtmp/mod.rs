@@ -1,13 +1,16 @@
-//! RTMP in, as OBS, ffmpeg, GStreamer and capture boxes speak it (RTMP 1.0, Enhanced RTMP refused
-//! politely), and the client side that the demo publishes with.
+//! RTMP in, as OBS, ffmpeg, GStreamer and capture boxes speak it (RTMP 1.0, Enhanced RTMP v2), plain or in TLS,
+//! and the client side that the demo publishes with.
 //!
 //! [`server`] accepts, [`session`] talks, [`media`] turns payloads into frames. Everything below
-//! them is pure: [`handshake`], [`chunk`], [`message`], [`amf`], [`address`].
+//! them is pure: [`handshake`], [`chunk`], [`message`], [`amf`], [`address`], [`capabilities`],
+//! [`clock`].
 
 pub mod address;
 pub mod amf;
+pub mod capabilities;
 pub mod chunk;
 pub mod client;
+pub mod clock;
 pub mod handshake;
 pub mod media;
 pub mod message;

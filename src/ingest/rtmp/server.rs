@@ -5,11 +5,16 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream, ToSocketAddrs},
     sync::Semaphore,
+    time::Instant,
 };
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
-use super::session::{self, Settings};
+use super::{
+    Error,
+    session::{self, Settings, Visitor},
+};
 use crate::{ingest::Door, model::Chain};
 
 /// Sessions get this long to say goodbye.
@@ -22,6 +27,7 @@ pub struct Server {
     listener: TcpListener,
     door: Arc<dyn Door>,
     settings: Settings,
+    tls: Option<TlsAcceptor>,
 }
 
 impl Server {
@@ -30,7 +36,14 @@ impl Server {
     /// # Errors
     /// Whatever binding reports.
     pub async fn bind(address: impl ToSocketAddrs, door: Arc<dyn Door>, settings: Settings) -> io::Result<Self> {
-        Ok(Self { listener: TcpListener::bind(address).await?, door, settings })
+        Ok(Self { listener: TcpListener::bind(address).await?, door, settings, tls: None })
+    }
+
+    /// The same port inside TLS: RTMPS. The handshake counts as part of the time strangers have.
+    #[must_use]
+    pub fn within(mut self, tls: TlsAcceptor) -> Self {
+        self.tls = Some(tls);
+        self
     }
 
     /// Where it listens; tells the port where 0 was asked for.
@@ -76,10 +89,20 @@ impl Server {
         // Replies are small and awaited.
         let _ = stream.set_nodelay(true);
         let span = tracing::info_span!("rtmp", %peer, channel = tracing::field::Empty);
-        let (door, settings, cancel) = (self.door.clone(), self.settings, cancel.child_token());
+        let (door, settings, tls, cancel) = (self.door.clone(), self.settings, self.tls.clone(), cancel.child_token());
+        let protocol = if tls.is_some() { "rtmps" } else { "rtmp" };
+        let deadline = Instant::now() + settings.authenticate;
+        let visitor = Visitor { protocol, peer, deadline, place: Some(place) };
         tracker.spawn(
             async move {
-                match session::run(stream, peer, door, settings, cancel, Some(place)).await {
+                let ended = match tls {
+                    None => session::run(stream, visitor, door, settings, cancel).await,
+                    Some(tls) => match secured(stream, &tls, deadline, &cancel).await {
+                        Ok(stream) => session::run(stream, visitor, door, settings, cancel).await,
+                        Err(error) => Err(error),
+                    },
+                };
+                match ended {
                     Ok(()) => tracing::debug!("connection ended"),
                     Err(error) => tracing::info!(error = %Chain(&error), "connection ended"),
                 }
@@ -87,4 +110,15 @@ impl Server {
             .instrument(span),
         );
     }
+}
+
+async fn secured(
+    stream: TcpStream,
+    tls: &TlsAcceptor,
+    deadline: Instant,
+    cancel: &CancellationToken,
+) -> Result<TlsStream<TcpStream>, Error> {
+    let handshake = tokio::time::timeout_at(deadline, tls.accept(stream));
+    let secured = cancel.run_until_cancelled(handshake).await.ok_or(Error::Refused("server is stopping"))?;
+    Ok(secured.map_err(|_| Error::Timeout("tls handshake"))??)
 }

@@ -14,6 +14,7 @@ use super::{
     Error,
     address::{self, Address},
     amf::Value,
+    capabilities,
     chunk::{Limits, Reader, Writer},
     handshake,
     media::{Media, Unusable},
@@ -41,6 +42,19 @@ impl Default for Settings {
     }
 }
 
+/// Who is at the other end.
+#[derive(Debug)]
+pub struct Visitor {
+    /// The protocol as status and logs name it: `rtmp`, `rtmps`.
+    pub protocol: &'static str,
+    /// Its address.
+    pub peer: SocketAddr,
+    /// When it must have been let in.
+    pub deadline: Instant,
+    /// Its place among the strangers, given back as soon as it has been let in.
+    pub place: Option<OwnedSemaphorePermit>,
+}
+
 /// A connection that has not been let in may send this much.
 const STRANGER_BYTES: u64 = 512 << 10;
 /// What one read of a stranger takes at most: a flood of connections must not cost memory.
@@ -56,8 +70,7 @@ const LINGER: Duration = Duration::from_secs(2);
 /// The one message stream a connection has.
 const STREAM: f64 = 1.0;
 
-/// Talks to one publisher until it leaves, is turned away, or `cancel` fires. `place` is given
-/// back as soon as the publisher has been let in.
+/// Talks to one publisher until it leaves, is turned away, or `cancel` fires.
 ///
 /// Not cancel-safe: use the token. Dropping it drops the connection and opens the live's grace.
 ///
@@ -65,14 +78,15 @@ const STREAM: f64 = 1.0;
 /// [`Error`] says why the connection ended, unless it was closed or cancelled in order.
 pub async fn run<S: AsyncRead + AsyncWrite + Unpin + Send>(
     stream: S,
-    peer: SocketAddr,
+    visitor: Visitor,
     door: Arc<dyn Door>,
     settings: Settings,
     cancel: CancellationToken,
-    place: Option<OwnedSemaphorePermit>,
 ) -> Result<(), Error> {
+    let Visitor { protocol, peer, deadline, place } = visitor;
     let mut session = Session {
         stream,
+        protocol,
         peer,
         door,
         settings,
@@ -84,7 +98,7 @@ pub async fn run<S: AsyncRead + AsyncWrite + Unpin + Send>(
         received: 0,
         acknowledged: 0,
         window: WINDOW,
-        deadline: Instant::now() + settings.authenticate,
+        deadline,
         stranger_bytes: 0,
         connected: None,
         publishing: None,
@@ -114,6 +128,7 @@ pub async fn run<S: AsyncRead + AsyncWrite + Unpin + Send>(
 
 struct Session<S> {
     stream: S,
+    protocol: &'static str,
     peer: SocketAddr,
     door: Arc<dyn Door>,
     settings: Settings,
@@ -326,12 +341,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         self.send(2, &Message::peer_bandwidth(WINDOW));
         self.writer.set_chunk_size(CHUNK_SIZE, &mut self.output);
         let server = Value::object([("fmsVer", Value::string("FMS/3,0,1,123")), ("capabilities", Value::Number(31.0))]);
-        let information = Value::object([
+        let information = [
             ("level", Value::string("status")),
             ("code", Value::string("NetConnection.Connect.Success")),
             ("description", Value::string("connected")),
             ("objectEncoding", Value::Number(0.0)),
-        ]);
+        ];
+        let information = information.map(|(name, value)| (name.to_owned(), value)).into_iter();
+        let information = Value::Object(information.chain(capabilities::answer(command)).collect());
         self.reply("_result", command, &[server, information])
     }
 
@@ -349,7 +366,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             }
         };
         let Address { channel, key } = address;
-        let knock = Knock { protocol: "rtmp", peer: self.peer, channel: channel.clone(), key };
+        let knock = Knock { protocol: self.protocol, peer: self.peer, channel: channel.clone(), key };
         let admitted = tokio::time::timeout_at(self.deadline, self.door.admit(knock)).await;
         match admitted.map_err(|_| Error::Timeout("no answer from the door"))? {
             Ok(publication) => {

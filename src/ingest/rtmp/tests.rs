@@ -23,7 +23,7 @@ use super::{
     chunk::{Limits, Reader, Writer},
     handshake,
     message::{Command, Message, kind},
-    session,
+    session::{self, Visitor},
 };
 use crate::{
     ingest::{Door, Knock, Refusal},
@@ -81,7 +81,9 @@ impl Peer {
         let door = Arc::new(TestDoor { registry, knocks: Mutex::default() });
         let (cancel, places) = (CancellationToken::new(), Arc::new(Semaphore::new(1)));
         let place = places.clone().try_acquire_owned().unwrap();
-        let session = session::run(theirs, PEER, door.clone(), settings, cancel.clone(), Some(place));
+        let deadline = Instant::now() + settings.authenticate;
+        let visitor = Visitor { protocol: "rtmp", peer: PEER, deadline, place: Some(place) };
+        let session = session::run(theirs, visitor, door.clone(), settings, cancel.clone());
         Self {
             pipe,
             reader: Reader::new(Limits::PUBLISHER),
@@ -192,6 +194,23 @@ async fn garbage_is_cut_at_once() {
     let mut peer = Peer::greeted(Settings::default()).await;
     peer.raw(&[0xff; 4000]).await;
     assert!(matches!(peer.ended().await, Err(Error::Malformed(_))));
+}
+
+#[tokio::test]
+async fn who_speaks_of_enhanced_rtmp_is_told_what_is_taken() {
+    for (offer, told) in [(("capsEx", Value::Number(3.0)), true), (("videoCodecs", Value::Number(252.0)), false)] {
+        let mut peer = Peer::greeted(Settings::default()).await;
+        let object = Value::object([("app", Value::string("live")), offer]);
+        peer.say(&Message::command(0, "connect", 1.0, &[object])).await;
+        let answer = peer.command().await.unwrap();
+        let said = &answer.arguments[1];
+        assert_eq!(answer.member(1, "code"), "NetConnection.Connect.Success");
+        let flags = |map: &str, codec: &str| said.get(map).and_then(|map| map.get(codec)).and_then(Value::as_number);
+        assert_eq!(flags("videoFourCcInfoMap", "hvc1"), told.then_some(4.0));
+        assert_eq!(flags("audioFourCcInfoMap", "Opus"), told.then_some(4.0));
+        assert_eq!(flags("videoFourCcInfoMap", "vp09"), None);
+        assert_eq!(said.get("capsEx").and_then(Value::as_number), told.then_some(14.0));
+    }
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use crate::{
         Error, Stats, Templates,
         ladder::{self, LadderSettings},
     },
-    model::{TrackId, VideoCodec, VideoFormat},
+    model::{Track, TrackId, VideoCodec, VideoFormat},
     stream::Producer,
 };
 
@@ -62,8 +62,12 @@ impl Ladder {
 
 /// Every rung has the source's pictures at the source's times, key frames at the source's key frames only.
 async fn check_alignment(flv: Flv, width: u32, height: u32, rate: Option<f64>) -> Viewer {
+    check_alignment_of(flv.video(width, height, rate), flv).await
+}
+
+pub(super) async fn check_alignment_of(track: Track, flv: Flv) -> Viewer {
     let mut ladder = Ladder::start(&[240, 120], templates());
-    ladder.producer.announce(flv.video(width, height, rate));
+    ladder.producer.announce(track);
     ladder.publish(&flv).await;
     let enough = flv.packets.len() - HELD;
     ladder.viewer.until("the smaller rung too", |viewer| viewer.seen(1) >= enough).await;

@@ -16,6 +16,10 @@ use crate::{
     stream::{Consumer, Event, Producer},
 };
 
+#[path = "../../../tests/support/film.rs"]
+#[allow(dead_code, reason = "other tests look at the file as well")]
+pub mod film;
+
 /// Longer than anything here takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -111,19 +115,26 @@ impl Flv {
             rendition: RenditionId::source(),
             format: TrackFormat::Video(format),
             bitrate: None,
+            label: None,
         }
     }
 
     pub fn audio(&self, sample_rate: u32, channels: u16) -> Track {
         let format = AudioFormat { codec: AudioCodec::Aac, config: self.audio_config.clone(), sample_rate, channels };
-        Track { id: TrackId::AUDIO, rendition: RenditionId::audio(), format: TrackFormat::Audio(format), bitrate: None }
+        Track {
+            id: TrackId::AUDIO,
+            rendition: RenditionId::audio(),
+            format: TrackFormat::Audio(format),
+            bitrate: None,
+            label: None,
+        }
     }
 
     /// The track of sound that is not AAC.
     pub fn foreign(codec: AudioCodec, sample_rate: u32, channels: u16) -> Track {
         let format = AudioFormat { codec, config: Bytes::new(), sample_rate, channels };
         let id = TrackId::FOREIGN_AUDIO;
-        Track { id, rendition: RenditionId::audio(), format: TrackFormat::Audio(format), bitrate: None }
+        Track { id, rendition: RenditionId::audio(), format: TrackFormat::Audio(format), bitrate: None, label: None }
     }
 
     /// Everything this much later.

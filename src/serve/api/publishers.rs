@@ -194,7 +194,7 @@ mod tests {
             peer: ([127, 0, 0, 1], 7).into(),
             since: Instant::now(),
             link: Some(Link { loss: 0.034, jitter: Duration::from_micros(1_240), round_trip: None }),
-            tracks: vec![Track { id, rendition, format: TrackFormat::Audio(format), bitrate: None }],
+            tracks: vec![Track { id, rendition, format: TrackFormat::Audio(format), bitrate: None, label: None }],
             key_interval: Some(Duration::from_millis(8_333)),
             reorders: true,
         }

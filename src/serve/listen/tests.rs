@@ -19,7 +19,7 @@ use super::*;
 const SOON: Duration = Duration::from_secs(20);
 const REQUEST: &[u8] = b"GET /ok HTTP/1.1\r\nHost: x\r\n\r\n";
 
-struct House {
+struct Inn {
     address: SocketAddr,
     cancel: CancellationToken,
     /// Says that a request for `/held` has come.
@@ -29,7 +29,7 @@ struct House {
     serving: JoinHandle<()>,
 }
 
-impl House {
+impl Inn {
     async fn open(connections: usize, head: Duration) -> Self {
         let (held, release, cancel) = (Arc::new(Notify::new()), Arc::new(Notify::new()), CancellationToken::new());
         let (come, go) = (held.clone(), release.clone());
@@ -49,7 +49,7 @@ impl House {
             Router::new().route("/ok", get(|| async { "fine" })).route("/held", get(hold)).route("/ws", get(echo));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let serving = tokio::spawn(serve(listener, router, Limits { connections, head }, cancel.clone()));
+        let serving = tokio::spawn(serve(listener, None, router, Limits { connections, head }, cancel.clone()));
         Self { address, cancel, held, release, serving }
     }
 
@@ -94,7 +94,7 @@ async fn echoes(socket: &mut WebSocketStream<MaybeTlsStream<TcpStream>>) {
 
 #[tokio::test]
 async fn a_head_that_trickles_in_is_cut_off_and_a_prompt_one_is_not() {
-    let house = House::open(8, Duration::from_millis(300)).await;
+    let house = Inn::open(8, Duration::from_millis(300)).await;
     let (mut slow, mut prompt) = (house.connect().await, house.connect().await);
     slow.write_all(b"GET /ok HTTP/1.1\r\nHost: ").await.unwrap();
     assert!(ask(&mut prompt).await.starts_with("HTTP/1.1 200"));
@@ -104,7 +104,7 @@ async fn a_head_that_trickles_in_is_cut_off_and_a_prompt_one_is_not() {
 
 #[tokio::test]
 async fn a_connection_serves_many_requests_with_pauses() {
-    let house = House::open(8, Limits::default().head).await;
+    let house = Inn::open(8, Limits::default().head).await;
     let mut stream = house.connect().await;
     for _ in 0..3 {
         assert!(ask(&mut stream).await.starts_with("HTTP/1.1 200"));
@@ -114,7 +114,7 @@ async fn a_connection_serves_many_requests_with_pauses() {
 
 #[tokio::test]
 async fn a_held_request_outlives_the_time_for_heads() {
-    let house = House::open(8, Duration::from_millis(100)).await;
+    let house = Inn::open(8, Duration::from_millis(100)).await;
     let (mut held, mut idle) = (house.connect().await, house.connect().await);
     held.write_all(b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     // This one's time is up behind that of the other, which came first.
@@ -125,7 +125,7 @@ async fn a_held_request_outlives_the_time_for_heads() {
 
 #[tokio::test]
 async fn who_comes_on_top_is_turned_away_and_nobody_else_notices() {
-    let house = House::open(2, Limits::default().head).await;
+    let house = Inn::open(2, Limits::default().head).await;
     let mut socket = house.websocket().await;
     let mut stream = house.connect().await;
     ask(&mut stream).await;
@@ -150,7 +150,7 @@ async fn who_comes_on_top_is_turned_away_and_nobody_else_notices() {
 
 #[tokio::test]
 async fn a_stop_lets_the_request_in_hand_finish_and_ends_idle_connections() {
-    let house = House::open(8, Limits::default().head).await;
+    let house = Inn::open(8, Limits::default().head).await;
     let (mut idle, mut held) = (house.connect().await, house.connect().await);
     ask(&mut idle).await;
     held.write_all(b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();

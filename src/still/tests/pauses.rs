@@ -107,7 +107,7 @@ impl Live {
         let mut pauses = Pauses::default();
         for (id, rendition) in [(TrackId::VIDEO, RenditionId::source()), (RUNG, RenditionId::rung(240))] {
             let format = TrackFormat::Video(stream.format.clone());
-            pauses.track(&Track { id, rendition, format, bitrate: None });
+            pauses.track(&Track { id, rendition, format, bitrate: None, label: None });
         }
         Self { pauses, units: stream.units(), out: Vec::new() }
     }

@@ -38,7 +38,7 @@ impl Live {
         let video = |format: &VideoFormat| TrackFormat::Video(format.clone());
         let config = Bytes::from_static(audio);
         let sound = AudioFormat { codec: AudioCodec::Aac, config, sample_rate: 48_000, channels: 2 };
-        let track = |id, rendition, format| Track { id, rendition, format, bitrate: None };
+        let track = |id, rendition, format| Track { id, rendition, format, bitrate: None, label: None };
         [
             track(TrackId::VIDEO, RenditionId::source(), video(&self.stream.format)),
             track(TrackId::AUDIO, RenditionId::audio(), TrackFormat::Audio(sound)),

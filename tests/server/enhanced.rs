@@ -1,0 +1,193 @@
+//! Enhanced RTMP: other codecs and further sounds, through every exit.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use crate::{
+    browser::Browser,
+    ertmp, film,
+    sound::{begins, ended},
+    strict,
+    support::{SOON, Server, ffprobe, get, wait},
+};
+
+/// A flash and a beep together, 200 ms of every two seconds, and a hundredth of the picture that always moves.
+const FLASHES: &str = "-f lavfi -i color=black:s=640x360:r=25,drawbox=t=fill:color=white:enable='lt(mod(t\\,2)\\,0.2)'[b];\
+                       testsrc2=s=64x36:r=25[t];[b][t]overlay \
+                       -f lavfi -i aevalsrc='sin(2*PI*1000*t)*lt(mod(t\\,2)\\,0.2)':s=48000 -pix_fmt yuv420p -g 50 -c:a aac";
+const HEVC: &str = "-c:v libx265 -preset ultrafast -tag:v hvc1 -x265-params log-level=error:keyint=50:bframes=3";
+const AV1: &str = "-c:v libaom-av1 -usage realtime -cpu-used 8 -keyint_min 50";
+
+/// The hash of every picture, as ffmpeg decodes them.
+fn pictures(input: &str) -> Vec<String> {
+    let arguments = ["-map", "0:v:0", "-fps_mode", "passthrough", "-f", "framemd5", "-"];
+    let mut command = Command::new("ffmpeg");
+    command.args(["-nostdin", "-v", "error", "-i", input]).args(arguments).stdin(Stdio::null());
+    let output = command.output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let hash = |line: &str| line.rsplit(',').next().unwrap().trim().to_owned();
+    text.lines().filter(|line| !line.starts_with('#')).map(hash).collect()
+}
+
+/// Times a second that the sound of an input goes through zero upwards: the pitch of a sine.
+fn pitch(input: &str) -> f64 {
+    // Behind it comes what stands in for a publisher that is away.
+    let arguments = ["-t", "10", "-map", "0:a:0", "-ac", "1", "-ar", "48000", "-f", "s16le", "-"];
+    let output =
+        Command::new("ffmpeg").args(["-nostdin", "-v", "error", "-i", input]).args(arguments).output().unwrap();
+    let samples: Vec<_> = output.stdout.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
+    let rises = samples.windows(2).filter(|pair| pair[0] < 0 && pair[1] >= 0).count();
+    rises as f64 * 48_000.0 / samples.len() as f64
+}
+
+#[test]
+fn hevc_and_av1_pass_through_exactly_beside_rungs_that_anything_plays() {
+    let server = Server::start(&[
+        ("AMPHI_RECONNECT_GRACE", "1s"),
+        ("AMPHI_CAPTIONS__ENABLED", "false"),
+        ("AMPHI_LADDER__RUNGS", "240"),
+    ]);
+    let folder = tempfile::tempdir().unwrap();
+    let lives = [("hevc", HEVC, "hvc1.1.6.L63.90"), ("av1", AV1, "av01.0.01M.08")].map(|(name, encoder, codec)| {
+        let film = film::encode(&format!("{FLASHES} -t 9 {encoder}"));
+        let file = folder.path().join(name);
+        fs::write(&file, &film.file).unwrap();
+        let [picture, sound] = &film.strips[..] else { panic!("two tracks") };
+        (name, codec, file, [ertmp::pictures(picture), ertmp::sound(sound)].concat())
+    });
+    for (name, codec, file, tags) in lives {
+        let key = server.channel(name, &[]);
+        let publisher = ertmp::publish(&server.rtmp, format!("{name}?key={key}"), tags);
+        let playlist = server.playlist(name);
+        for part in
+            [&format!("CODECS=\"{codec},mp4a.40.2\",RESOLUTION=640x360"), "CODECS=\"avc1.", "RESOLUTION=426x240"]
+        {
+            assert!(playlist.contains(part), "{part} is not in\n{playlist}");
+        }
+        assert!(playlist.find(codec) < playlist.find("avc1."), "the source comes first:\n{playlist}");
+        assert_eq!(server.json(&format!("/api/v1/channels/{name}/status"))["codecs"][0], codec);
+        let (status, _) = wait("a poster", SOON, || get(&format!("{}/live/{name}/poster.jpg", server.http)).ok());
+        assert_eq!(status, 200, "{name}");
+        publisher.join().unwrap().unwrap();
+        ended(&server, name);
+        check_exits(&server, name, &file);
+    }
+}
+
+fn check_exits(server: &Server, name: &str, file: &Path) {
+    let sent = pictures(file.to_str().unwrap());
+    assert_eq!(sent.len(), 225);
+    let base = format!("{}/live/{name}", server.http);
+    assert!(pictures(&format!("{base}/source/stream.m3u8")) == sent, "{name}: other pictures come out");
+    let rung = pictures(&format!("{base}/240p/stream.m3u8")).len();
+    assert!((sent.len() - 5..=sent.len()).contains(&rung), "{name}: {rung} of {} pictures in a rung", sent.len());
+    let (seen, heard) = begins(&format!("{base}/index.m3u8"));
+    assert!(heard.len() >= 4, "{name}: seen {seen:?}, heard {heard:?}");
+    for at in heard {
+        let nearest = seen.iter().map(|flash| at - flash).min_by(|a, b| a.abs().total_cmp(&b.abs())).unwrap();
+        assert!(nearest.abs() <= 0.01, "{name}: a beep lies {nearest} s from its flash");
+    }
+    let id = server.recording(name);
+    let recorded = format!("{}/vod/{id}/source/stream.m3u8", server.http);
+    assert!(pictures(&recorded) == sent, "{name}: other pictures are recorded");
+}
+
+#[test]
+fn further_sounds_are_renditions_in_lock_step_with_names_and_languages() {
+    let server = Server::start(&[
+        ("AMPHI_RECONNECT_GRACE", "1s"),
+        ("AMPHI_CAPTIONS__ENABLED", "false"),
+        ("AMPHI_LADDER__ENABLED", "false"),
+    ]);
+    let sines: Vec<_> =
+        [440, 880, 1320, 1760].map(|pitch| format!("-f lavfi -i sine=frequency={pitch}:sample_rate=48000")).into();
+    let maps =
+        "-map 0 -map 1 -map 2 -map 3 -map 4 -t 14 -pix_fmt yuv420p -c:v libx264 -preset ultrafast -g 50 -c:a aac";
+    let film = film::encode(&format!("-f lavfi -i testsrc2=s=320x180:r=25 {} {maps}", sines.join(" ")));
+    let [picture, first, second, third, fourth] = &film.strips[..] else { panic!("five tracks") };
+    // One track in tags of its own, two that share theirs.
+    let tags = [
+        vec![(18, 0, metadata())],
+        ertmp::pictures(picture),
+        ertmp::sound(first),
+        ertmp::sounds(&[(1, second)], false),
+        ertmp::sounds(&[(2, third), (5, fourth)], true),
+    ];
+    let key = server.channel("hall", &[]);
+    let publisher = ertmp::publish(&server.rtmp, format!("hall?key={key}"), tags.concat());
+    let playlist = server.playlist("hall");
+    let listed = [
+        ("audio", "NAME=\"Audio\",DEFAULT=YES", 440.0),
+        ("audio-2", "NAME=\"Français\",LANGUAGE=\"fr\",DEFAULT=NO", 880.0),
+        ("audio-3", "NAME=\"Audio 3\",DEFAULT=NO", 1320.0),
+        ("audio-6", "NAME=\"Audio 4\",LANGUAGE=\"en\",DEFAULT=NO", 1760.0),
+    ];
+    for (rendition, attributes, _) in listed {
+        let line = playlist.lines().find(|line| line.contains(&format!("/{rendition}/stream.m3u8"))).unwrap();
+        assert!(
+            line.starts_with("#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\"") && line.contains(attributes),
+            "{playlist}"
+        );
+    }
+    let report = strict::watch(&server.http, "hall", Duration::from_secs(6));
+    assert!(report.errors.is_empty(), "rules broken:\n{}", report.errors.join("\n"));
+    assert_eq!(report.renditions, 5);
+    publisher.join().unwrap().unwrap();
+    ended(&server, "hall");
+    let vod = format!("{}/vod/{}", server.http, server.recording("hall"));
+    for base in [format!("{}/live/hall", server.http), vod.clone()] {
+        let streams = ffprobe(&format!("{base}/index.m3u8"), &["-show_entries", "stream=codec_type:stream_tags"]);
+        let count =
+            streams["streams"].as_array().unwrap().iter().filter(|stream| stream["codec_type"] == "audio").count();
+        assert_eq!(count, 4, "{streams}");
+        for (rendition, _, expected) in listed {
+            let heard = pitch(&format!("{base}/{rendition}/stream.m3u8"));
+            assert!((heard / expected - 1.0).abs() < 0.02, "{base}/{rendition} sounds at {heard} Hz");
+        }
+    }
+    let (_, recorded) = get(&format!("{vod}/index.m3u8")).unwrap();
+    assert!(recorded.contains("NAME=\"Français\"") && recorded.contains("LANGUAGE=\"fr\""), "{recorded}");
+}
+
+/// `onMetaData` with what encoders say of their tracks.
+fn metadata() -> Vec<u8> {
+    use amphi::ingest::rtmp::amf::Value;
+    let track = |members: &[(&str, &str)]| {
+        Value::Object(members.iter().map(|(name, text)| ((*name).to_owned(), Value::string(text))).collect())
+    };
+    let tracks = [
+        ("1", track(&[("language", "fr"), ("title", "Français")])),
+        ("2", track(&[("language", "und")])),
+        ("5", track(&[("language", "en")])),
+    ];
+    let mut bytes = Vec::new();
+    Value::string("@setDataFrame").write(&mut bytes);
+    Value::string("onMetaData").write(&mut bytes);
+    Value::object([("audioTrackIdInfoMap", Value::object(tracks))]).write(&mut bytes);
+    bytes
+}
+
+#[test]
+fn a_browser_plays_av1_as_it_was_sent() {
+    let server = Server::start(&[
+        ("AMPHI_CAPTIONS__ENABLED", "false"),
+        ("AMPHI_RECORDING__ENABLED", "false"),
+        ("AMPHI_LADDER__ENABLED", "false"),
+    ]);
+    let film = film::encode(&format!("{FLASHES} -t 30 {AV1}"));
+    let tags = [ertmp::pictures(&film.strips[0]), ertmp::sound(&film.strips[1])].concat();
+    let key = server.channel("hall", &[]);
+    let publisher = ertmp::publish(&server.rtmp, format!("hall?key={key}"), tags);
+    server.playlist("hall");
+    let mut browser = Browser::open(&format!("{}/watch/hall", server.http), 40, &[]);
+    let begun = browser.until("the source's picture", |row| row["height"] == 360 && row["state"] == "live");
+    let time = begun["time"].as_f64().unwrap();
+    browser.until("a picture that moves on", |row| row["time"].as_f64().is_some_and(|now| now > time + 3.0));
+    drop(browser);
+    publisher.join().unwrap().unwrap();
+}
