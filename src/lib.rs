@@ -7,6 +7,7 @@ pub mod model;
 pub mod stream;
 pub mod ingest;
 pub mod media;
+pub mod egress;
 pub mod cmaf;
 pub mod still;
 pub mod hls;

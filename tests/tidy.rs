@@ -13,6 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("stream", &["model"]),
     ("ingest", &["stream", "media", "model"]),
     ("media", &["stream", "model"]),
+    ("egress", &["stream", "media", "model"]),
     ("cmaf", &["stream", "model"]),
     // It reads with the same parsers what it writes again.
     ("still", &["ingest", "model"]),
@@ -33,6 +34,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "stream",
             "ingest",
             "media",
+            "egress",
             "cmaf",
             "hls",
             "speech",

@@ -124,11 +124,22 @@ fn build(
     outlet: &Outlet,
 ) -> Result<Option<Pipeline>, Error> {
     let Some(source) = track.format.video() else { return Ok(None) };
+    launch(producer, templates, source, settings.rungs(source), first, outlet)
+}
+
+/// The pipeline that makes `rungs` of a source and writes them to `producer`; none where there is nothing to make.
+pub(super) fn launch(
+    producer: &Producer,
+    templates: &Templates,
+    source: &VideoFormat,
+    rungs: Vec<Rung>,
+    first: &Packet,
+    outlet: &Outlet,
+) -> Result<Option<Pipeline>, Error> {
     if !is_decodable(source) {
-        warn!(width = source.width, height = source.height, "source is too large for a ladder");
+        warn!(width = source.width, height = source.height, "source is too large to be decoded");
         return Ok(None);
     }
-    let rungs = settings.rungs(source);
     if rungs.is_empty() {
         return Ok(None);
     }
@@ -263,7 +274,7 @@ pub(super) fn even(numerator: u64, denominator: u64) -> u32 {
 }
 
 /// What the eye of a lecture's viewer is used to.
-fn usual_bitrate(height: u32) -> u32 {
+pub(super) fn usual_bitrate(height: u32) -> u32 {
     match height {
         0..=240 => 400_000,
         241..=360 => 800_000,

@@ -11,7 +11,7 @@ use super::{Encoder, Error, Pipeline};
 use crate::model::AudioCodec;
 
 /// The embedded templates by file name.
-const EMBEDDED: [(&str, &str); 12] = [
+const EMBEDDED: [(&str, &str); 13] = [
     ("ladder.gst", include_str!("../../pipelines/ladder.gst")),
     ("rung.gst", include_str!("../../pipelines/rung.gst")),
     ("encode-nvh264.gst", include_str!("../../pipelines/encode-nvh264.gst")),
@@ -21,6 +21,7 @@ const EMBEDDED: [(&str, &str); 12] = [
     ("encode-v4l2h264.gst", include_str!("../../pipelines/encode-v4l2h264.gst")),
     ("encode-x264.gst", include_str!("../../pipelines/encode-x264.gst")),
     ("audio.gst", include_str!("../../pipelines/audio.gst")),
+    ("opus.gst", include_str!("../../pipelines/opus.gst")),
     ("tap.gst", include_str!("../../pipelines/tap.gst")),
     ("file.gst", include_str!("../../pipelines/file.gst")),
     ("poster.gst", include_str!("../../pipelines/poster.gst")),
@@ -128,6 +129,13 @@ impl Templates {
         self.text("audio.gst", &values)
     }
 
+    /// The text of the pipeline that makes Opus of AAC.
+    pub(super) fn opus(&self, channels: u16, bitrate: u32) -> String {
+        let values =
+            [("decoder", self.decoder), ("channels", &channels.to_string()), ("bitrate", &bitrate.to_string())];
+        self.text("opus.gst", &values)
+    }
+
     pub(super) fn tap(&self) -> String {
         self.text("tap.gst", &[("decoder", self.decoder)])
     }
@@ -161,6 +169,7 @@ impl Templates {
         let ladder = self.ladder(&[(854, 480, 1_200_000), (426, 240, 400_000)]);
         for (template, text, names) in [
             ("ladder.gst", ladder, &["src", "raw", "rung0", "rung1"][..]),
+            ("opus.gst", self.opus(2, 96_000), &["src", "sink"]),
             ("tap.gst", self.tap(), &["src", "sink"]),
             ("file.gst", self.file(), &["src", "sink"]),
             ("poster.gst", self.poster(640, 360), &["src", "sink"]),

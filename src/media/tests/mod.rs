@@ -1,8 +1,10 @@
 //! Real media made by ffmpeg goes in; what comes out is compared with the source and read by ffmpeg.
 
 mod audio;
+mod direct;
 mod file;
 mod ladder;
+mod opus;
 mod poster;
-mod support;
+pub(crate) mod support;
 mod tap;
