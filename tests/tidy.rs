@@ -11,7 +11,8 @@ use std::{
 const ARROWS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("stream", &["model"]),
-    ("ingest", &["stream", "media", "model"]),
+    ("rtc", &[]),
+    ("ingest", &["stream", "rtc", "media", "model"]),
     ("media", &["stream", "model"]),
     ("cmaf", &["stream", "model"]),
     // It reads with the same parsers what it writes again.
@@ -31,6 +32,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "model",
             "stream",
+            "rtc",
             "ingest",
             "media",
             "cmaf",
