@@ -5,6 +5,7 @@
 
 pub mod model;
 pub mod stream;
+pub mod rtc;
 pub mod ingest;
 pub mod media;
 pub mod egress;

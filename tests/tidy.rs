@@ -11,7 +11,8 @@ use std::{
 const ARROWS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("stream", &["model"]),
-    ("ingest", &["stream", "media", "model"]),
+    ("rtc", &[]),
+    ("ingest", &["stream", "rtc", "media", "model"]),
     ("media", &["stream", "model"]),
     ("egress", &["stream", "media", "model"]),
     ("cmaf", &["stream", "model"]),
@@ -32,6 +33,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "model",
             "stream",
+            "rtc",
             "ingest",
             "media",
             "egress",
