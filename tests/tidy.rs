@@ -14,7 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("rtc", &[]),
     ("ingest", &["stream", "rtc", "media", "model"]),
     ("media", &["stream", "model"]),
-    ("egress", &["stream", "media", "model"]),
+    ("egress", &["stream", "media", "rtc", "model"]),
     ("cmaf", &["stream", "model"]),
     // It reads with the same parsers what it writes again.
     ("still", &["ingest", "model"]),

@@ -28,8 +28,9 @@ use crate::{
     access::{Door, Keys, Secrets},
     archive::{self, Catalogue},
     captions::Phase,
+    egress::whep,
     ingest::rtmp,
-    media,
+    media, rtc,
     serve::{
         self,
         api::models::{Item, Quality},
@@ -53,6 +54,7 @@ pub(super) struct Server {
     second_pass: SecondPass,
     http: TcpListener,
     rtmp: Option<rtmp::Server>,
+    webrtc: Option<rtc::Port>,
     shared: serve::Server,
     ready: watch::Sender<bool>,
     /// Publishers and requests stop with it; lives drain first.
@@ -93,6 +95,14 @@ pub(super) async fn build(config: Config) -> Result<Server> {
         }
         None => None,
     };
+    let webrtc = match config.webrtc.listen {
+        Some(address) => {
+            let port = rtc::Port::bind(address, rtc::Settings::default()).await;
+            Some(port.with_context(|| format!("cannot listen on {address} (webrtc.listen)"))?)
+        }
+        None => None,
+    };
+    let cancel = CancellationToken::new();
     let templates = Arc::new(templates);
     let speech = Arc::new(Speech::new(&config)?);
     let (ready, is_ready) = watch::channel(false);
@@ -103,6 +113,7 @@ pub(super) async fn build(config: Config) -> Result<Server> {
         secrets,
         registry: registry.clone(),
         board: board.clone(),
+        viewers: webrtc.clone().map(|port| whep::Server::new(port, cancel.clone())),
         templates: templates.clone(),
         metrics: super::metrics::install(board.clone(), speech.engines())?,
         ready: is_ready,
@@ -110,7 +121,6 @@ pub(super) async fn build(config: Config) -> Result<Server> {
         can_hear: can_hear(speech.clone(), &config),
         models: models(speech.clone(), &config),
     };
-    let cancel = CancellationToken::new();
     let catalogue = shared.catalogue.clone();
     let (estimates, second_pass) =
         second_pass::new(&config, store.clone(), catalogue, board.clone(), templates.clone());
@@ -124,7 +134,7 @@ pub(super) async fn build(config: Config) -> Result<Server> {
         templates,
         cancel: CancellationToken::new(),
     });
-    Ok(Server { _lock: lock, config, rooms, registry, started, second_pass, http, rtmp, shared, ready, cancel })
+    Ok(Server { _lock: lock, config, rooms, registry, started, second_pass, http, rtmp, webrtc, shared, ready, cancel })
 }
 
 impl Server {
@@ -137,6 +147,10 @@ impl Server {
             Some(rtmp) => println!("rtmp   rtmp://{rtmp}/live"),
             None => println!("rtmp   off"),
         }
+        match self.webrtc_address() {
+            Some(webrtc) => println!("webrtc {webrtc} (UDP and TCP)"),
+            None => println!("webrtc off"),
+        }
         if self.shared.secrets.token_is_new() {
             let file = self.config.data_dir.join("admin.token");
             // What is no terminal may be a journal, and a journal keeps no secrets.
@@ -146,12 +160,7 @@ impl Server {
                 println!("admin  the token is in {}", file.display());
             }
         }
-        for (name, listener) in [
-            ("rtsp", &self.config.rtsp),
-            ("srt", &self.config.srt),
-            ("webrtc", &self.config.webrtc),
-            ("vosk", &self.config.vosk),
-        ] {
+        for (name, listener) in [("rtsp", &self.config.rtsp), ("srt", &self.config.srt), ("vosk", &self.config.vosk)] {
             if listener.listen.is_some() {
                 tracing::warn!(protocol = name, "this version does not speak it yet; its address is ignored");
             }
@@ -168,6 +177,11 @@ impl Server {
         self.rtmp.as_ref().and_then(|rtmp| rtmp.local_addr().ok())
     }
 
+    /// Where WebRTC peers come.
+    pub fn webrtc_address(&self) -> Option<SocketAddr> {
+        self.webrtc.as_ref().map(rtc::Port::local_addr)
+    }
+
     /// Fires when the server begins to stop.
     pub fn cancel(&self) -> CancellationToken {
         self.cancel.clone()
@@ -178,12 +192,29 @@ impl Server {
     /// # Errors
     /// HTTP or RTMP is not served any longer, or the drain was cut short.
     pub async fn run(self) -> Result<()> {
-        let Self { _lock, config, rooms, registry, mut started, second_pass, http, rtmp, shared, ready, cancel } = self;
+        let Self {
+            _lock,
+            config,
+            rooms,
+            registry,
+            mut started,
+            second_pass,
+            http,
+            rtmp,
+            webrtc,
+            shared,
+            ready,
+            cancel,
+        } = self;
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let lives = TaskTracker::new();
         let publishers = TaskTracker::new();
         lives.spawn(second_pass.run(rooms.cancel.clone()));
         let mut ingest = rtmp.map(|rtmp| publishers.spawn(rtmp.serve(cancel.clone())));
+        if let Some(port) = webrtc {
+            let cancel = cancel.clone();
+            publishers.spawn(async move { port.serve(cancel).await });
+        }
         let pages_stop = CancellationToken::new();
         let mut pages = tokio::spawn(serve::run(http, shared, pages_stop.clone()));
         let mut broken = None;

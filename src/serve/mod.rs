@@ -11,6 +11,7 @@ pub mod pages;
 pub mod poster;
 pub mod problem;
 pub mod vod;
+pub mod whep;
 
 use std::{
     pin::Pin,
@@ -56,6 +57,8 @@ pub struct Server {
     pub registry: Registry,
     /// What is on air.
     pub board: Board,
+    /// WebRTC viewers; `None` where WebRTC is off.
+    pub viewers: Option<whep::Viewers>,
     /// Recordings' files.
     pub catalogue: Arc<Catalogue>,
     /// What pictures are made with.
@@ -86,6 +89,7 @@ pub fn router(server: Server, shutdown: CancellationToken) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .merge(poster::router())
+        .merge(whep::router())
         .with_state(server.clone())
         .merge(captions::routes(captions.clone()))
         .merge(captions::correction_routes(captions).layer(admin))
@@ -96,9 +100,22 @@ pub fn router(server: Server, shutdown: CancellationToken) -> Router {
         .layer(
             CorsLayer::new()
                 .allow_origin(Any)
-                .allow_methods([Method::GET, Method::HEAD, Method::OPTIONS])
-                .allow_headers([header::RANGE])
-                .expose_headers([header::CONTENT_RANGE, header::CONTENT_LENGTH])
+                .allow_methods([
+                    Method::GET,
+                    Method::HEAD,
+                    Method::OPTIONS,
+                    Method::POST,
+                    Method::PATCH,
+                    Method::DELETE,
+                ])
+                .allow_headers([header::RANGE, header::CONTENT_TYPE, header::IF_MATCH])
+                .expose_headers([
+                    header::CONTENT_RANGE,
+                    header::CONTENT_LENGTH,
+                    header::LOCATION,
+                    header::ETAG,
+                    header::LINK,
+                ])
                 .max_age(Duration::from_secs(86_400)),
         )
 }

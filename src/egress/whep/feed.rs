@@ -110,6 +110,11 @@ impl Feed {
         Some((Joined { feed: self.clone(), units }, recent))
     }
 
+    /// The live is not over.
+    pub fn is_on(&self) -> bool {
+        self.lock().units.is_some()
+    }
+
     /// How many watch.
     pub fn viewers(&self) -> usize {
         *self.viewers.borrow()

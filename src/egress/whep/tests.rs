@@ -5,10 +5,12 @@ use bytes::Bytes;
 use super::{
     Feed, Kind, Next, Output, Recent, Source, Unit, Wants,
     h264::{MAX_PAYLOAD, Packetiser},
+    session::Outbox,
 };
 use crate::{
     media::tests::support::{Flv, PATIENCE, annex_b, flv, pictures, run, templates},
-    model::{AudioCodec, MediaTime, StreamName, TrackId},
+    model::{Anchor, AudioCodec, MediaTime, StreamName, TrackId},
+    rtc::Codec,
     stream::{Event, Frame, Registry},
 };
 use tokio_util::sync::CancellationToken;
@@ -196,4 +198,41 @@ async fn a_viewer_begins_with_the_last_key_frame_and_hears_opus_while_it_watches
     while tokio::time::timeout(PATIENCE, first.recv()).await.unwrap().is_some() {}
     tokio::time::timeout(PATIENCE, task).await.unwrap().unwrap();
     assert!(feed.join().is_none());
+}
+
+#[test]
+fn what_a_viewer_begins_with_is_shown_at_once_and_nothing_runs_backwards() {
+    let unit = |kind, millis, payloads: usize| {
+        let payloads = vec![Bytes::from_static(b"x"); payloads];
+        Arc::new(Unit { kind, time: MediaTime::from_millis(millis), key: millis == 0, payloads })
+    };
+    let mut outbox = Outbox::new(Anchor::new(std::time::SystemTime::UNIX_EPOCH));
+    let group: Vec<_> = (0..30).map(|n| unit(Kind::Video, n * 40, 3)).collect();
+    outbox.begin(group.clone());
+    let mut sent = Vec::new();
+    outbox.send(4, |_, packet| sent.push(packet));
+    assert_eq!(sent.len(), 4, "paced");
+    // The viewer wants to begin anew while a picture is half out.
+    outbox.begin(group);
+    outbox.add(unit(Kind::Audio, 1_180, 1));
+    outbox.add(unit(Kind::Video, 1_200, 2));
+    let mut codecs = Vec::new();
+    while !outbox.is_empty() {
+        outbox.send(7, |codec, packet| {
+            codecs.push(codec);
+            if codec == Codec::H264 {
+                sent.push(packet);
+            }
+        });
+    }
+    assert!(sent.windows(2).all(|pair| pair[1].sequence == pair[0].sequence.wrapping_add(1)));
+    let stamps: Vec<_> = sent.iter().filter(|packet| packet.marker).map(|packet| packet.timestamp).collect();
+    assert_eq!(stamps.len(), 2 + 30 + 1);
+    assert!(stamps.windows(2).all(|pair| pair[0] < pair[1]), "{stamps:?}");
+    // Those of the group that was cut short come again.
+    assert_eq!((stamps[2], stamps[31], stamps[32]), (104_403, 104_432, 108_000));
+    assert_eq!(codecs.iter().filter(|codec| **codec == Codec::Opus).count(), 1);
+    let reports: Vec<_> = outbox.reports().collect();
+    let wall = |millis| std::time::SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
+    assert_eq!(reports, [(Codec::H264, 108_000, wall(1_200)), (Codec::Opus, 56_640, wall(1_180))]);
 }
