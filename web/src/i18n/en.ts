@@ -35,6 +35,8 @@ export const en = {
   'viewers.other': '{count} viewers',
 
   'watch.latency': '{seconds} s behind live',
+  'watch.captionLag': 'words come {seconds} s after the picture',
+  'watch.noDirect': 'A direct connection is not possible here: you watch a few seconds behind.',
   'watch.goLive': 'Go to live',
   'watch.unmute': 'Tap for sound',
   'watch.waiting.title': 'The lecture has not begun',
@@ -73,6 +75,10 @@ export const en = {
   'controls.quality.auto': 'Automatic',
   'controls.quality.autoNow': 'Automatic ({quality})',
   'controls.quality.source': '{quality} (source)',
+  'controls.delay': 'Delay',
+  'delay.relaxed': 'A few seconds (best quality)',
+  'delay.direct': 'Direct (captions come a little later)',
+  'delay.step': 'Direct, held back for the captions',
   'controls.speed': 'Speed',
   'controls.help': 'Keyboard shortcuts',
 

@@ -37,6 +37,8 @@ export const fr: Messages = {
   'viewers.other': '{count} spectateurs',
 
   'watch.latency': '{seconds} s de retard sur le direct',
+  'watch.captionLag': 'les mots arrivent {seconds} s après l’image',
+  'watch.noDirect': 'La liaison directe est impossible ici : vous suivez avec quelques secondes de retard.',
   'watch.goLive': 'Revenir au direct',
   'watch.unmute': 'Toucher pour le son',
   'watch.waiting.title': 'Le cours n’a pas commencé',
@@ -75,6 +77,10 @@ export const fr: Messages = {
   'controls.quality.auto': 'Automatique',
   'controls.quality.autoNow': 'Automatique ({quality})',
   'controls.quality.source': '{quality} (source)',
+  'controls.delay': 'Délai',
+  'delay.relaxed': 'Quelques secondes (meilleure qualité)',
+  'delay.direct': 'Direct (sous-titres un peu après)',
+  'delay.step': 'Direct, retenu pour les sous-titres',
   'controls.speed': 'Vitesse',
   'controls.help': 'Raccourcis clavier',
 
