@@ -19,7 +19,7 @@ export default tseslint.config(
       globals: { process: 'readonly', console: 'readonly', URL: 'readonly', setTimeout: 'readonly',
         setInterval: 'readonly', clearInterval: 'readonly', Buffer: 'readonly', window: 'readonly',
         document: 'readonly', localStorage: 'readonly', fetch: 'readonly',
-        requestAnimationFrame: 'readonly', performance: 'readonly' },
+        requestAnimationFrame: 'readonly', globalThis: 'readonly', performance: 'readonly' },
     },
   },
 );
