@@ -28,8 +28,8 @@ use crate::{
     access::{Door, Keys, Secrets},
     archive::{self, Catalogue},
     captions::Phase,
-    ingest::rtmp,
-    media,
+    ingest::{rtmp, whip},
+    media, rtc,
     serve::{
         self,
         api::models::{Item, Quality},
@@ -53,6 +53,7 @@ pub(super) struct Server {
     second_pass: SecondPass,
     http: TcpListener,
     rtmp: Option<rtmp::Server>,
+    webrtc: Option<rtc::Port>,
     shared: serve::Server,
     ready: watch::Sender<bool>,
     /// Publishers and requests stop with it; lives drain first.
@@ -93,6 +94,19 @@ pub(super) async fn build(config: Config) -> Result<Server> {
         }
         None => None,
     };
+    let webrtc = match config.webrtc.listen {
+        Some(address) => {
+            let settings = rtc::Settings { public: config.webrtc.public.clone(), ..Default::default() };
+            let port = rtc::Port::bind(address, settings).await;
+            Some(port.with_context(|| format!("cannot listen on {address} (webrtc.listen)"))?)
+        }
+        None => None,
+    };
+    let door = Arc::new(Door::new(keys.clone(), registry.clone()));
+    let rtc = webrtc.clone().map(|port| serve::rtc::Rtc {
+        whip: whip::Server::new(port, door),
+        ice_servers: config.webrtc.ice_servers.clone(),
+    });
     let templates = Arc::new(templates);
     let speech = Arc::new(Speech::new(&config)?);
     let (ready, is_ready) = watch::channel(false);
@@ -108,6 +122,7 @@ pub(super) async fn build(config: Config) -> Result<Server> {
         ready: is_ready,
         language: config.captions.language.clone(),
         can_hear: can_hear(speech.clone(), &config),
+        rtc,
         models: models(speech.clone(), &config),
     };
     let cancel = CancellationToken::new();
@@ -124,7 +139,7 @@ pub(super) async fn build(config: Config) -> Result<Server> {
         templates,
         cancel: CancellationToken::new(),
     });
-    Ok(Server { _lock: lock, config, rooms, registry, started, second_pass, http, rtmp, shared, ready, cancel })
+    Ok(Server { _lock: lock, config, rooms, registry, started, second_pass, http, rtmp, webrtc, shared, ready, cancel })
 }
 
 impl Server {
@@ -137,6 +152,10 @@ impl Server {
             Some(rtmp) => println!("rtmp   rtmp://{rtmp}/live"),
             None => println!("rtmp   off"),
         }
+        match &self.webrtc {
+            Some(port) => println!("webrtc {} (UDP and TCP)", port.local_addr()),
+            None => println!("webrtc off"),
+        }
         if self.shared.secrets.token_is_new() {
             let file = self.config.data_dir.join("admin.token");
             // What is no terminal may be a journal, and a journal keeps no secrets.
@@ -146,12 +165,7 @@ impl Server {
                 println!("admin  the token is in {}", file.display());
             }
         }
-        for (name, listener) in [
-            ("rtsp", &self.config.rtsp),
-            ("srt", &self.config.srt),
-            ("webrtc", &self.config.webrtc),
-            ("vosk", &self.config.vosk),
-        ] {
+        for (name, listener) in [("rtsp", &self.config.rtsp), ("srt", &self.config.srt), ("vosk", &self.config.vosk)] {
             if listener.listen.is_some() {
                 tracing::warn!(protocol = name, "this version does not speak it yet; its address is ignored");
             }
@@ -178,12 +192,30 @@ impl Server {
     /// # Errors
     /// HTTP or RTMP is not served any longer, or the drain was cut short.
     pub async fn run(self) -> Result<()> {
-        let Self { _lock, config, rooms, registry, mut started, second_pass, http, rtmp, shared, ready, cancel } = self;
+        let Self {
+            _lock,
+            config,
+            rooms,
+            registry,
+            mut started,
+            second_pass,
+            http,
+            rtmp,
+            webrtc,
+            shared,
+            ready,
+            cancel,
+        } = self;
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let lives = TaskTracker::new();
         let publishers = TaskTracker::new();
         lives.spawn(second_pass.run(rooms.cancel.clone()));
         let mut ingest = rtmp.map(|rtmp| publishers.spawn(rtmp.serve(cancel.clone())));
+        let whip = shared.rtc.clone().map(|rtc| rtc.whip);
+        if let Some(port) = webrtc {
+            let cancel = rooms.cancel.clone();
+            lives.spawn(async move { port.serve(cancel).await });
+        }
         let pages_stop = CancellationToken::new();
         let mut pages = tokio::spawn(serve::run(http, shared, pages_stop.clone()));
         let mut broken = None;
@@ -221,6 +253,9 @@ impl Server {
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         ready.send_replace(false);
         cancel.cancel();
+        if let Some(whip) = whip {
+            whip.stop().await;
+        }
         publishers.close();
         publishers.wait().await;
         registry.end_all();
