@@ -110,6 +110,8 @@ async fn on_air(rooms: &Rooms, live: Arc<stream::Live>) -> Result<Arc<OnAir>> {
         let (packets, templates, cancel) = (live.producer.consume(), rooms.templates.clone(), cut_short.child_token());
         work.spawn(async move { feed.run(packets, templates, cancel).await }.in_current_span());
     }
+    let showing = media::video::run(live.producer.consume(), rooms.templates.clone(), cut_short.child_token());
+    work.spawn(watch("video", showing).in_current_span());
     if rooms.config.captions.enabled {
         let (sender, sound) = mpsc::channel::<Pcm>(captioning::BLOCKS);
         let tapping =

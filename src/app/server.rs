@@ -29,7 +29,7 @@ use crate::{
     archive::{self, Catalogue},
     captions::Phase,
     egress::whep,
-    ingest::rtmp,
+    ingest::{rtmp, whip},
     media, rtc,
     serve::{
         self,
@@ -97,12 +97,19 @@ pub(super) async fn build(config: Config) -> Result<Server> {
     };
     let webrtc = match config.webrtc.listen {
         Some(address) => {
-            let port = rtc::Port::bind(address, rtc::Settings::default()).await;
+            let settings = rtc::Settings { public: config.webrtc.public.clone(), ..Default::default() };
+            let port = rtc::Port::bind(address, settings).await;
             Some(port.with_context(|| format!("cannot listen on {address} (webrtc.listen)"))?)
         }
         None => None,
     };
     let cancel = CancellationToken::new();
+    let door = Arc::new(Door::new(keys.clone(), registry.clone()));
+    let rtc = webrtc.clone().map(|port| serve::rtc::Rtc {
+        whip: whip::Server::new(port.clone(), door),
+        whep: whep::Server::new(port, cancel.clone()),
+        ice_servers: config.webrtc.ice_servers.clone(),
+    });
     let templates = Arc::new(templates);
     let speech = Arc::new(Speech::new(&config)?);
     let (ready, is_ready) = watch::channel(false);
@@ -113,12 +120,12 @@ pub(super) async fn build(config: Config) -> Result<Server> {
         secrets,
         registry: registry.clone(),
         board: board.clone(),
-        viewers: webrtc.clone().map(|port| whep::Server::new(port, cancel.clone())),
         templates: templates.clone(),
         metrics: super::metrics::install(board.clone(), speech.engines())?,
         ready: is_ready,
         language: config.captions.language.clone(),
         can_hear: can_hear(speech.clone(), &config),
+        rtc,
         models: models(speech.clone(), &config),
     };
     let catalogue = shared.catalogue.clone();
@@ -147,8 +154,8 @@ impl Server {
             Some(rtmp) => println!("rtmp   rtmp://{rtmp}/live"),
             None => println!("rtmp   off"),
         }
-        match self.webrtc_address() {
-            Some(webrtc) => println!("webrtc {webrtc} (UDP and TCP)"),
+        match &self.webrtc {
+            Some(port) => println!("webrtc {} (UDP and TCP)", port.local_addr()),
             None => println!("webrtc off"),
         }
         if self.shared.secrets.token_is_new() {
@@ -175,11 +182,6 @@ impl Server {
     /// Where encoders publish.
     pub fn rtmp_address(&self) -> Option<SocketAddr> {
         self.rtmp.as_ref().and_then(|rtmp| rtmp.local_addr().ok())
-    }
-
-    /// Where WebRTC peers come.
-    pub fn webrtc_address(&self) -> Option<SocketAddr> {
-        self.webrtc.as_ref().map(rtc::Port::local_addr)
     }
 
     /// Fires when the server begins to stop.
@@ -211,9 +213,10 @@ impl Server {
         let publishers = TaskTracker::new();
         lives.spawn(second_pass.run(rooms.cancel.clone()));
         let mut ingest = rtmp.map(|rtmp| publishers.spawn(rtmp.serve(cancel.clone())));
+        let peers = shared.rtc.clone();
         if let Some(port) = webrtc {
-            let cancel = cancel.clone();
-            publishers.spawn(async move { port.serve(cancel).await });
+            let cancel = rooms.cancel.clone();
+            lives.spawn(async move { port.serve(cancel).await });
         }
         let pages_stop = CancellationToken::new();
         let mut pages = tokio::spawn(serve::run(http, shared, pages_stop.clone()));
@@ -252,6 +255,10 @@ impl Server {
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         ready.send_replace(false);
         cancel.cancel();
+        if let Some(peers) = peers {
+            peers.whip.stop().await;
+            peers.whep.drained().await;
+        }
         publishers.close();
         publishers.wait().await;
         registry.end_all();

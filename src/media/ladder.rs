@@ -148,17 +148,28 @@ pub(super) fn launch(
     pipeline.source("src")?.set_caps(Some(&caps(source)));
     keep_order(&pipeline.element::<gst::Element>("raw")?, first.pts)?;
     for (index, rung) in rungs.into_iter().enumerate() {
-        let mut writer =
-            Writer { producer: producer.clone(), rung, frame_rate: source.frame_rate, config: None, last: None };
-        let outlet = outlet.clone();
-        let callbacks = AppSinkCallbacks::builder().new_sample(move |sink: &AppSink| {
-            let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-            outlet.pass(|| writer.write(&sample));
-            Ok(gst::FlowSuccess::Ok)
-        });
-        pipeline.sink(&format!("rung{index}"))?.set_callbacks(callbacks.build());
+        connect(&pipeline, &format!("rung{index}"), producer, rung, source.frame_rate, outlet.clone())?;
     }
     Ok(Some(pipeline))
+}
+
+/// Has what comes out of the `appsink` of that name written to a rung's track.
+pub(super) fn connect(
+    pipeline: &Pipeline,
+    sink: &str,
+    producer: &Producer,
+    rung: Rung,
+    frame_rate: Option<f64>,
+    outlet: Outlet,
+) -> Result<(), Error> {
+    let mut writer = Writer { producer: producer.clone(), rung, frame_rate, config: None, last: None };
+    let callbacks = AppSinkCallbacks::builder().new_sample(move |sink: &AppSink| {
+        let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+        outlet.pass(|| writer.write(&sample));
+        Ok(gst::FlowSuccess::Ok)
+    });
+    pipeline.sink(sink)?.set_callbacks(callbacks.build());
+    Ok(())
 }
 
 /// Puts one rung's access units on the bus. Runs on the encoder's thread, and only copies.
@@ -228,7 +239,7 @@ impl Writer {
 /// Drops pictures that lie before the first key frame (leading pictures of an open GOP that cannot be decoded)
 /// or before one that was already encoded: encoders need stamps that rise, and the first picture must be
 /// the key frame.
-fn keep_order(raw: &gst::Element, first: MediaTime) -> Result<(), Error> {
+pub(super) fn keep_order(raw: &gst::Element, first: MediaTime) -> Result<(), Error> {
     let pad = raw.static_pad("sink").ok_or_else(|| Error::Pipeline("raw has no sink pad".into()))?;
     let floor = AtomicU64::new(feed::clock(first).nseconds());
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| match info.buffer().and_then(|buffer| buffer.pts()) {

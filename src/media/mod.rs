@@ -20,6 +20,7 @@ pub mod poster;
 
 pub mod tap;
 mod template;
+pub mod video;
 
 use std::path::PathBuf;
 

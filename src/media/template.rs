@@ -11,7 +11,7 @@ use super::{Encoder, Error, Pipeline};
 use crate::model::AudioCodec;
 
 /// The embedded templates by file name.
-const EMBEDDED: [(&str, &str); 13] = [
+const EMBEDDED: [(&str, &str); 14] = [
     ("ladder.gst", include_str!("../../pipelines/ladder.gst")),
     ("rung.gst", include_str!("../../pipelines/rung.gst")),
     ("encode-nvh264.gst", include_str!("../../pipelines/encode-nvh264.gst")),
@@ -20,6 +20,7 @@ const EMBEDDED: [(&str, &str); 13] = [
     ("encode-qsvh264.gst", include_str!("../../pipelines/encode-qsvh264.gst")),
     ("encode-v4l2h264.gst", include_str!("../../pipelines/encode-v4l2h264.gst")),
     ("encode-x264.gst", include_str!("../../pipelines/encode-x264.gst")),
+    ("video.gst", include_str!("../../pipelines/video.gst")),
     ("audio.gst", include_str!("../../pipelines/audio.gst")),
     ("opus.gst", include_str!("../../pipelines/opus.gst")),
     ("tap.gst", include_str!("../../pipelines/tap.gst")),
@@ -112,6 +113,19 @@ impl Templates {
         text
     }
 
+    /// The text of the pipeline that makes H.264 of VP8.
+    pub(super) fn video(&self, width: u32, height: u32, bitrate: u32) -> String {
+        let encoder = self.text(self.encoder.template(), &[("bitrate", &(bitrate / 1000).max(1).to_string())]);
+        let values = [
+            ("decoder", "vp8dec"),
+            ("width", &width.to_string()),
+            ("height", &height.to_string()),
+            ("format", self.encoder.raw_format()),
+            ("encoder", &encoder),
+        ];
+        self.text("video.gst", &values)
+    }
+
     /// The text of the pipeline that makes AAC of a codec.
     pub(super) fn audio(&self, from: AudioCodec, channels: u16, bitrate: u32) -> String {
         let decoder = match from {
@@ -170,6 +184,7 @@ impl Templates {
         for (template, text, names) in [
             ("ladder.gst", ladder, &["src", "raw", "rung0", "rung1"][..]),
             ("opus.gst", self.opus(2, 96_000), &["src", "sink"]),
+            ("video.gst", self.video(640, 360, 800_000), &["src", "raw", "sink"]),
             ("tap.gst", self.tap(), &["src", "sink"]),
             ("file.gst", self.file(), &["src", "sink"]),
             ("poster.gst", self.poster(640, 360), &["src", "sink"]),
@@ -260,7 +275,9 @@ fn package(element: &str) -> Option<&'static str> {
         name if name.starts_with("vaapi") => "gstreamer1.0-vaapi",
         name if name.starts_with("v4l2") => "gstreamer1.0-plugins-good",
         "x264enc" => "gstreamer1.0-plugins-ugly",
-        "jpegenc" | "pngenc" | "flvdemux" | "qtdemux" | "matroskademux" | "deinterlace" => "gstreamer1.0-plugins-good",
+        "vp8dec" | "jpegenc" | "pngenc" | "flvdemux" | "qtdemux" | "matroskademux" | "deinterlace" => {
+            "gstreamer1.0-plugins-good"
+        }
         "alawdec" | "mulawdec" | "speexdec" => "gstreamer1.0-plugins-good",
         "h264parse" | "faad" | "fdkaacdec" | "openh264enc" | "openh264dec" => "gstreamer1.0-plugins-bad",
         name if ["nv", "va", "qsv"].iter().any(|prefix| name.starts_with(prefix)) => "gstreamer1.0-plugins-bad",

@@ -42,6 +42,8 @@ use super::{
 const SILENCE: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(2);
+/// How often packets that are missing are asked for.
+const ASKING: Duration = Duration::from_millis(30);
 /// Behind the crate's own interceptors, which see everything first.
 const LAST: usize = 11_500;
 
@@ -62,8 +64,8 @@ pub fn answer(
     Ok((connection, answer, streams))
 }
 
-/// The payload types to agree on, at least one.
-fn chosen(offer: &Offer, direction: Direction) -> Result<Vec<Payload>, Refused> {
+/// The payload types to agree on, at least one; [`Refused::Unacceptable`] where there is none.
+pub fn chosen(offer: &Offer, direction: Direction) -> Result<Vec<Payload>, Refused> {
     let single = |payload: &&Payload| payload.parameter("packetization-mode").is_none_or(|mode| mode != "2");
     let of = |codec: Codec| offer.payloads.iter().filter(move |payload| payload.codec == codec).filter(single);
     let mut chosen: Vec<_> = match direction {
@@ -101,7 +103,7 @@ fn set_up(
     let registry = Registry::new().with(Slot::from(LAST), Feedback::default());
     let registry = match direction {
         Direction::Receive => configure_twcc_receiver_only(registry, &mut engine)?
-            .with(Slot::NackGenerator, NackGeneratorBuilder::new().build())
+            .with(Slot::NackGenerator, NackGeneratorBuilder::new().with_interval(ASKING).build())
             .with(Slot::ReceiverReport, ReceiverReportBuilder::new().build()),
         Direction::Send => registry.with(Slot::NackResponder, NackResponderBuilder::new().build()),
     };

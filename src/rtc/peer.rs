@@ -336,6 +336,9 @@ impl Peer {
     fn flush(&mut self) {
         while let Some(TaggedBytesMut { transport, message, .. }) = self.connection.poll_write() {
             if transport.transport_protocol == TransportProtocol::UDP {
+                if stun::kind(&message) == Kind::Stun {
+                    self.place.asks(transport.peer_addr);
+                }
                 self.place.port.send(&message, transport.peer_addr);
             } else if let Some(connection) = self.connections.get(&transport.peer_addr) {
                 // One that is full or gone loses it, as a path would.

@@ -1,7 +1,7 @@
 //! The one address of all peers, and whose datagram is whose.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -72,13 +72,17 @@ struct Inner {
     table: Mutex<Table>,
 }
 
+type Holders = HashMap<SocketAddr, mpsc::Sender<Datagram>>;
+
 /// Whose datagram is whose.
 #[derive(Default)]
 struct Table {
     /// By the user fragment that checks name.
     fragments: HashMap<String, mpsc::Sender<Datagram>>,
     /// By the address that ICE has validated.
-    addresses: HashMap<SocketAddr, mpsc::Sender<Datagram>>,
+    addresses: Holders,
+    /// By addresses that were sent a check, so that the answer finds back: it names nobody.
+    asked: Holders,
 }
 
 /// What arrived for a peer.
@@ -114,6 +118,14 @@ impl Port {
         self.inner.address
     }
 
+    /// Whether an offer can be answered, as far as reading it tells.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn check(offer: &str, direction: Direction) -> Result<(), Refused> {
+        connection::chosen(&Offer::parse(offer)?, direction).map(|_| ())
+    }
+
     /// Answers an offer. Neither waits nor sends anything; the peer lives as long as it is polled.
     ///
     /// # Errors
@@ -133,7 +145,7 @@ impl Port {
             table.fragments.insert(fragment.clone(), sender.clone());
         }
         let answer = sdp::with_candidates(&answer, &self.inner.announced, &self.inner.announced);
-        let place = Place { port: self.clone(), fragment, validated: None, sender };
+        let place = Place { port: self.clone(), fragment, sender, validated: None, asked: VecDeque::new() };
         Ok(Peer::new(connection, place, answer, &offer, streams, datagrams, now))
     }
 
@@ -171,10 +183,12 @@ impl Port {
     }
 
     fn deliver(&self, bytes: &[u8], source: SocketAddr) {
-        let peer = match stun::kind(bytes) {
-            Kind::Stun => self.receiver(bytes).or_else(|| self.table().addresses.get(&source).cloned()),
-            Kind::Other => self.table().addresses.get(&source).cloned(),
-        };
+        let is_check = stun::kind(bytes) == Kind::Stun;
+        let peer = self.receiver(bytes).filter(|_| is_check).or_else(|| {
+            let table = self.table();
+            let asked = || table.asked.get(&source).filter(|_| is_check);
+            table.addresses.get(&source).or_else(asked).cloned()
+        });
         let Some(peer) = peer else {
             metrics::counter!("amphi_rtc_datagrams_of_strangers_total").increment(1);
             return;
@@ -227,14 +241,33 @@ pub struct Place {
     pub fragment: String,
     sender: mpsc::Sender<Datagram>,
     validated: Option<SocketAddr>,
+    asked: VecDeque<SocketAddr>,
 }
 
 impl Place {
+    /// Addresses of one peer that are remembered for answers to come.
+    const ASKED: usize = 16;
+
+    /// A check goes to this address.
+    pub fn asks(&mut self, address: SocketAddr) {
+        if self.asked.contains(&address) {
+            return;
+        }
+        let mut table = self.port.table();
+        if self.asked.len() == Self::ASKED
+            && let Some(oldest) = self.asked.pop_front()
+        {
+            leave(&mut table.asked, oldest, &self.sender);
+        }
+        self.asked.push_back(address);
+        table.asked.insert(address, self.sender.clone());
+    }
+
     /// From now on what is no check comes from this address, and from no other.
     pub fn validated(&mut self, address: SocketAddr) {
         let mut table = self.port.table();
         if let Some(before) = self.validated.replace(address).filter(|before| *before != address) {
-            leave(&mut table, before, &self.sender);
+            leave(&mut table.addresses, before, &self.sender);
         }
         // Two peers cannot both hold an address: whoever answered from there last has it.
         table.addresses.insert(address, self.sender.clone());
@@ -245,15 +278,18 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut table = self.port.table();
         table.fragments.remove(&self.fragment);
+        for address in self.asked.drain(..) {
+            leave(&mut table.asked, address, &self.sender);
+        }
         if let Some(address) = self.validated {
-            leave(&mut table, address, &self.sender);
+            leave(&mut table.addresses, address, &self.sender);
         }
     }
 }
 
-fn leave(table: &mut Table, address: SocketAddr, peer: &mpsc::Sender<Datagram>) {
-    if table.addresses.get(&address).is_some_and(|holder| holder.same_channel(peer)) {
-        table.addresses.remove(&address);
+fn leave(holders: &mut Holders, address: SocketAddr, peer: &mpsc::Sender<Datagram>) {
+    if holders.get(&address).is_some_and(|holder| holder.same_channel(peer)) {
+        holders.remove(&address);
     }
 }
 

@@ -10,6 +10,7 @@ pub mod pace;
 pub mod pages;
 pub mod poster;
 pub mod problem;
+pub mod rtc;
 pub mod vod;
 pub mod whep;
 
@@ -57,8 +58,6 @@ pub struct Server {
     pub registry: Registry,
     /// What is on air.
     pub board: Board,
-    /// WebRTC viewers; `None` where WebRTC is off.
-    pub viewers: Option<whep::Viewers>,
     /// Recordings' files.
     pub catalogue: Arc<Catalogue>,
     /// What pictures are made with.
@@ -71,6 +70,8 @@ pub struct Server {
     pub language: LanguageTag,
     /// What can be heard here.
     pub can_hear: CanHear,
+    /// WebRTC, unless it is switched off.
+    pub rtc: Option<rtc::Rtc>,
     /// Installed models, for `/api/v1/models`.
     pub models: Arc<dyn Fn() -> Vec<api::models::Item> + Send + Sync>,
 }
@@ -82,6 +83,7 @@ pub type CanHear = Arc<dyn Fn(&LanguageTag, Option<&str>) -> Result<(), String> 
 pub fn router(server: Server, shutdown: CancellationToken) -> Router {
     let captions = captions::Captions { desks: Arc::new(server.clone()), shutdown };
     let admin = middleware::from_extractor_with_state::<Admin, _>(server.clone());
+    let rtc = server.rtc.clone().map(|rtc| whep::router(rtc.clone(), server.board.clone()).merge(rtc::router(rtc)));
     let vod = vod::Vod { catalogue: server.catalogue.clone() };
     Router::new()
         .nest("/api/v1", api::router().fallback(no_such_endpoint))
@@ -89,35 +91,22 @@ pub fn router(server: Server, shutdown: CancellationToken) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .merge(poster::router())
-        .merge(whep::router())
         .with_state(server.clone())
         .merge(captions::routes(captions.clone()))
         .merge(captions::correction_routes(captions).layer(admin))
         .merge(hls::router(Arc::new(server.board)))
         .merge(vod::router().with_state(vod))
         .merge(pages::router())
-        .layer(middleware::from_fn(secure))
         .layer(
             CorsLayer::new()
                 .allow_origin(Any)
-                .allow_methods([
-                    Method::GET,
-                    Method::HEAD,
-                    Method::OPTIONS,
-                    Method::POST,
-                    Method::PATCH,
-                    Method::DELETE,
-                ])
-                .allow_headers([header::RANGE, header::CONTENT_TYPE, header::IF_MATCH])
-                .expose_headers([
-                    header::CONTENT_RANGE,
-                    header::CONTENT_LENGTH,
-                    header::LOCATION,
-                    header::ETAG,
-                    header::LINK,
-                ])
+                .allow_methods([Method::GET, Method::HEAD, Method::OPTIONS])
+                .allow_headers([header::RANGE])
+                .expose_headers([header::CONTENT_RANGE, header::CONTENT_LENGTH])
                 .max_age(Duration::from_secs(86_400)),
         )
+        .merge(rtc.unwrap_or_default())
+        .layer(middleware::from_fn(secure))
 }
 
 /// Serves until `cancel`, then lets requests in flight finish, however long they are held: the caller

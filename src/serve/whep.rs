@@ -1,110 +1,68 @@
-//! WHEP (draft-ietf-wish-whep): a viewer posts an offer and gets an answer and a resource of its own.
+//! WHEP (draft-ietf-wish-whep) at `/whep/NAME`: a viewer posts an offer and gets an answer and a resource of its own.
 
 use std::time::Instant;
 
 use axum::{
     Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, Path, State},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
-    routing::{patch, post},
+    extract::{Path, State, rejection::BytesRejection},
+    http::{HeaderMap, StatusCode},
+    response::Response,
+    routing::{delete, post},
 };
 
 use super::{
-    Server,
+    board::Board,
     problem::{Problem, Result},
+    rtc::{self, Description, Rtc},
 };
-use crate::{model::StreamName, rtc::Refused};
+use crate::{egress::whep::Opened, model::StreamName, rtc::sdp};
 
-pub use crate::egress::whep::Server as Viewers;
+#[derive(Clone)]
+struct Whep {
+    rtc: Rtc,
+    board: Board,
+}
 
-/// No offer of a viewer is longer.
-const OFFER: usize = 64 << 10;
-const SDP: &str = "application/sdp";
-/// RFC 8840.
-const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
-
-/// `/whep/NAME` and the resources under it.
-pub fn router() -> Router<Server> {
-    Router::new()
-        .route("/whep/{name}", post(open))
-        .route("/whep/{name}/{id}", patch(trickle).delete(close))
-        .layer(DefaultBodyLimit::max(OFFER))
+/// `/whep/{name}` and `/whep/{name}/{id}`.
+pub fn router(rtc: Rtc, board: Board) -> Router {
+    let routes =
+        Router::new().route("/whep/{name}", post(open)).route("/whep/{name}/{id}", delete(close).patch(trickle));
+    rtc::signalling(routes).with_state(Whep { rtc, board })
 }
 
 async fn open(
-    State(server): State<Server>,
-    Path(name): Path<StreamName>,
-    headers: HeaderMap,
-    body: Bytes,
+    State(Whep { rtc, board }): State<Whep>,
+    Path(name): Path<String>,
+    Description(offer): Description,
 ) -> Result<Response> {
-    let viewers = viewers(&server)?;
-    is(&headers, SDP)?;
-    let offer = std::str::from_utf8(&body).map_err(|_| Problem::bad_request("the offer is no text"))?;
-    let feed = server.board.get(&name).and_then(|live| live.feed.clone());
-    let feed = feed.filter(|feed| feed.is_on()).ok_or_else(|| Problem::not_found("the channel is not live"))?;
-    let opened = viewers.open(&name, feed, offer, Instant::now())?;
-    let location = format!("/whep/{name}/{}", opened.id);
-    let text = |text: String| HeaderValue::from_str(&text).map_err(Problem::internal);
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static(SDP)),
-        (header::LOCATION, text(location)?),
-        (header::ETAG, text(format!("\"{}\"", opened.etag))?),
-        (HeaderName::from_static("accept-patch"), HeaderValue::from_static(FRAGMENT)),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    ];
-    Ok((StatusCode::CREATED, headers, opened.answer).into_response())
+    let channel = StreamName::parse(&name).map_err(|_| Problem::not_found("no channel has such a name"))?;
+    let feed = board.get(&channel).and_then(|live| live.feed.clone()).filter(|feed| feed.is_on());
+    let feed = feed.ok_or_else(|| Problem::not_found("the channel is not live: try again when it is"))?;
+    let Opened { id, answer, session } = rtc.whep.open(&channel, feed, &offer, Instant::now())?;
+    Ok(rtc::created(answer, &format!("/whep/{channel}/{id}"), &session, &rtc.ice_servers))
 }
 
-/// Takes note of nothing: a client's addresses are learnt from its own checks, and checks are sent to no address that
-/// a description names.
+/// Nothing is taken from it: a viewer's addresses are learnt from its own checks.
 async fn trickle(
-    State(server): State<Server>,
-    Path((name, id)): Path<(StreamName, String)>,
+    State(Whep { rtc, .. }): State<Whep>,
+    Path((name, id)): Path<(String, String)>,
     headers: HeaderMap,
-    body: Bytes,
+    fragment: std::result::Result<Bytes, BytesRejection>,
 ) -> Result<StatusCode> {
-    let (_, client) = viewers(&server)?.ice(&name, &id).ok_or_else(no_such_session)?;
-    is(&headers, FRAGMENT)?;
-    let text = std::str::from_utf8(&body).map_err(|_| Problem::bad_request("the fragment is no text"))?;
-    match text.lines().find_map(|line| line.trim().strip_prefix("a=ice-ufrag:")) {
+    rtc::expect(&headers, rtc::FRAGMENT)?;
+    let fragment = rtc::body(fragment)?;
+    let channel = StreamName::parse(&name).map_err(|_| rtc::no_such_session())?;
+    let client = rtc.whep.client(&channel, &id).ok_or_else(rtc::no_such_session)?;
+    match sdp::fragment_of(&fragment) {
         Some(other) if other != client => {
-            Err(Problem::unprocessable("ICE is not restarted here: delete this resource and post a new offer"))
+            Err(Problem::unprocessable("ICE is not restarted here: begin another session with POST"))
         }
         _ => Ok(StatusCode::NO_CONTENT),
     }
 }
 
-async fn close(State(server): State<Server>, Path((name, id)): Path<(StreamName, String)>) -> Result<StatusCode> {
-    if viewers(&server)?.close(&name, &id) { Ok(StatusCode::OK) } else { Err(no_such_session()) }
-}
-
-fn viewers(server: &Server) -> Result<&Viewers> {
-    server.viewers.as_ref().ok_or_else(|| Problem::not_found("WebRTC is off on this server: set webrtc.listen"))
-}
-
-fn no_such_session() -> Problem {
-    Problem::not_found("there is no such session: it has ended, or never was")
-}
-
-/// The body is of that media type.
-fn is(headers: &HeaderMap, kind: &'static str) -> Result<()> {
-    let stated = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let stated = stated.split(';').next().unwrap_or_default().trim();
-    if stated.eq_ignore_ascii_case(kind) {
-        Ok(())
-    } else {
-        Err(Problem::unsupported_media_type(format!("the body has to be {kind}")))
-    }
-}
-
-impl From<Refused> for Problem {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Malformed(_) => Self::bad_request(refused.to_string()),
-            Refused::Unacceptable(_) => Self::not_acceptable(refused.to_string()),
-            Refused::Full => Self::unavailable(refused.to_string()),
-        }
-    }
+async fn close(State(Whep { rtc, .. }): State<Whep>, Path((name, id)): Path<(String, String)>) -> Result<StatusCode> {
+    let channel = StreamName::parse(&name).map_err(|_| rtc::no_such_session())?;
+    if rtc.whep.close(&channel, &id) { Ok(StatusCode::OK) } else { Err(rtc::no_such_session()) }
 }

@@ -8,6 +8,8 @@ mod support;
 mod browser;
 #[path = "../support/captions.rs"]
 mod captions;
+#[path = "../support/proxy.rs"]
+mod proxy;
 #[path = "../support/strict.rs"]
 #[allow(dead_code, reason = "other tests look at more of the report")]
 mod strict;
@@ -27,3 +29,4 @@ mod pauses;
 mod quality;
 mod refusals;
 mod sound;
+mod whip;

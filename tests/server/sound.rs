@@ -22,7 +22,7 @@ fn flashes(url: &str, seconds: u32, sound: &str) -> Publisher {
 }
 
 /// When flashes and beeps begin, as ffmpeg sees and hears them.
-fn begins(url: &str) -> (Vec<f64>, Vec<f64>) {
+pub fn begins(url: &str) -> (Vec<f64>, Vec<f64>) {
     let filters = ["-vf", "blackdetect=d=0.5", "-af", "silencedetect=n=-20dB:d=0.5"];
     let output =
         Command::new("ffmpeg").args(["-hide_banner", "-i", url]).args(filters).args(["-f", "null", "-"]).output();

@@ -1,4 +1,9 @@
-use std::{fs, io, net::TcpListener, path::Path, process::ExitCode};
+use std::{
+    fs, io,
+    net::{TcpListener, UdpSocket},
+    path::Path,
+    process::ExitCode,
+};
 
 use anyhow::Result;
 use serde::Serialize;
@@ -101,15 +106,18 @@ fn models(config: &Config, findings: &mut Vec<Finding>) -> Result<()> {
 }
 
 fn ports(config: &Config, findings: &mut Vec<Finding>) {
-    for (name, listener) in [("http", &config.http), ("rtmp", &config.rtmp)] {
-        let Some(address) = listener.listen else {
+    let listeners = [("http", config.http.listen), ("rtmp", config.rtmp.listen), ("webrtc", config.webrtc.listen)];
+    for (name, listen) in listeners {
+        let Some(address) = listen else {
             if name == "http" {
                 let detail = "http.listen is empty: without it nobody can watch".into();
                 findings.push(Finding { what: "http port".into(), needed: true, good: false, detail });
             }
             continue;
         };
-        let (good, detail) = match TcpListener::bind(address) {
+        // WebRTC listens on both.
+        let datagrams = if name == "webrtc" { UdpSocket::bind(address).map(drop) } else { Ok(()) };
+        let (good, detail) = match datagrams.and_then(|()| TcpListener::bind(address)) {
             Ok(_) => (true, format!("{address} is free")),
             Err(error) => (false, format!("{address}: {error}; set {name}.listen, or stop what listens there")),
         };

@@ -41,7 +41,7 @@ pub struct Opened {
     /// The answer to its offer.
     pub answer: String,
     /// Names its ICE session.
-    pub etag: String,
+    pub session: String,
 }
 
 impl Server {
@@ -59,16 +59,16 @@ impl Server {
         let peer = self.inner.port.answer(offer, Direction::Send, now)?;
         let id = id()?;
         let (handle, answer) = (peer.handle(), peer.answer().to_owned());
-        let etag = handle.session().to_owned();
+        let session = handle.session().to_owned();
         self.lock().insert(id.clone(), Session { channel: channel.clone(), handle });
         let (inner, own, cancel) = (self.inner.clone(), id.clone(), self.inner.cancel.clone());
-        let session = async move {
+        let work = async move {
             cancel.run_until_cancelled(session::run(peer, feed)).await;
             lock(&inner.sessions).remove(&own);
         };
-        self.inner.tasks.spawn(session.instrument(tracing::info_span!("whep", stream = %channel)));
+        self.inner.tasks.spawn(work.instrument(tracing::info_span!("whep", stream = %channel)));
         metrics::counter!("amphi_whep_sessions_total").increment(1);
-        Ok(Opened { id, answer, etag })
+        Ok(Opened { id, answer, session })
     }
 
     /// Ends a viewer's session; false if the channel has none of that id.
@@ -76,9 +76,9 @@ impl Server {
         self.with(channel, id, Handle::close).is_some()
     }
 
-    /// The ICE session of a viewer and the client's half of it.
-    pub fn ice(&self, channel: &StreamName, id: &str) -> Option<(String, String)> {
-        self.with(channel, id, |handle| (handle.session().to_owned(), handle.client().to_owned()))
+    /// The user fragment of a viewer.
+    pub fn client(&self, channel: &StreamName, id: &str) -> Option<String> {
+        self.with(channel, id, |handle| handle.client().to_owned())
     }
 
     /// Waits until every session has ended, once `cancel` has fired.
