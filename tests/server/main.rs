@@ -29,4 +29,6 @@ mod pauses;
 mod quality;
 mod refusals;
 mod sound;
+mod studio;
+mod whep;
 mod whip;

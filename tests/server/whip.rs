@@ -19,13 +19,13 @@ use crate::{
 };
 
 /// A program that publishes and says how it fares. Dropping it cuts it off.
-struct Peer {
+pub struct Peer {
     child: Child,
     said: mpsc::Receiver<String>,
 }
 
 impl Peer {
-    fn start(mut command: Command) -> Self {
+    pub fn start(mut command: Command) -> Self {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (send, said) = mpsc::channel();
         let output = child.stdout.take().unwrap();
@@ -54,7 +54,7 @@ impl Peer {
         Self::start(command)
     }
 
-    fn says(&self, what: &str) {
+    pub fn says(&self, what: &str) {
         loop {
             let line = self.said.recv_timeout(SOON).unwrap_or_else(|_| panic!("it never said {what}"));
             if line == what {
@@ -63,12 +63,17 @@ impl Peer {
         }
     }
 
-    fn tell(&mut self, what: &str) {
+    /// The next thing it says.
+    pub fn line(&self) -> String {
+        self.said.recv_timeout(SOON).expect("it says something")
+    }
+
+    pub fn tell(&mut self, what: &str) {
         writeln!(self.child.stdin.as_mut().unwrap(), "{what}").unwrap();
     }
 
     /// Ends it in order.
-    fn finish(mut self) {
+    pub fn finish(mut self) {
         drop(self.child.stdin.take());
         self.says("deleted 200");
     }
@@ -81,7 +86,7 @@ impl Drop for Peer {
     }
 }
 
-fn python() -> PathBuf {
+pub fn python() -> PathBuf {
     let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache/amphi/venv");
     std::env::var_os("AMPHI_VENV").map_or_else(home, PathBuf::from).join("bin/python")
 }
