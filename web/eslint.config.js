@@ -19,7 +19,8 @@ export default tseslint.config(
       globals: { process: 'readonly', console: 'readonly', URL: 'readonly', setTimeout: 'readonly',
         setInterval: 'readonly', clearInterval: 'readonly', Buffer: 'readonly', window: 'readonly',
         document: 'readonly', localStorage: 'readonly', fetch: 'readonly',
-        requestAnimationFrame: 'readonly', globalThis: 'readonly', performance: 'readonly' },
+        requestAnimationFrame: 'readonly', globalThis: 'readonly', location: 'readonly', AudioContext: 'readonly',
+        OscillatorNode: 'readonly', MediaStream: 'readonly', RTCPeerConnection: 'readonly', RTCRtpSender: 'readonly', performance: 'readonly' },
     },
   },
 );

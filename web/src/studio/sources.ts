@@ -23,7 +23,7 @@ const SIZE = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { idea
 
 /** Camera, microphone and screen, and the one stream that is made of them. */
 export class Sources {
-  /** What is published: one picture and one sound, whose tracks stay the same while devices change. */
+  /** What is published: one picture, whose track changes with what it is made of, and one sound, whose track stays. */
   readonly stream = new MediaStream();
   private readonly audio = new AudioContext({ sampleRate: 48_000, latencyHint: 'interactive' });
   private readonly mixed = this.audio.createMediaStreamDestination();
