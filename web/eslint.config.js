@@ -20,7 +20,8 @@ export default tseslint.config(
         setInterval: 'readonly', clearInterval: 'readonly', Buffer: 'readonly', window: 'readonly',
         document: 'readonly', localStorage: 'readonly', fetch: 'readonly',
         requestAnimationFrame: 'readonly', globalThis: 'readonly', location: 'readonly', AudioContext: 'readonly',
-        OscillatorNode: 'readonly', MediaStream: 'readonly', RTCPeerConnection: 'readonly', RTCRtpSender: 'readonly', performance: 'readonly' },
+        OscillatorNode: 'readonly', MediaStream: 'readonly', RTCPeerConnection: 'readonly', RTCRtpSender: 'readonly',
+        navigator: 'readonly', performance: 'readonly' },
     },
   },
 );
