@@ -41,6 +41,8 @@ export class Studio {
   private publisher: Publisher | null = null;
   private health: Health | null = null;
   private viewers: number | null = null;
+  /** What is wrong for good. */
+  private standing = '';
 
   constructor(
     private readonly name: string,
@@ -99,8 +101,10 @@ export class Studio {
       this.title.textContent = channel.title ?? channel.name;
       this.follow(channel.language);
     } catch (error) {
-      if (error instanceof api.ApiError && error.status === 404) this.complain(t('studio.refused.missing', { name: this.name }));
-      else window.setTimeout(() => { void this.describe(); }, VIEWERS);
+      if (error instanceof api.ApiError && error.status === 404) {
+        this.standing = t('studio.refused.missing', { name: this.name });
+        this.complain('');
+      } else window.setTimeout(() => { void this.describe(); }, VIEWERS);
     }
   }
 
@@ -282,7 +286,8 @@ export class Studio {
   }
 
   private complain(text: string): void {
-    this.problem.hidden = text === '';
-    this.problem.textContent = text;
+    const says = text === '' ? this.standing : text;
+    this.problem.hidden = says === '';
+    this.problem.textContent = says;
   }
 }
