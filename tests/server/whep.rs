@@ -1,11 +1,12 @@
 //! Watching over WebRTC, with independent peers.
 
-use std::{path::Path, process::Command};
+use std::{path::Path, process::Command, time::Duration};
 
 use serde_json::Value;
 
 use crate::{
     browser::Browser,
+    proxy::{Proxy, Weather},
     support::{Publisher, SOON, Server, media, wait},
     whip::{Peer, python},
 };
@@ -16,10 +17,10 @@ fn server(environment: &[(&str, &str)]) -> Server {
 }
 
 /// aiortc (PyPI).
-fn aiortc(server: &Server, channel: &str) -> Peer {
+fn aiortc(server: &Server, channel: &str, port: Option<u16>) -> Peer {
     let mut command = Command::new(python());
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/server/whep/watch.py"));
-    command.arg(format!("{}/whep/{channel}", server.http));
+    command.arg(format!("{}/whep/{channel}", server.http)).args(port.map(|port| port.to_string()));
     Peer::start(command)
 }
 
@@ -55,7 +56,7 @@ fn aiortc_sees_and_hears_in_step_what_passes_and_what_is_made_for_it() {
     let server = server(&[("AMPHI_CAPTIONS__ENABLED", "false")]);
     for (channel, options) in [("passes", ["-bf", "0"]), ("made", ["-bf", "2"])] {
         let _publisher = flashes(&server, channel, &options);
-        let peer = aiortc(&server, channel);
+        let peer = aiortc(&server, channel, None);
         peer.says("answered 201");
         let enough = |seen: &Value| numbers(&seen["flashes"]).len() > 6 && numbers(&seen["beeps"]).len() > 6;
         let seen = seen(&peer, enough);
@@ -68,6 +69,25 @@ fn aiortc_sees_and_hears_in_step_what_passes_and_what_is_made_for_it() {
         assert!(offsets.last().unwrap() <= &0.04, "{channel}: {offsets:?}");
         peer.finish();
     }
+}
+
+#[test]
+fn a_path_that_loses_and_reorders_costs_neither_the_picture_nor_the_sound() {
+    let server = server(&[("AMPHI_CAPTIONS__ENABLED", "false")]);
+    // Pictures of several packets, and key frames too seldom to be what mends them.
+    let _publisher = flashes(&server, "waves", &["-bf", "0", "-g", "250", "-b:v", "1M"]);
+    let proxy = Proxy::start(server.webrtc, Weather { loss: 0.05, jitter: Duration::from_millis(50) });
+    let peer = aiortc(&server, "waves", Some(proxy.port));
+    peer.says("answered 201");
+    let seen = seen(&peer, |seen| numbers(&seen["flashes"]).len() > 10);
+    let (passed, lost) = proxy.counts();
+    assert!(lost > passed / 50, "{lost} of {passed} were lost");
+    assert_eq!(seen["backwards"], 0);
+    // Each flash is seen once: none is missed, and none is broken into two.
+    let flashes = numbers(&seen["flashes"]);
+    let apart: Vec<_> = flashes.windows(2).skip(1).map(|pair| pair[1] - pair[0]).collect();
+    assert!(apart.iter().filter(|apart| (0.9..1.1).contains(*apart)).count() + 2 >= apart.len(), "{apart:?}");
+    peer.finish();
 }
 
 #[test]

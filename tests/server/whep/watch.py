@@ -1,12 +1,14 @@
 """Watches a live over WHEP with aiortc until standard input ends, then DELETEs its session.
 
-usage: watch.py URL
+usage: watch.py URL [PORT]
+PORT is where media comes from instead of from the port that the server names: a proxy's.
 Prints "answered STATUS", then every half second a JSON object: pictures and samples decoded, their size, and when on
 the wall clock of sender reports flashes were seen and beeps heard; at the end "deleted STATUS".
 """
 
 import asyncio
 import json
+import re
 import sys
 import urllib.error
 import urllib.parse
@@ -106,7 +108,7 @@ async def tell():
         say(json.dumps(frames | wall))
 
 
-async def main(url):
+async def main(url, port=None):
     connection = RTCPeerConnection()
     video = connection.addTransceiver("video", "recvonly").receiver
     audio = connection.addTransceiver("audio", "recvonly").receiver
@@ -117,6 +119,8 @@ async def main(url):
     if status != 201:
         say(answer)
         return
+    if port:
+        answer = re.sub(r"(a=candidate:\S+ 1 udp \d+ \S+) \d+", rf"\1 {port}", answer)
     await connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
     tasks = [asyncio.create_task(until_over(work)) for work in (pictures(video), sounds(audio))]
     tasks.append(asyncio.create_task(tell()))

@@ -20,7 +20,7 @@ import { createScreen, playSomehow, type Screen } from './player';
 import { probe } from './probe';
 import { Veil } from './veil';
 import { Watchdog } from './watchdog';
-import { WhepEngine } from './whep-engine';
+import { HOLD_MAX, WhepEngine } from './whep-engine';
 
 /** Milliseconds between looks while there is nothing to play, or nothing that moves. */
 const POLL = 3000;
@@ -266,7 +266,7 @@ export class LivePage {
     const now = performance.now();
     if (delay !== 'step' || late === null || now - this.stepped < STEPS) return;
     this.stepped = now;
-    const wanted = Math.max(0, this.held + late * 1000 + MARGIN);
+    const wanted = Math.min(HOLD_MAX, Math.max(0, this.held + late * 1000 + MARGIN));
     // Each change is seen: the picture runs slower or faster for a moment.
     if (Math.abs(wanted - this.held) < 2 * MARGIN) return;
     this.held = wanted;

@@ -8,7 +8,7 @@ const INTERRUPTED = 4000;
 /** Milliseconds between looks at the delay. */
 const LOOK = 1000;
 /** The most that browsers hold back, in milliseconds. */
-const HOLD_MAX = 4000;
+export const HOLD_MAX = 4000;
 /** Ticks of a picture's RTP time in a second, and of sound's. */
 const CLOCKS = { video: 90_000, audio: 48_000 } as const;
 
@@ -25,8 +25,6 @@ export function whepSupported(): { direct: boolean; step: boolean } {
 export class WhepEngine implements Engine {
   readonly hls = null;
   readonly qualities: readonly Quality[] = [];
-  /** Milliseconds that pictures and sound are held back. */
-  private held = 0;
   private readonly peer = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
   private readonly stream = new MediaStream();
   private resource: Resource | null = null;
@@ -68,11 +66,10 @@ export class WhepEngine implements Engine {
     return null;
   }
 
-  /** Stays so many milliseconds behind from now on. */
+  /** Stays so many milliseconds behind from now on, {@link HOLD_MAX} at most. */
   hold(milliseconds: number): void {
-    this.held = Math.min(milliseconds, HOLD_MAX);
     for (const receiver of this.peer.getReceivers() as Holding[]) {
-      if ('jitterBufferTarget' in receiver) receiver.jitterBufferTarget = this.held;
+      if ('jitterBufferTarget' in receiver) receiver.jitterBufferTarget = milliseconds;
     }
   }
 
