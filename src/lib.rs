@@ -6,8 +6,10 @@
 pub mod model;
 pub mod stream;
 pub mod tls;
+pub mod rtc;
 pub mod ingest;
 pub mod media;
+pub mod egress;
 pub mod cmaf;
 pub mod still;
 pub mod hls;

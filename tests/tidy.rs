@@ -12,8 +12,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("stream", &["model"]),
     ("tls", &["model"]),
-    ("ingest", &["stream", "media", "model", "tls"]),
+    ("rtc", &[]),
+    ("ingest", &["stream", "rtc", "media", "model", "tls"]),
     ("media", &["stream", "model"]),
+    ("egress", &["stream", "media", "rtc", "model"]),
     ("cmaf", &["stream", "model"]),
     // It reads with the same parsers what it writes again.
     ("still", &["ingest", "model"]),
@@ -32,8 +34,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "model",
             "stream",
+            "rtc",
             "ingest",
             "media",
+            "egress",
             "cmaf",
             "hls",
             "speech",

@@ -19,7 +19,9 @@ export default tseslint.config(
       globals: { process: 'readonly', console: 'readonly', URL: 'readonly', setTimeout: 'readonly',
         setInterval: 'readonly', clearInterval: 'readonly', Buffer: 'readonly', window: 'readonly',
         document: 'readonly', localStorage: 'readonly', fetch: 'readonly',
-        requestAnimationFrame: 'readonly', performance: 'readonly' },
+        requestAnimationFrame: 'readonly', globalThis: 'readonly', location: 'readonly', AudioContext: 'readonly',
+        OscillatorNode: 'readonly', MediaStream: 'readonly', RTCPeerConnection: 'readonly', RTCRtpSender: 'readonly',
+        navigator: 'readonly', performance: 'readonly' },
     },
   },
 );

@@ -15,7 +15,7 @@ function withoutIconFont(): Plugin {
 
 const MOCK = 'http://127.0.0.1:8081';
 
-// Three stable entry pages; everything else goes to /assets under hashed names, so that the server
+// Stable entry pages; everything else goes to /assets under hashed names, so that the server
 // can call it immutable. Nothing is inlined: the pages run under `default-src 'self'`.
 export default defineConfig({
   base: '/',
@@ -31,12 +31,13 @@ export default defineConfig({
       input: {
         index: resolve(import.meta.dirname, 'index.html'),
         estimates: resolve(import.meta.dirname, 'estimates.html'),
+        studio: resolve(import.meta.dirname, 'studio.html'),
         watch: resolve(import.meta.dirname, 'watch.html'),
       },
     },
   },
   server: {
-    proxy: Object.fromEntries(['/api', '/live', '/vod', '/hls'].map((path) => [path, { target: MOCK, ws: true }])),
+    proxy: Object.fromEntries(['/api', '/live', '/vod', '/hls', '/whip', '/whep'].map((path) => [path, { target: MOCK, ws: true }])),
   },
   test: { include: ['tests/**/*.test.ts'] },
 } as Parameters<typeof defineConfig>[0]);

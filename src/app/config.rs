@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use crate::model::LanguageTag;
+use crate::{model::LanguageTag, serve::rtc::IceServer};
 
 /// The reference file, which is also where every default comes from.
 pub const REFERENCE: &str = include_str!("../../config/amphi.toml");
@@ -39,8 +39,8 @@ pub struct Config {
     pub rtsp: Listener,
     /// Not spoken yet.
     pub srt: Listener,
-    /// Not spoken yet.
-    pub webrtc: Listener,
+    /// WebRTC.
+    pub webrtc: WebRtc,
     /// Not spoken yet.
     pub vosk: Listener,
     /// Delivery.
@@ -86,6 +86,20 @@ pub struct Tls {
     /// Its key.
     #[serde(deserialize_with = "optional_path")]
     pub key: Option<PathBuf>,
+}
+
+/// See `[webrtc]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebRtc {
+    /// `HOST:PORT` for UDP and TCP, `None` where it is off.
+    #[serde(deserialize_with = "address")]
+    pub listen: Option<SocketAddr>,
+    /// Addresses that clients are told.
+    #[serde(deserialize_with = "one_or_many")]
+    pub public: Vec<IpAddr>,
+    /// STUN and TURN servers that clients are told.
+    pub ice_servers: Vec<IceServer>,
 }
 
 /// See `[hls]`.
@@ -190,6 +204,7 @@ impl Config {
             .try_parsing(true)
             .list_separator(",")
             .with_list_parse_key("ladder.rungs")
+            .with_list_parse_key("webrtc.public")
             .source(Some(variables.into_iter().collect()));
         builder = builder.add_source(environment);
         if let Some(data) = data {
@@ -240,12 +255,12 @@ fn optional_path<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, 
 }
 
 /// The environment writes a list of one as that one.
-fn one_or_many<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u32>, D::Error> {
+fn one_or_many<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
-    enum List {
-        One(u32),
-        Many(Vec<u32>),
+    enum List<T> {
+        One(T),
+        Many(Vec<T>),
     }
     Ok(match List::deserialize(from)? {
         List::One(one) => vec![one],

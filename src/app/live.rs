@@ -20,6 +20,7 @@ use super::{
 use crate::{
     archive::{LiveInfo, Recorder},
     captions::Desk,
+    egress::whep,
     media::{self, ladder::LadderSettings},
     model::Pcm,
     serve::board::{Board, Change, OnAir},
@@ -83,6 +84,7 @@ async fn on_air(rooms: &Rooms, live: Arc<stream::Live>) -> Result<Arc<OnAir>> {
     let on_air = Arc::new(OnAir {
         stream: live.clone(),
         hls: Arc::default(),
+        feed: rooms.config.webrtc.listen.map(|_| whep::Feed::new(live.clone())),
         desk: desk.clone(),
         recording: recorder.as_ref().map(Recorder::monitor),
         pace: Default::default(),
@@ -105,6 +107,12 @@ async fn on_air(rooms: &Rooms, live: Arc<stream::Live>) -> Result<Arc<OnAir>> {
     }
     let sounding = media::audio::run(live.producer.consume(), rooms.templates.clone(), cut_short.child_token());
     work.spawn(watch("audio", sounding).in_current_span());
+    if let Some(feed) = on_air.feed.clone() {
+        let (packets, templates, cancel) = (live.producer.consume(), rooms.templates.clone(), cut_short.child_token());
+        work.spawn(async move { feed.run(packets, templates, cancel).await }.in_current_span());
+    }
+    let showing = media::video::run(live.producer.consume(), rooms.templates.clone(), cut_short.child_token());
+    work.spawn(watch("video", showing).in_current_span());
     if rooms.config.captions.enabled {
         let (sender, sound) = mpsc::channel::<Pcm>(captioning::BLOCKS);
         let tapping =

@@ -29,8 +29,9 @@ use crate::{
     access::{Door, Keys, Secrets},
     archive::{self, Catalogue},
     captions::Phase,
-    ingest::rtmp,
-    media,
+    egress::whep,
+    ingest::{rtmp, whip},
+    media, rtc,
     serve::{
         self,
         api::models::{Item, Quality},
@@ -58,6 +59,7 @@ pub(super) struct Server {
     rtmp: Option<rtmp::Server>,
     rtmps: Option<rtmp::Server>,
     certificate: Option<Arc<Certificate>>,
+    webrtc: Option<rtc::Port>,
     shared: serve::Server,
     ready: watch::Sender<bool>,
     /// Publishers and requests stop with it; lives drain first.
@@ -116,6 +118,21 @@ pub(super) async fn build(config: Config) -> Result<Server> {
         }
         _ => None,
     };
+    let webrtc = match config.webrtc.listen {
+        Some(address) => {
+            let settings = rtc::Settings { public: config.webrtc.public.clone(), ..Default::default() };
+            let port = rtc::Port::bind(address, settings).await;
+            Some(port.with_context(|| format!("cannot listen on {address} (webrtc.listen)"))?)
+        }
+        None => None,
+    };
+    let cancel = CancellationToken::new();
+    let door = Arc::new(Door::new(keys.clone(), registry.clone()));
+    let rtc = webrtc.clone().map(|port| serve::rtc::Rtc {
+        whip: whip::Server::new(port.clone(), door),
+        whep: whep::Server::new(port, cancel.clone()),
+        ice_servers: config.webrtc.ice_servers.clone(),
+    });
     let templates = Arc::new(templates);
     let speech = Arc::new(Speech::new(&config)?);
     let (ready, is_ready) = watch::channel(false);
@@ -131,9 +148,9 @@ pub(super) async fn build(config: Config) -> Result<Server> {
         ready: is_ready,
         language: config.captions.language.clone(),
         can_hear: can_hear(speech.clone(), &config),
+        rtc,
         models: models(speech.clone(), &config),
     };
-    let cancel = CancellationToken::new();
     let catalogue = shared.catalogue.clone();
     let (estimates, second_pass) =
         second_pass::new(&config, store.clone(), catalogue, board.clone(), templates.clone());
@@ -159,6 +176,7 @@ pub(super) async fn build(config: Config) -> Result<Server> {
         rtmp,
         rtmps,
         certificate,
+        webrtc,
         shared,
         ready,
         cancel,
@@ -181,6 +199,10 @@ impl Server {
         if let Some(rtmps) = self.rtmps.as_ref().and_then(|rtmps| rtmps.local_addr().ok()) {
             println!("rtmps  rtmps://{rtmps}/live");
         }
+        match &self.webrtc {
+            Some(port) => println!("webrtc {} (UDP and TCP)", port.local_addr()),
+            None => println!("webrtc off"),
+        }
         if self.shared.secrets.token_is_new() {
             let file = self.config.data_dir.join("admin.token");
             // What is no terminal may be a journal, and a journal keeps no secrets.
@@ -190,12 +212,7 @@ impl Server {
                 println!("admin  the token is in {}", file.display());
             }
         }
-        for (name, listener) in [
-            ("rtsp", &self.config.rtsp),
-            ("srt", &self.config.srt),
-            ("webrtc", &self.config.webrtc),
-            ("vosk", &self.config.vosk),
-        ] {
+        for (name, listener) in [("rtsp", &self.config.rtsp), ("srt", &self.config.srt), ("vosk", &self.config.vosk)] {
             if listener.listen.is_some() {
                 tracing::warn!(protocol = name, "this version does not speak it yet; its address is ignored");
             }
@@ -235,6 +252,11 @@ impl Server {
             let serving = join_all(doors.into_iter().map(|door| door.serve(cancel.clone())));
             publishers.spawn(serving.map(|_| ()))
         });
+        let peers = shared.rtc.clone();
+        if let Some(port) = self.webrtc {
+            let cancel = rooms.cancel.clone();
+            lives.spawn(async move { port.serve(cancel).await });
+        }
         let pages_stop = CancellationToken::new();
         let mut pages = tokio::spawn(serve::run(self.http, self.https, shared, pages_stop.clone()));
         let mut broken = None;
@@ -272,6 +294,10 @@ impl Server {
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         ready.send_replace(false);
         cancel.cancel();
+        if let Some(peers) = peers {
+            peers.whip.stop().await;
+            peers.whep.drained().await;
+        }
         publishers.close();
         publishers.wait().await;
         registry.end_all();

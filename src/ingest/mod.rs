@@ -1,10 +1,13 @@
 //! Ways in: one folder a protocol. Each turns a connection into a [`stream::Publication`](crate::stream::Publication).
 
 pub mod rtmp;
+pub mod whip;
+pub mod rtp;
 pub mod flv;
 pub mod avc;
 pub mod hevc;
 pub mod av1;
+pub mod parameter_sets;
 pub mod aac;
 mod mp3;
 mod opus;

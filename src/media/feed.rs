@@ -266,7 +266,7 @@ where
             return false;
         }
         running.full_since = None;
-        self.awaiting_key = !push(source, unit.packet, self.job.track == TrackId::VIDEO);
+        self.awaiting_key = !push(source, unit.packet, is_video(self.job.track));
         !self.awaiting_key
     }
 
@@ -356,6 +356,10 @@ fn max_backlog(track: &Track, seconds: f64) -> u64 {
         _ => 30.0,
     };
     ((rate * seconds) as u64).clamp(8, 1_024)
+}
+
+fn is_video(track: TrackId) -> bool {
+    matches!(track, TrackId::VIDEO | TrackId::FOREIGN_VIDEO)
 }
 
 /// False if the pipeline takes nothing any more; its bus says why.

@@ -147,13 +147,27 @@ fn build(
     outlet: &Outlet,
 ) -> Result<Option<Pipeline>, Error> {
     let Some(source) = track.format.video() else { return Ok(None) };
-    let rungs = settings.rungs(source);
+    launch(producer, templates, source, settings.rungs(source), first, outlet)
+}
+
+/// The pipeline that makes `rungs` of a source and writes them to `producer`; none where there is nothing to make.
+pub(super) fn launch(
+    producer: &Producer,
+    templates: &Templates,
+    source: &VideoFormat,
+    rungs: Vec<Rung>,
+    first: &Packet,
+    outlet: &Outlet,
+) -> Result<Option<Pipeline>, Error> {
+    if !is_decodable(source) {
+        warn!(width = source.width, height = source.height, "source is too large to be decoded");
+        return Ok(None);
+    }
+    if templates.undecodable().contains(&source.codec) {
+        warn!(codec = source.codecs(), "this machine has no decoder of the source: `amphi check` names it");
+        return Ok(None);
+    }
     if rungs.is_empty() {
-        if !is_decodable(source) {
-            warn!(width = source.width, height = source.height, "source is too large for a ladder");
-        } else if settings.without.contains(&source.codec) {
-            warn!(codec = source.codecs(), "no decoder for a ladder of this source: `amphi check` names it");
-        }
         return Ok(None);
     }
     let sizes: Vec<_> = rungs.iter().map(|rung| (rung.width, rung.height, rung.bitrate)).collect();
@@ -161,17 +175,28 @@ fn build(
     pipeline.source("src")?.set_caps(Some(&caps(source)));
     keep_order(&pipeline.element::<gst::Element>("raw")?, first.pts)?;
     for (index, rung) in rungs.into_iter().enumerate() {
-        let mut writer =
-            Writer { producer: producer.clone(), rung, frame_rate: source.frame_rate, config: None, last: None };
-        let outlet = outlet.clone();
-        let callbacks = AppSinkCallbacks::builder().new_sample(move |sink: &AppSink| {
-            let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-            outlet.pass(|| writer.write(&sample));
-            Ok(gst::FlowSuccess::Ok)
-        });
-        pipeline.sink(&format!("rung{index}"))?.set_callbacks(callbacks.build());
+        connect(&pipeline, &format!("rung{index}"), producer, rung, source.frame_rate, outlet.clone())?;
     }
     Ok(Some(pipeline))
+}
+
+/// Has what comes out of the `appsink` of that name written to a rung's track.
+pub(super) fn connect(
+    pipeline: &Pipeline,
+    sink: &str,
+    producer: &Producer,
+    rung: Rung,
+    frame_rate: Option<f64>,
+    outlet: Outlet,
+) -> Result<(), Error> {
+    let mut writer = Writer { producer: producer.clone(), rung, frame_rate, config: None, last: None };
+    let callbacks = AppSinkCallbacks::builder().new_sample(move |sink: &AppSink| {
+        let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+        outlet.pass(|| writer.write(&sample));
+        Ok(gst::FlowSuccess::Ok)
+    });
+    pipeline.sink(sink)?.set_callbacks(callbacks.build());
+    Ok(())
 }
 
 /// Puts one rung's access units on the bus. Runs on the encoder's thread, and only copies.
@@ -242,7 +267,7 @@ impl Writer {
 /// Drops pictures that lie before the first key frame (leading pictures of an open GOP that cannot be decoded)
 /// or before one that was already encoded: encoders need stamps that rise, and the first picture must be
 /// the key frame.
-fn keep_order(raw: &gst::Element, first: MediaTime) -> Result<(), Error> {
+pub(super) fn keep_order(raw: &gst::Element, first: MediaTime) -> Result<(), Error> {
     let pad = raw.static_pad("sink").ok_or_else(|| Error::Pipeline("raw has no sink pad".into()))?;
     let floor = AtomicU64::new(feed::clock(first).nseconds());
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| match info.buffer().and_then(|buffer| buffer.pts()) {
@@ -295,7 +320,7 @@ pub(super) fn even(numerator: u64, denominator: u64) -> u32 {
 }
 
 /// What the eye of a lecture's viewer is used to.
-fn usual_bitrate(height: u32) -> u32 {
+pub(super) fn usual_bitrate(height: u32) -> u32 {
     match height {
         0..=240 => 400_000,
         241..=360 => 800_000,

@@ -4,20 +4,23 @@
 //! in a configured folder takes the place of ours. [`Templates::load`] checks all of it when the server
 //! starts. [`ladder::run`] turns a live's pictures into smaller ones on the same bus,
 //! [`audio::run`] sound in rare codecs into AAC, [`tap::run`] its sound into samples for speech recognition, [`file::pcm`] a file's, and
-//! [`poster::jpeg`] a key frame into a still picture.
+//! [`poster::jpeg`] a key frame into a still picture. [`direct::run`] and [`opus::run`] make what WebRTC players take.
 
 pub mod audio;
 mod blocks;
+pub mod direct;
 mod encoder;
 mod feed;
 pub mod file;
 mod gate;
 pub mod ladder;
+pub mod opus;
 mod pipeline;
 pub mod poster;
 
 pub mod tap;
 mod template;
+pub mod video;
 
 use std::path::PathBuf;
 
@@ -90,4 +93,4 @@ pub fn init() -> Result<(), Error> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

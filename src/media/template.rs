@@ -11,7 +11,7 @@ use super::{Encoder, Error, Pipeline};
 use crate::model::{AudioCodec, VideoCodec};
 
 /// The embedded templates by file name.
-const EMBEDDED: [(&str, &str); 15] = [
+const EMBEDDED: [(&str, &str); 17] = [
     ("decode-h264.gst", include_str!("../../pipelines/decode-h264.gst")),
     ("decode-hevc.gst", include_str!("../../pipelines/decode-hevc.gst")),
     ("decode-av1.gst", include_str!("../../pipelines/decode-av1.gst")),
@@ -23,7 +23,9 @@ const EMBEDDED: [(&str, &str); 15] = [
     ("encode-qsvh264.gst", include_str!("../../pipelines/encode-qsvh264.gst")),
     ("encode-v4l2h264.gst", include_str!("../../pipelines/encode-v4l2h264.gst")),
     ("encode-x264.gst", include_str!("../../pipelines/encode-x264.gst")),
+    ("video.gst", include_str!("../../pipelines/video.gst")),
     ("audio.gst", include_str!("../../pipelines/audio.gst")),
+    ("opus.gst", include_str!("../../pipelines/opus.gst")),
     ("tap.gst", include_str!("../../pipelines/tap.gst")),
     ("file.gst", include_str!("../../pipelines/file.gst")),
     ("poster.gst", include_str!("../../pipelines/poster.gst")),
@@ -124,6 +126,19 @@ impl Templates {
         text
     }
 
+    /// The text of the pipeline that makes H.264 of VP8.
+    pub(super) fn video(&self, width: u32, height: u32, bitrate: u32) -> String {
+        let encoder = self.text(self.encoder.template(), &[("bitrate", &(bitrate / 1000).max(1).to_string())]);
+        let values = [
+            ("decoder", "vp8dec"),
+            ("width", &width.to_string()),
+            ("height", &height.to_string()),
+            ("format", self.encoder.raw_format()),
+            ("encoder", &encoder),
+        ];
+        self.text("video.gst", &values)
+    }
+
     /// The text of the pipeline that makes AAC of a codec.
     pub(super) fn audio(&self, from: AudioCodec, channels: u16, bitrate: u32) -> String {
         let decoder = match from {
@@ -139,6 +154,13 @@ impl Templates {
         };
         let values = [("decoder", decoder), ("channels", &channels.to_string()), ("bitrate", &bitrate.to_string())];
         self.text("audio.gst", &values)
+    }
+
+    /// The text of the pipeline that makes Opus of AAC.
+    pub(super) fn opus(&self, channels: u16, bitrate: u32) -> String {
+        let values =
+            [("decoder", self.decoder), ("channels", &channels.to_string()), ("bitrate", &bitrate.to_string())];
+        self.text("opus.gst", &values)
     }
 
     pub(super) fn tap(&self) -> String {
@@ -189,8 +211,13 @@ impl Templates {
     fn verify(&self) -> Result<(), Error> {
         let mut missing = Vec::new();
         self.verify_pictures(VideoCodec::H264, &mut missing)?;
-        for (template, text) in [("tap.gst", self.tap()), ("file.gst", self.file())] {
-            verify(template, &text, &["src", "sink"], &mut missing)?;
+        for (template, text, names) in [
+            ("opus.gst", self.opus(2, 96_000), &["src", "sink"][..]),
+            ("video.gst", self.video(640, 360, 800_000), &["src", "raw", "sink"]),
+            ("tap.gst", self.tap(), &["src", "sink"]),
+            ("file.gst", self.file(), &["src", "sink"]),
+        ] {
+            verify(template, &text, names, &mut missing)?;
         }
         for codec in AudioCodec::ALL {
             verify("audio.gst", &self.audio(codec, 2, 128_000), &["src", "sink"], &mut missing)?;
@@ -284,7 +311,9 @@ fn package(element: &str) -> Option<&'static str> {
         name if name.starts_with("vaapi") => "gstreamer1.0-vaapi",
         name if name.starts_with("v4l2") => "gstreamer1.0-plugins-good",
         "x264enc" => "gstreamer1.0-plugins-ugly",
-        "jpegenc" | "pngenc" | "flvdemux" | "qtdemux" | "matroskademux" | "deinterlace" => "gstreamer1.0-plugins-good",
+        "vp8dec" | "jpegenc" | "pngenc" | "flvdemux" | "qtdemux" | "matroskademux" | "deinterlace" => {
+            "gstreamer1.0-plugins-good"
+        }
         "alawdec" | "mulawdec" | "speexdec" => "gstreamer1.0-plugins-good",
         "h264parse" | "faad" | "fdkaacdec" | "openh264enc" | "openh264dec" => "gstreamer1.0-plugins-bad",
         name if ["nv", "va", "qsv"].iter().any(|prefix| name.starts_with(prefix)) => "gstreamer1.0-plugins-bad",

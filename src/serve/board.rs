@@ -9,7 +9,7 @@ use std::{
 use tokio::sync::{broadcast, watch};
 
 use super::{pace::Pace, poster::Poster};
-use crate::{archive, captions::Desk, hls, model::StreamName, stream};
+use crate::{archive, captions::Desk, egress::whep, hls, model::StreamName, stream};
 
 /// A live and everything made from it. Stays on the board for a while after its end, so that
 /// players can fetch the rest.
@@ -18,6 +18,8 @@ pub struct OnAir {
     pub stream: Arc<stream::Live>,
     /// Playlists and parts.
     pub hls: Arc<hls::Live>,
+    /// WebRTC viewers, where WebRTC is on.
+    pub feed: Option<Arc<whep::Feed>>,
     /// Captions.
     pub desk: Arc<Desk>,
     /// Where it is recorded, and how that goes.

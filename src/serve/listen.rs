@@ -12,9 +12,10 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, extract::Request};
+use axum::{Router, extract::ConnectInfo};
 use futures_util::future::OptionFuture;
 use hyper::{
+    Request,
     body::Incoming,
     server::conn::{http1, http2},
 };
@@ -29,7 +30,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower::Service as _;
+use tower::{Service as _, util::MapRequest};
 
 /// The protocols that connections in TLS choose from (RFC 9113 §3.2); websockets ask for the second.
 pub const ALPN: &[&[u8]] = &[b"h2", b"http/1.1"];
@@ -156,8 +157,11 @@ async fn connection(
 ) {
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(head).max_buf_size(BUFFER);
-    let service = TowerToHyperService::new(router);
-    let serving = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let service = MapRequest::new(router, move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        request
+    });
+    let serving = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).with_upgrades();
     let mut serving = pin!(serving);
     let served = tokio::select! {
         served = serving.as_mut() => served,
@@ -183,7 +187,8 @@ async fn multiplexed(
     let in_hand = Arc::new(());
     let service = {
         let (begun, in_hand) = (begun.clone(), in_hand.clone());
-        hyper::service::service_fn(move |request: Request<Incoming>| {
+        hyper::service::service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
             begun.fetch_add(1, Ordering::Relaxed);
             let (mut router, held) = (router.clone(), in_hand.clone());
             async move {

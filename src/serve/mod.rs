@@ -10,7 +10,9 @@ pub mod pace;
 pub mod pages;
 pub mod poster;
 pub mod problem;
+pub mod rtc;
 pub mod vod;
+pub mod whep;
 
 use std::{
     pin::Pin,
@@ -70,6 +72,8 @@ pub struct Server {
     pub language: LanguageTag,
     /// What can be heard here.
     pub can_hear: CanHear,
+    /// WebRTC, unless it is switched off.
+    pub rtc: Option<rtc::Rtc>,
     /// Installed models, for `/api/v1/models`.
     pub models: Arc<dyn Fn() -> Vec<api::models::Item> + Send + Sync>,
 }
@@ -81,6 +85,7 @@ pub type CanHear = Arc<dyn Fn(&LanguageTag, Option<&str>) -> Result<(), String> 
 pub fn router(server: Server, shutdown: CancellationToken) -> Router {
     let captions = captions::Captions { desks: Arc::new(server.clone()), shutdown };
     let admin = middleware::from_extractor_with_state::<Admin, _>(server.clone());
+    let rtc = server.rtc.clone().map(|rtc| whep::router(rtc.clone(), server.board.clone()).merge(rtc::router(rtc)));
     let vod = vod::Vod { catalogue: server.catalogue.clone() };
     Router::new()
         .nest("/api/v1", api::router().fallback(no_such_endpoint))
@@ -94,7 +99,6 @@ pub fn router(server: Server, shutdown: CancellationToken) -> Router {
         .merge(hls::router(Arc::new(server.board)))
         .merge(vod::router().with_state(vod))
         .merge(pages::router())
-        .layer(middleware::from_fn(secure))
         .layer(
             CorsLayer::new()
                 .allow_origin(Any)
@@ -103,6 +107,8 @@ pub fn router(server: Server, shutdown: CancellationToken) -> Router {
                 .expose_headers([header::CONTENT_RANGE, header::CONTENT_LENGTH])
                 .max_age(Duration::from_secs(86_400)),
         )
+        .merge(rtc.unwrap_or_default())
+        .layer(middleware::from_fn(secure))
 }
 
 /// Serves until `cancel`, then lets requests in flight finish, however long they are held: the caller

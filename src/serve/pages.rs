@@ -21,12 +21,13 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
                       connect-src 'self'; media-src 'self' blob: data:; worker-src 'none'; base-uri 'none'; \
                       form-action 'self'";
 
-/// `/`, `/watch/NAME`, `/v/ID`, `/about/estimates`, their embeddable forms, and the assets they load.
+/// `/`, `/watch/NAME`, `/v/ID`, `/studio/NAME`, `/about/estimates`, their embeddable forms, and the assets they load.
 pub fn router() -> Router {
     Router::new()
         .route("/", get(|| async { page("index.html", false) }))
         .route("/watch/{name}", get(|| async { page("watch.html", false) }))
         .route("/v/{id}", get(|| async { page("watch.html", false) }))
+        .route("/studio/{name}", get(|| async { page("studio.html", false) }))
         .route("/about/estimates", get(|| async { page("estimates.html", false) }))
         .route("/embed/{name}", get(|| async { page("watch.html", true) }))
         .route("/embed/v/{id}", get(|| async { page("watch.html", true) }))

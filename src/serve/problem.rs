@@ -9,9 +9,13 @@ use axum::{
 };
 use serde::Serialize;
 
-use crate::captions::CorrectError;
-use crate::hls::Refused;
-use crate::model::Chain;
+use crate::{
+    captions::CorrectError,
+    hls::Refused,
+    ingest::{self, whip},
+    model::Chain,
+    rtc,
+};
 
 /// What handlers return.
 pub type Result<T> = std::result::Result<T, Problem>;
@@ -46,6 +50,31 @@ impl Problem {
     /// 401: a token is needed, or this one is not valid.
     pub fn unauthorized(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "/problems/unauthorized", "Unauthorized", detail)
+    }
+
+    /// 406: nothing in it can be taken.
+    pub fn not_acceptable(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::NOT_ACCEPTABLE, "/problems/not-acceptable", "Not acceptable", detail)
+    }
+
+    /// 412: it has changed meanwhile.
+    pub fn precondition(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::PRECONDITION_FAILED, "/problems/precondition", "Precondition failed", detail)
+    }
+
+    /// 413: larger than any client has reason to send.
+    pub fn too_large(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "/problems/too-large", "Payload too large", detail)
+    }
+
+    /// 415: the body is of another kind than this takes.
+    pub fn media_type(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "/problems/media-type", "Unsupported media type", detail)
+    }
+
+    /// 422: understood, and not done here.
+    pub fn unprocessable(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "/problems/unprocessable", "Unprocessable", detail)
     }
 
     /// 409: it is there already, or in a state that forbids this.
@@ -91,6 +120,36 @@ impl From<CorrectError> for Problem {
             CorrectError::Unknown { .. } => Self::not_found(error.to_string()),
             CorrectError::Open(_) | CorrectError::Over => Self::conflict(error.to_string()),
             CorrectError::Empty => Self::bad_request(error.to_string()),
+        }
+    }
+}
+
+impl From<whip::Error> for Problem {
+    fn from(error: whip::Error) -> Self {
+        match error {
+            whip::Error::Offer(refused) => refused.into(),
+            whip::Error::Door(refusal) => refusal.into(),
+        }
+    }
+}
+
+impl From<rtc::Refused> for Problem {
+    fn from(refused: rtc::Refused) -> Self {
+        match refused {
+            rtc::Refused::Malformed(_) => Self::bad_request(refused.to_string()),
+            rtc::Refused::Unacceptable(_) => Self::not_acceptable(refused.to_string()),
+            rtc::Refused::Full => Self::unavailable(refused.to_string()),
+        }
+    }
+}
+
+impl From<ingest::Refusal> for Problem {
+    fn from(refusal: ingest::Refusal) -> Self {
+        match refusal {
+            ingest::Refusal::Unknown => Self::not_found("no such channel: check the address in the encoder"),
+            ingest::Refusal::WrongKey(_) => Self::unauthorized(refusal.to_string()),
+            ingest::Refusal::Busy(_) => Self::conflict(refusal.to_string()),
+            ingest::Refusal::Unavailable(_) => Self::unavailable(refusal.to_string()),
         }
     }
 }

@@ -99,6 +99,7 @@ fn check_says_what_serve_would_stumble_over_and_leaves_nothing_behind() {
             ("AMPHI_DATA_DIR", data.to_str().unwrap()),
             ("AMPHI_HTTP__LISTEN", "127.0.0.1:0"),
             ("AMPHI_RTMP__LISTEN", "127.0.0.1:0"),
+            ("AMPHI_WEBRTC__LISTEN", "127.0.0.1:0"),
         ];
         all.extend(environment);
         amphi(&["check"], &all)
@@ -132,7 +133,8 @@ fn check_says_what_serve_would_stumble_over_and_leaves_nothing_behind() {
 
 #[test]
 fn check_finds_this_machine_complete() {
-    let (good, out, err) =
-        amphi(&["check"], &[("AMPHI_HTTP__LISTEN", "127.0.0.1:0"), ("AMPHI_RTMP__LISTEN", "127.0.0.1:0")]);
+    let free = ["HTTP", "RTMP", "WEBRTC"].map(|protocol| format!("AMPHI_{protocol}__LISTEN"));
+    let environment: Vec<_> = free.iter().map(|key| (key.as_str(), "127.0.0.1:0")).collect();
+    let (good, out, err) = amphi(&["check"], &environment);
     assert!(good, "{out}{err}");
 }

@@ -12,6 +12,8 @@ mod captions;
 mod ertmp;
 #[path = "../support/film.rs"]
 mod film;
+#[path = "../support/proxy.rs"]
+mod proxy;
 #[path = "../support/strict.rs"]
 #[allow(dead_code, reason = "other tests look at more of the report")]
 mod strict;
@@ -34,3 +36,6 @@ mod quality;
 mod refusals;
 mod sound;
 mod tls;
+mod studio;
+mod whep;
+mod whip;

@@ -3,6 +3,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::mpsc,
@@ -38,6 +39,8 @@ pub struct Server {
     pub http: String,
     /// `rtmp://127.0.0.1:PORT/live`.
     pub rtmp: String,
+    /// Where WebRTC's datagrams go.
+    pub webrtc: SocketAddr,
     environment: Vec<(String, String)>,
     _home: Option<tempfile::TempDir>,
 }
@@ -55,8 +58,8 @@ impl Server {
     /// Starts one on an existing data directory.
     pub fn start_in(data: &Path, environment: &[(&str, &str)]) -> Self {
         let environment: Vec<_> = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let (child, http, rtmp) = spawn(data, &environment);
-        let server = Self { child, data: data.to_owned(), http, rtmp, environment, _home: None };
+        let (child, http, rtmp, webrtc) = spawn(data, &environment);
+        let server = Self { child, data: data.to_owned(), http, rtmp, webrtc, environment, _home: None };
         wait("the server is ready", SOON, || server.status("/readyz").is_ok_and(|code| code == 200).then_some(()));
         server
     }
@@ -64,8 +67,8 @@ impl Server {
     /// `kill -9`, then a new start on the same data.
     pub fn crash_and_restart(&mut self) {
         self.kill();
-        let (child, http, rtmp) = spawn(&self.data, &self.environment);
-        (self.child, self.http, self.rtmp) = (child, http, rtmp);
+        let (child, http, rtmp, webrtc) = spawn(&self.data, &self.environment);
+        (self.child, self.http, self.rtmp, self.webrtc) = (child, http, rtmp, webrtc);
         wait("the server is ready again", SOON, || self.status("/readyz").is_ok_and(|code| code == 200).then_some(()));
     }
 
@@ -180,12 +183,13 @@ impl Drop for Server {
     }
 }
 
-fn spawn(data: &Path, environment: &[(String, String)]) -> (Child, String, String) {
+fn spawn(data: &Path, environment: &[(String, String)]) -> (Child, String, String, SocketAddr) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_amphi"))
         .arg("serve")
         .env("AMPHI_DATA_DIR", data)
         .env("AMPHI_HTTP__LISTEN", "127.0.0.1:0")
         .env("AMPHI_RTMP__LISTEN", "127.0.0.1:0")
+        .env("AMPHI_WEBRTC__LISTEN", "127.0.0.1:0")
         .envs(environment.iter().map(|(key, value)| (key, value)))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -201,17 +205,18 @@ fn spawn(data: &Path, environment: &[(String, String)]) -> (Child, String, Strin
             }
         }
     });
-    let (mut http, mut rtmp) = (None, None);
-    while http.is_none() || rtmp.is_none() {
+    let (mut http, mut rtmp, mut webrtc) = (None, None, None);
+    while http.is_none() || rtmp.is_none() || webrtc.is_none() {
         let line = receive.recv_timeout(SOON).expect("the server prints its addresses");
         let mut words = line.split_whitespace();
         match (words.next(), words.next()) {
             (Some("http"), Some(url)) => http = Some(url.trim_end_matches('/').to_owned()),
             (Some("rtmp"), Some(url)) => rtmp = Some(url.to_owned()),
+            (Some("webrtc"), Some(address)) => webrtc = Some(address.parse().unwrap()),
             _ => {}
         }
     }
-    (child, http.unwrap(), rtmp.unwrap())
+    (child, http.unwrap(), rtmp.unwrap(), webrtc.unwrap())
 }
 
 /// A running ffmpeg that publishes. Dropping it cuts the connection.

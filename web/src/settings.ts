@@ -12,6 +12,8 @@ export interface Settings {
   contrast: string;
   /** Picture height in lines, or `auto`. */
   quality: string;
+  /** How far behind a live: `relaxed`, `direct` or `step`. */
+  delay: string;
   /** 0 to 1. */
   volume: string;
   /** `yes` if screen readers read the transcript. */

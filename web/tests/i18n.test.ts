@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { directionOf, fill, LANGUAGES, nameOfLanguage, pick } from '../src/i18n';
 
 const SOURCES = join(import.meta.dirname, '..');
-const PAGES = ['index.html', 'watch.html', 'estimates.html'];
+const PAGES = ['index.html', 'watch.html', 'estimates.html', 'studio.html'];
 
 const placeholders = (message: string) => [...message.matchAll(/\{\w+\}/g)].map(([name]) => name).sort();
 
@@ -33,7 +33,7 @@ describe('the language files', () => {
       .map((name) => readFileSync(join(SOURCES, 'src', name), 'utf8'))
       .concat(PAGES.map((page) => readFileSync(join(SOURCES, page), 'utf8')))
       .join('\n');
-    const built = ['state.', 'size.', 'contrast.', 'viewers.', ...['wer', 'chrf', 'good', 'fair', 'poor'].map((part) => `estimates.${part}`)];
+    const built = ['state.', 'size.', 'contrast.', 'viewers.', 'delay.', ...['state.', 'picture.', 'refused.', 'device.', 'trouble.', 'health.', 'silent', 'loud'].map((part) => `studio.${part}`), ...['wer', 'chrf', 'good', 'fair', 'poor'].map((part) => `estimates.${part}`)];
     const unused = Object.keys(en).filter((key) => !built.some((prefix) => key.startsWith(prefix)) && !code.includes(key));
     expect(unused).toEqual([]);
   });

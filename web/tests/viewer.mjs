@@ -82,6 +82,8 @@ const look = () => {
     estimates: document.querySelector('[data-estimates]:not([hidden])')?.textContent ?? null,
     heading: document.querySelector('h1')?.textContent ?? null,
     notice: document.querySelector('[data-notice]')?.textContent || null,
+    direct: Boolean(video?.srcObject),
+    lag: document.querySelector('[data-caption-lag]:not([hidden])')?.textContent ?? null,
     veil: document.querySelector('.veil:not([hidden])')?.innerText ?? null,
     loaded: performance.timeOrigin,
   }

@@ -1,4 +1,9 @@
-use std::{fs, io, net::TcpListener, path::Path, process::ExitCode};
+use std::{
+    fs, io,
+    net::{TcpListener, UdpSocket},
+    path::Path,
+    process::ExitCode,
+};
 
 use anyhow::Result;
 use serde::Serialize;
@@ -138,6 +143,7 @@ fn ports(config: &Config, findings: &mut Vec<Finding>) {
         ("https", "http.tls_listen", secure(config.http.tls_listen)),
         ("rtmp", "rtmp.listen", config.rtmp.listen),
         ("rtmps", "rtmp.tls_listen", secure(config.rtmp.tls_listen)),
+        ("webrtc", "webrtc.listen", config.webrtc.listen),
     ] {
         let Some(address) = address else {
             if name == "http" {
@@ -146,7 +152,9 @@ fn ports(config: &Config, findings: &mut Vec<Finding>) {
             }
             continue;
         };
-        let (good, detail) = match TcpListener::bind(address) {
+        // WebRTC listens on both.
+        let datagrams = if name == "webrtc" { UdpSocket::bind(address).map(drop) } else { Ok(()) };
+        let (good, detail) = match datagrams.and_then(|()| TcpListener::bind(address)) {
             Ok(_) => (true, format!("{address} is free")),
             Err(error) => (false, format!("{address}: {error}; set {key}, or stop what listens there")),
         };

@@ -2,8 +2,10 @@
 
 mod audio;
 mod codecs;
+mod direct;
 mod file;
 mod ladder;
+mod opus;
 mod poster;
-mod support;
+pub(crate) mod support;
 mod tap;

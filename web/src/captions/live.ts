@@ -1,6 +1,7 @@
-import type { Engine } from '../player/engine';
+import { type Engine, WRAP } from '../player/engine';
 import { t } from '../i18n';
 import type { CaptionDesk } from './desk';
+import { Lag } from './lag';
 import { shortcomings } from './quality';
 import { CaptionSocket } from './socket';
 import { Stage } from './stage';
@@ -21,6 +22,8 @@ const PAST = 500;
 export class LiveCaptions {
   /** The cues known. */
   readonly timeline = new CueTimeline();
+  /** How late words come behind the picture. */
+  readonly lag = new Lag();
   private readonly stage = new Stage(this.timeline);
   /** Milliseconds in which the viewer did not pause, up to `drawn`. */
   private clock = 0;
@@ -56,6 +59,7 @@ export class LiveCaptions {
   /** The engine that plays now, null while none does. */
   play(engine: Engine | null): void {
     this.engine = engine;
+    this.lag.clear();
     this.fall();
   }
 
@@ -102,6 +106,8 @@ export class LiveCaptions {
 
   /** The picture's place on the timeline in seconds; null before it plays. */
   now(): number | null {
+    const place = this.engine?.place?.() ?? null;
+    if (place !== null) return place + WRAP * Math.round(((this.timeline.all.at(-1)?.end ?? place) - place) / WRAP);
     const wall = this.engine?.programTime() ?? null;
     if (wall !== null && this.anchor !== null) return (wall - this.anchor) / 1000;
     // A player that keeps its clock to itself: words are shown as they come.
@@ -143,6 +149,9 @@ export class LiveCaptions {
     this.first ??= performance.now();
     const cue = this.timeline.apply(event);
     if (cue === null) return;
+    const now = this.now();
+    // What came with the subscription was said before.
+    if (now !== null && performance.now() - this.first > PAST) this.lag.took(event, now);
     this.transcript.take(cue);
     this.transcript.remark(this.origin());
   }

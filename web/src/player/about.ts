@@ -9,6 +9,7 @@ export class About {
   private readonly count = el('span', { class: 'about-viewers', hidden: true });
   private readonly live = el('span', { class: 'about-live', hidden: true }, t('state.live'));
   private readonly delay = el('span', { 'data-latency': '', hidden: true });
+  private readonly words = el('span', { 'data-caption-lag': '', hidden: true });
   private readonly facts = el('p', { class: 'about-facts text-body-secondary' });
   private readonly worth = el('p', { class: 'about-facts text-body-secondary', 'data-estimates': '', hidden: true });
 
@@ -22,7 +23,7 @@ export class About {
   describe(title: string, ...facts: string[]): void {
     this.title.textContent = title;
     document.title = `${title} · Amphi`;
-    this.facts.replaceChildren(...facts.map((fact) => el('span', {}, fact)), this.live, this.delay, this.count);
+    this.facts.replaceChildren(...facts.map((fact) => el('span', {}, fact)), this.live, this.delay, this.words, this.count);
   }
 
   /** What the live's captions were worth, as far as a machine can tell. */
@@ -39,6 +40,13 @@ export class About {
     this.delay.hidden = seconds === null;
     const text = seconds === null ? '' : t('watch.latency', { seconds: decimal(seconds) });
     if (this.delay.textContent !== text) this.delay.textContent = text;
+  }
+
+  /** Seconds by which words come behind the picture; null where they come with it. */
+  captionLag(seconds: number | null): void {
+    this.words.hidden = seconds === null;
+    const text = seconds === null ? '' : t('watch.captionLag', { seconds: decimal(Math.max(0, seconds)) });
+    if (this.words.textContent !== text) this.words.textContent = text;
   }
 
   /** How many watch; null if the server does not say. */

@@ -1,5 +1,8 @@
 import type Hls from 'hls.js';
 
+/** Seconds after which RTP time begins again (32 bits of 90 kHz). */
+export const WRAP = 2 ** 32 / 90_000;
+
 /** A picture quality to choose. */
 export interface Quality {
   /** Lines. */
@@ -30,6 +33,8 @@ export interface Engine {
   readonly hls: Hls | null;
   /** Milliseconds since 1970 of the picture on show (program date-time); null before it plays. */
   programTime(): number | null;
+  /** The picture's place on the stream's timeline in seconds, modulo {@link WRAP}, where pictures carry it. */
+  place?(): number | null;
   /** Seconds behind the live edge; null if unknown. */
   latency(): number | null;
   /** Jumps to the live edge. */

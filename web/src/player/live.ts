@@ -7,6 +7,7 @@ import { Transcript } from '../captions/transcript';
 import { t } from '../i18n';
 import { el } from '../ui/dom';
 import { About } from './about';
+import { type Delay, DelayChoice } from './delay';
 import { helpButton, qualityMenu, rememberedQuality, UnmuteButton } from './controls';
 import type { Engine, Failure } from './engine';
 import { HlsEngine, hlsSupported } from './hls-engine';
@@ -19,6 +20,7 @@ import { createScreen, playSomehow, type Screen } from './player';
 import { probe } from './probe';
 import { Veil } from './veil';
 import { Watchdog } from './watchdog';
+import { HOLD_MAX, WhepEngine } from './whep-engine';
 
 /** Milliseconds between looks while there is nothing to play, or nothing that moves. */
 const POLL = 3000;
@@ -28,6 +30,13 @@ const VIEWERS = 15_000;
 const BEHIND = 7;
 /** Milliseconds between two such jumps. */
 const JUMP = 4000;
+/** Milliseconds behind the picture that words are taken to come before they were measured, and what is added then. */
+const STEP = 1500;
+const MARGIN = 200;
+/** Milliseconds between two changes of that. */
+const STEPS = 10_000;
+/** Direct connections in a row that gave no picture, after which there is none here. */
+const HOPELESS = 2;
 /** Milliseconds between drawings of captions and latency. */
 const TICK = 80;
 
@@ -52,6 +61,11 @@ export class LivePage {
   /** The viewer paused: he stays where he is until he asks for the live edge. */
   private pausedByViewer = false;
   private jumped = 0;
+  private readonly delay: DelayChoice;
+  private failures = 0;
+  /** Milliseconds that the picture is held back for the words, and since when. */
+  private held = STEP;
+  private stepped = 0;
 
   constructor(
     private readonly name: string,
@@ -68,11 +82,17 @@ export class LivePage {
     this.desk = new CaptionDesk(host, (language, moved) => { this.captions.follow(language, moved); });
     this.captions = new LiveCaptions(name, this.desk, transcript, (state) => {
       this.publisher(state);
+      if (state === 'ended' && this.engine instanceof WhepEngine) this.ended();
       if (state === 'live' && this.engine === null) this.again(0);
     });
     this.quality = qualityMenu(host, () => this.engine);
     this.unmute = new UnmuteButton(host, this.screen.player);
-    for (const control of [this.badge.element, this.desk.menu.element, this.quality.element, helpButton()]) {
+    this.delay = new DelayChoice(host, () => {
+      this.failures = 0;
+      this.stop();
+      this.again(0);
+    });
+    for (const control of [this.badge.element, this.desk.menu.element, this.delay.menu.element, this.quality.element, helpButton()]) {
       this.screen.addControl(control);
     }
     this.keys();
@@ -133,7 +153,10 @@ export class LivePage {
       qualities: (): void => { this.qualities(); },
       complete: (): void => { this.watchdog.complete(); },
     };
-    if (hlsSupported()) this.engine = new HlsEngine(this.screen.video, url, rememberedQuality(), listener);
+    if (this.delay.chosen !== 'relaxed') {
+      const endpoint = `/whep/${encodeURIComponent(this.name)}`;
+      this.engine = new WhepEngine(this.screen.video, endpoint, this.delay.chosen === 'step' ? this.held : 0, listener);
+    } else if (hlsSupported()) this.engine = new HlsEngine(this.screen.video, url, rememberedQuality(), listener);
     else if (nativeSupported()) this.engine = new NativeEngine(this.screen.video, url, listener);
     else {
       this.veil.cover('error', t('watch.error.browser.title'), t('watch.error.browser.text'));
@@ -157,6 +180,10 @@ export class LivePage {
   }
 
   private failed(why: Failure): void {
+    if (this.engine instanceof WhepEngine && this.veil.state !== 'live' && (this.failures += 1) >= HOPELESS) {
+      this.delay.giveUp();
+      this.notice.say(t('watch.noDirect'));
+    }
     this.stop();
     if (why === 'denied') this.veil.cover('error', t('watch.error.denied.title'), t('watch.error.denied.text'));
     else this.waiting(true);
@@ -197,6 +224,7 @@ export class LivePage {
     this.quality.refresh();
     this.badge.draw(null, false);
     this.about.latency(null);
+    this.about.captionLag(null);
   }
 
   private tick(): void {
@@ -207,11 +235,13 @@ export class LivePage {
     this.keepUp(latency);
     this.badge.draw(latency, video.paused);
     this.about.latency(latency);
+    this.inStep(this.delay.chosen);
     const now = performance.now();
     switch (this.watchdog.look(video, now)) {
       case 'moving':
         if (this.veil.state !== 'live') this.veil.lift('live');
         this.backoff.reset();
+        this.failures = 0;
         break;
       case 'stuck':
         if (this.engine.nudge() && this.watchdog.jump(now)) this.failed('media');
@@ -225,6 +255,23 @@ export class LivePage {
       case 'still':
         break;
     }
+  }
+
+  /** Says how late words come, or has the picture wait for nearly all of them. */
+  private inStep(delay: Delay): void {
+    if (!(this.engine instanceof WhepEngine)) return;
+    const { lag } = this.captions;
+    this.about.captionLag(delay === 'direct' && this.desk.chosen !== 'off' ? lag.centile(0.5) : null);
+    const late = lag.centile(0.9);
+    const now = performance.now();
+    if (delay !== 'step' || late === null || now - this.stepped < STEPS) return;
+    this.stepped = now;
+    const wanted = Math.min(HOLD_MAX, Math.max(0, this.held + late * 1000 + MARGIN));
+    // Each change is seen: the picture runs slower or faster for a moment.
+    if (Math.abs(wanted - this.held) < 2 * MARGIN) return;
+    this.held = wanted;
+    this.engine.hold(wanted);
+    lag.clear();
   }
 
   private connecting(): void {

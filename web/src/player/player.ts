@@ -51,6 +51,9 @@ export function createScreen(container: HTMLElement, live: boolean): Screen {
   const fullscreen = player.el().querySelector('.vjs-fullscreen-control');
   const media = player.el().querySelector('video');
   if (bar === null || media === null) throw new Error('video.js made no control bar');
+  // video.js plays only what has an address, and a WebRTC stream has none.
+  const address = player.currentSrc.bind(player);
+  player.currentSrc = () => (media.srcObject === null ? address() : 'about:blank');
   return {
     player,
     video: media,

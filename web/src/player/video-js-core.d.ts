@@ -15,6 +15,7 @@ declare module 'video.js/core' {
     playbackRate(): number;
     playbackRate(rate: number): void;
     poster(url: string): void;
+    currentSrc: () => string;
     isFullscreen(): boolean;
     requestFullscreen(): void;
     exitFullscreen(): void;

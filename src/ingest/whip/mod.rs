@@ -1,0 +1,7 @@
+//! WHIP (RFC 9725): browsers and encoders publish over WebRTC. The requests themselves are `serve`'s.
+
+mod media;
+mod server;
+mod session;
+
+pub use server::{Accepted, Error, Server, Trickle};

@@ -1,0 +1,447 @@
+//! One peer connection, driven by its session's task.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use ::rtc::{
+    peer_connection::{
+        RTCPeerConnection,
+        event::RTCPeerConnectionEvent,
+        message::{RTCMessage, TaggedRTCMessage},
+        state::{RTCIceConnectionState, RTCPeerConnectionState},
+    },
+    rtcp::{
+        self,
+        payload_feedbacks::{full_intra_request::FullIntraRequest, picture_loss_indication::PictureLossIndication},
+        receiver_report::ReceiverReport,
+        sender_report::SenderReport,
+    },
+    rtp,
+    sansio::Protocol,
+    shared::{TaggedBytesMut, TransportContext, TransportProtocol},
+    statistics::StatsSelector,
+};
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Codec,
+    port::{Datagram, Place},
+    sdp::{self, Offer},
+    stun::{self, Kind},
+};
+
+/// From the answer to the first media that may flow; a client that has not come by then does not.
+const CONNECTING: Duration = Duration::from_secs(15);
+/// Seconds from 1900, where NTP counts from, to 1970.
+const NTP_EPOCH: u64 = 2_208_988_800;
+/// Connections over TCP that one peer may have.
+const CONNECTIONS: usize = 8;
+
+/// A codec that was agreed on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stream {
+    /// The codec.
+    pub codec: Codec,
+    /// The payload type of its packets.
+    pub payload_type: u8,
+    /// Its parameters as the offer states them: `packetization-mode=1;profile-level-id=42e01f`.
+    pub parameters: String,
+    /// What packets to the peer carry; 0 where they come from it.
+    pub ssrc: u32,
+}
+
+/// What happens to a peer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// ICE has validated this address and DTLS has keys: media may flow.
+    Connected(SocketAddr),
+    /// A packet, in the order in which it arrived.
+    Rtp(Incoming),
+    /// The peer says which RTP time is which time of its clock (RFC 3550 §6.4.1).
+    SenderReport {
+        /// Of this stream.
+        ssrc: u32,
+        /// In ticks of its clock rate.
+        rtp_time: u32,
+        /// NTP time stamp: seconds since 1900 in 32.32 bits.
+        ntp: u64,
+    },
+    /// The peer says how packets arrive (§6.4.2).
+    ReceiverReport {
+        /// Those of this stream.
+        ssrc: u32,
+        /// Share lost since its last report, 0–1.
+        loss: f64,
+        /// In ticks of the stream's clock rate.
+        jitter: u32,
+    },
+    /// The peer cannot go on without a key frame (RFC 4585 §6.3.1, RFC 5104 §4.3.1).
+    KeyFrameWanted,
+}
+
+/// A packet from the peer; what repeats a lost one is the lost one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Incoming {
+    /// By its payload type.
+    pub codec: Codec,
+    /// Synchronisation source.
+    pub ssrc: u32,
+    /// Rises by one a packet, and wraps.
+    pub sequence: u16,
+    /// In ticks of the codec's clock rate; wraps.
+    pub timestamp: u32,
+    /// The last of a picture.
+    pub marker: bool,
+    /// Empty where it only probes the path.
+    pub payload: Bytes,
+    /// When it came.
+    pub at: Instant,
+}
+
+/// A packet for the peer; payload type and source are the stream's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Rises by one a packet, and wraps.
+    pub sequence: u16,
+    /// In ticks of the codec's clock rate; wraps.
+    pub timestamp: u32,
+    /// The last of a picture.
+    pub marker: bool,
+    /// At most some 1,200 bytes, so that the datagram fits any path.
+    pub payload: Bytes,
+}
+
+/// One peer. It lives while [`Peer::recv`] is polled, and leaves when dropped.
+pub struct Peer {
+    connection: RTCPeerConnection,
+    place: Place,
+    answer: String,
+    streams: Vec<Stream>,
+    datagrams: mpsc::Receiver<Datagram>,
+    events: VecDeque<Event>,
+    handle: Handle,
+    /// The address that ICE has validated. What is no check from elsewhere is nobody's.
+    remote: Option<SocketAddr>,
+    connections: HashMap<SocketAddr, mpsc::Sender<Bytes>>,
+    /// Until then it must be connected; none: it is.
+    deadline: Option<Instant>,
+    over: bool,
+    /// Of its pictures.
+    source: Option<u32>,
+    /// Packets and bytes sent, by stream.
+    sent: HashMap<u32, (u32, u32)>,
+}
+
+/// What others may do to a peer. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    closing: CancellationToken,
+    /// Of this server and of the client.
+    fragments: Arc<(String, String)>,
+}
+
+impl Handle {
+    /// Ends the peer.
+    pub fn close(&self) {
+        self.closing.cancel();
+    }
+
+    /// Names its ICE session: another one would have another.
+    pub fn session(&self) -> &str {
+        &self.fragments.0
+    }
+
+    /// The client's user fragment.
+    pub fn client(&self) -> &str {
+        &self.fragments.1
+    }
+}
+
+impl Peer {
+    pub(super) fn new(
+        connection: RTCPeerConnection,
+        place: Place,
+        answer: String,
+        offer: &Offer,
+        streams: Vec<Stream>,
+        datagrams: mpsc::Receiver<Datagram>,
+        now: Instant,
+    ) -> Self {
+        let client = sdp::value(&offer.text, "a=ice-ufrag:").unwrap_or_default().to_owned();
+        let handle =
+            Handle { closing: CancellationToken::new(), fragments: Arc::new((place.fragment.clone(), client)) };
+        Self {
+            connection,
+            place,
+            answer,
+            streams,
+            datagrams,
+            events: VecDeque::new(),
+            handle,
+            remote: None,
+            connections: HashMap::new(),
+            deadline: Some(now + CONNECTING),
+            over: false,
+            source: None,
+            sent: HashMap::new(),
+        }
+    }
+
+    /// The answer for the client, addresses included.
+    pub fn answer(&self) -> &str {
+        &self.answer
+    }
+
+    /// What was agreed on, in the client's order of preference.
+    pub fn streams(&self) -> &[Stream] {
+        &self.streams
+    }
+
+    /// For whoever ends it from outside.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// The next event, or `None` when the peer is gone: it said goodbye, fell silent for ten seconds, was never
+    /// there, or was ended. Drives the connection meanwhile. Cancel-safe.
+    pub async fn recv(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Some(event);
+            }
+            if self.over {
+                return None;
+            }
+            let timeout = self.connection.poll_timeout().into_iter().chain(self.deadline).min();
+            // Some timer always runs; a day stands for none.
+            let timeout = timeout.unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400));
+            tokio::select! {
+                Some(datagram) = self.datagrams.recv() => self.take(datagram),
+                () = tokio::time::sleep_until(timeout.into()) => self.tick(Instant::now()),
+                () = self.handle.closing.cancelled() => self.leave(),
+            }
+            self.turn();
+        }
+    }
+
+    /// Sends a packet of a stream; does nothing where the codec was not agreed on or nobody is there yet. Never waits.
+    pub fn send(&mut self, codec: Codec, packet: Outgoing, now: Instant) {
+        let Some(stream) = self.streams.iter().find(|stream| stream.codec == codec) else { return };
+        let header = rtp::header::Header {
+            version: 2,
+            marker: packet.marker,
+            payload_type: stream.payload_type,
+            sequence_number: packet.sequence,
+            timestamp: packet.timestamp,
+            ssrc: stream.ssrc,
+            ..Default::default()
+        };
+        let (packets, bytes) = self.sent.entry(stream.ssrc).or_default();
+        *packets = packets.wrapping_add(1);
+        *bytes = bytes.wrapping_add(packet.payload.len() as u32);
+        self.write(RTCMessage::RtpPacket(String::new(), rtp::Packet { header, payload: packet.payload }), now);
+    }
+
+    /// Tells the peer which RTP time of a stream is which time of day, so that it keeps streams in step
+    /// (RFC 3550 §6.4.1). Once a second or so.
+    pub fn report(&mut self, codec: Codec, rtp_time: u32, at: SystemTime, now: Instant) {
+        let Some(stream) = self.streams.iter().find(|stream| stream.codec == codec) else { return };
+        let (packet_count, octet_count) = self.sent.get(&stream.ssrc).copied().unwrap_or_default();
+        let report = SenderReport {
+            ssrc: stream.ssrc,
+            ntp_time: ntp(at),
+            rtp_time,
+            packet_count,
+            octet_count,
+            ..Default::default()
+        };
+        self.write(RTCMessage::RtcpPacket(String::new(), vec![Box::new(report)]), now);
+    }
+
+    /// Asks the peer for a key frame (RFC 4585 §6.3.1), once its pictures come.
+    pub fn want_key_frame(&mut self, now: Instant) {
+        let Some(media_ssrc) = self.source else { return };
+        let request: Box<dyn rtcp::Packet> = Box::new(PictureLossIndication { sender_ssrc: 0, media_ssrc });
+        self.write(RTCMessage::RtcpPacket(String::new(), vec![request]), now);
+    }
+
+    /// There and back, as the last check of the path measured it.
+    pub fn round_trip(&mut self, now: Instant) -> Option<Duration> {
+        let report = self.connection.get_stats(now, StatsSelector::None);
+        let pair = report.candidate_pairs().find(|pair| pair.nominated)?;
+        Duration::try_from_secs_f64(pair.current_round_trip_time).ok().filter(|time| !time.is_zero())
+    }
+
+    fn take(&mut self, datagram: Datagram) {
+        let Datagram { at, source, reply, bytes } = datagram;
+        if stun::kind(&bytes) == Kind::Other && self.remote != Some(source) {
+            metrics::counter!("amphi_rtc_datagrams_of_strangers_total").increment(1);
+            return;
+        }
+        let transport_protocol = if reply.is_some() { TransportProtocol::TCP } else { TransportProtocol::UDP };
+        if let Some(reply) = reply
+            && (self.connections.len() < CONNECTIONS || self.connections.contains_key(&source))
+        {
+            self.connections.insert(source, reply);
+        }
+        let local_addr = self.place.port.reached(source);
+        let transport = TransportContext { local_addr, peer_addr: source, transport_protocol, ecn: None };
+        if let Err(error) = self.connection.handle_read(TaggedBytesMut { now: at, transport, message: bytes }) {
+            tracing::debug!(%error, "datagram not understood");
+        }
+    }
+
+    fn tick(&mut self, now: Instant) {
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            tracing::debug!("no connection in time");
+            self.leave();
+        } else if let Err(error) = self.connection.handle_timeout(now) {
+            tracing::debug!(%error, "timer failed");
+        }
+    }
+
+    /// Says goodbye, as far as somebody hears it.
+    fn leave(&mut self) {
+        self.over = true;
+        let _ = self.connection.close();
+    }
+
+    fn write(&mut self, message: RTCMessage, now: Instant) {
+        if self.deadline.is_some() || self.over {
+            return;
+        }
+        if let Err(error) = self.connection.handle_write(TaggedRTCMessage { now, message }) {
+            tracing::debug!(%error, "packet not sent");
+        }
+        self.flush();
+    }
+
+    /// Hands over what has become of the input.
+    fn turn(&mut self) {
+        while let Some(event) = self.connection.poll_event() {
+            self.happened(&event);
+        }
+        while let Some(message) = self.connection.poll_read() {
+            self.arrived(message);
+        }
+        self.flush();
+    }
+
+    fn flush(&mut self) {
+        while let Some(TaggedBytesMut { transport, message, .. }) = self.connection.poll_write() {
+            if transport.transport_protocol == TransportProtocol::UDP {
+                if stun::kind(&message) == Kind::Stun {
+                    self.place.asks(transport.peer_addr);
+                }
+                self.place.port.send(&message, transport.peer_addr);
+            } else if let Some(connection) = self.connections.get(&transport.peer_addr) {
+                // One that is full or gone loses it, as a path would.
+                if let Err(mpsc::error::TrySendError::Closed(_)) = connection.try_send(message.freeze()) {
+                    self.connections.remove(&transport.peer_addr);
+                }
+            }
+        }
+    }
+
+    fn happened(&mut self, event: &RTCPeerConnectionEvent) {
+        match event {
+            RTCPeerConnectionEvent::OnIceConnectionStateChangeEvent(
+                RTCIceConnectionState::Connected | RTCIceConnectionState::Completed,
+            ) => {
+                if let Some(address) = self.selected().filter(|address| self.remote != Some(*address)) {
+                    self.remote = Some(address);
+                    self.place.validated(address);
+                }
+            }
+            RTCPeerConnectionEvent::OnConnectionStateChangeEvent(RTCPeerConnectionState::Connected) => {
+                if let (Some(_), Some(remote)) = (self.deadline.take(), self.remote) {
+                    self.events.push_back(Event::Connected(remote));
+                }
+            }
+            RTCPeerConnectionEvent::OnConnectionStateChangeEvent(
+                RTCPeerConnectionState::Failed | RTCPeerConnectionState::Closed,
+            ) => self.over = true,
+            _ => {}
+        }
+    }
+
+    /// The other end of the pair that ICE has selected.
+    fn selected(&mut self) -> Option<SocketAddr> {
+        let receiver = self.connection.get_receivers().next();
+        let sender = self.connection.get_senders().next();
+        let pair = match (receiver, sender) {
+            (Some(id), _) => {
+                self.connection.rtp_receiver(id)?.transport()?.ice_transport().get_selected_candidate_pair()
+            }
+            (None, Some(id)) => {
+                self.connection.rtp_sender(id)?.transport()?.ice_transport().get_selected_candidate_pair()
+            }
+            (None, None) => None,
+        }?;
+        let remote = pair.remote();
+        Some(SocketAddr::new(remote.address.parse().ok()?, remote.port))
+    }
+
+    fn arrived(&mut self, message: TaggedRTCMessage) {
+        match message.message {
+            RTCMessage::RtpPacket(_, rtp::Packet { header, payload }) => {
+                let stream = self.streams.iter().find(|stream| stream.payload_type == header.payload_type);
+                let Some(codec) = stream.map(|stream| stream.codec) else { return };
+                if codec.is_video() {
+                    self.source = Some(header.ssrc);
+                }
+                self.events.push_back(Event::Rtp(Incoming {
+                    codec,
+                    ssrc: header.ssrc,
+                    sequence: header.sequence_number,
+                    timestamp: header.timestamp,
+                    marker: header.marker,
+                    payload,
+                    at: message.now,
+                }));
+            }
+            RTCMessage::RtcpPacket(_, reports) => {
+                for report in &reports {
+                    self.reported(report.as_ref());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn reported(&mut self, report: &dyn rtcp::Packet) {
+        let report = report.as_any();
+        if let Some(SenderReport { ssrc, ntp_time, rtp_time, .. }) = report.downcast_ref() {
+            self.events.push_back(Event::SenderReport { ssrc: *ssrc, rtp_time: *rtp_time, ntp: *ntp_time });
+        } else if let Some(ReceiverReport { reports, .. }) = report.downcast_ref() {
+            self.events.extend(reports.iter().map(|report| Event::ReceiverReport {
+                ssrc: report.ssrc,
+                loss: f64::from(report.fraction_lost) / 256.0,
+                jitter: report.jitter,
+            }));
+        } else if report.is::<PictureLossIndication>() || report.is::<FullIntraRequest>() {
+            self.events.push_back(Event::KeyFrameWanted);
+        }
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        if !self.over {
+            self.leave();
+            self.flush();
+        }
+    }
+}
+
+fn ntp(at: SystemTime) -> u64 {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let fraction = (u64::from(since.subsec_nanos()) << 32) / 1_000_000_000;
+    (since.as_secs() + NTP_EPOCH) << 32 | fraction
+}

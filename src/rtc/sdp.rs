@@ -1,0 +1,206 @@
+//! Session descriptions (RFC 8866, RFC 9429): what is taken from an offer, and what is put into an answer. Pure.
+
+use std::{fmt::Write as _, net::SocketAddr};
+
+use super::{Codec, Refused};
+
+/// The longest description that is read; browsers write some 8 KiB.
+pub const MAX_BYTES: usize = 64 << 10;
+/// Media sections an offer may have: one picture, one sound.
+const MAX_SECTIONS: usize = 2;
+/// Payload types a media section may list; browsers list some forty.
+const MAX_PAYLOAD_TYPES: usize = 128;
+
+/// What an offer says, as far as it matters here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// The offer without what is not for the connection: candidates, since addresses are learnt from the checks
+    /// that come in and the server sends none of its own accord, and simulcast, of which one layer is enough.
+    pub text: String,
+    /// Codecs of both sides, as its sections list them.
+    pub payloads: Vec<Payload>,
+}
+
+/// One payload type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payload {
+    /// Its codec.
+    pub codec: Codec,
+    /// Its number.
+    pub number: u8,
+    /// Its parameters: `packetization-mode=1;profile-level-id=42e01f`.
+    pub parameters: String,
+    /// The payload type that repeats lost packets of it (RFC 4588).
+    pub repair: Option<u8>,
+}
+
+impl Payload {
+    /// A parameter's value.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        let mut pairs = self.parameters.split(';').filter_map(|pair| pair.trim().split_once('='));
+        pairs.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+}
+
+impl Offer {
+    /// Reads an offer.
+    ///
+    /// # Errors
+    /// [`Refused::Malformed`] where something is missing without which no peer can connect, or where it is longer
+    /// than any client makes it; [`Refused::Unacceptable`] where it has other media than a picture and a sound.
+    pub fn parse(text: &str) -> Result<Self, Refused> {
+        let malformed = |why: &str| Err(Refused::Malformed(why.into()));
+        if text.len() > MAX_BYTES {
+            return malformed("it is longer than 64 KiB");
+        }
+        if !text.starts_with("v=0") {
+            return malformed("it does not begin with v=0");
+        }
+        let (mut kept, mut sections) = (String::with_capacity(text.len()), Vec::<Section>::new());
+        for line in text.lines().map(str::trim_end).filter(|line| !line.is_empty()) {
+            if let Some(media) = line.strip_prefix("m=") {
+                if sections.len() == MAX_SECTIONS {
+                    return malformed("it has more than one picture and one sound");
+                }
+                sections.push(Section::begin(media)?);
+            } else if let (Some(section), Some(attribute)) = (sections.last_mut(), line.strip_prefix("a=")) {
+                section.attribute(attribute);
+            }
+            let dropped = ["a=candidate:", "a=end-of-candidates", "a=simulcast:", "a=rid:"];
+            if !dropped.iter().any(|start| line.starts_with(start)) {
+                kept.push_str(line);
+                kept.push_str("\r\n");
+            }
+        }
+        for (needed, why) in [
+            ("a=ice-ufrag:", "it has no ICE credentials (a=ice-ufrag)"),
+            ("a=ice-pwd:", "it has no ICE credentials (a=ice-pwd)"),
+            ("a=fingerprint:", "it has no DTLS fingerprint (a=fingerprint)"),
+        ] {
+            if !kept.lines().any(|line| line.starts_with(needed)) {
+                return malformed(why);
+            }
+        }
+        match &sections[..] {
+            [] => malformed("it has no media (m=)"),
+            [one, other] if one.is_video == other.is_video => malformed("it has more than one picture or sound"),
+            sections => Ok(Self { text: kept, payloads: sections.iter().flat_map(Section::payloads).collect() }),
+        }
+    }
+}
+
+/// The user fragment of a `trickle-ice-sdpfrag` (RFC 8840 §9), if it states one.
+pub fn fragment_of(text: &str) -> Option<&str> {
+    text.lines().find_map(|line| line.trim_end().strip_prefix("a=ice-ufrag:"))
+}
+
+/// Adds the addresses where a server listens to each media section of its answer: UDP first, TCP as the way out
+/// where UDP is blocked (RFC 6544 §4.5, passive).
+pub fn with_candidates(answer: &str, udp: &[SocketAddr], tcp: &[SocketAddr]) -> String {
+    let mut lines = String::new();
+    for (place, address) in udp.iter().enumerate() {
+        let priority = priority(126, place);
+        let _ = write!(
+            lines,
+            "a=candidate:{} 1 udp {priority} {} {} typ host\r\n",
+            place + 1,
+            address.ip(),
+            address.port()
+        );
+    }
+    for (place, address) in tcp.iter().enumerate() {
+        let (foundation, priority) = (udp.len() + place + 1, priority(90, place));
+        let (ip, port) = (address.ip(), address.port());
+        let _ = write!(lines, "a=candidate:{foundation} 1 tcp {priority} {ip} {port} typ host tcptype passive\r\n");
+    }
+    lines.push_str("a=end-of-candidates\r\n");
+    let (mut text, mut inside) = (String::with_capacity(answer.len() + 2 * lines.len()), false);
+    for line in answer.lines().filter(|line| !is_candidate(line)) {
+        if line.starts_with("m=") && std::mem::replace(&mut inside, true) {
+            text.push_str(&lines);
+        }
+        text.push_str(line);
+        text.push_str("\r\n");
+    }
+    text.push_str(&lines);
+    text
+}
+
+/// The value of the first line that begins so.
+pub fn value<'a>(text: &'a str, start: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| line.trim_end().strip_prefix(start))
+}
+
+/// RFC 8445 §5.1.2.1, component 1.
+fn priority(preference: u32, place: usize) -> u32 {
+    let local = 65_535_u32.saturating_sub(u32::try_from(place).unwrap_or(u32::MAX));
+    preference << 24 | local << 8 | 255
+}
+
+fn is_candidate(line: &str) -> bool {
+    line.starts_with("a=candidate:") || line.starts_with("a=end-of-candidates")
+}
+
+/// A media section.
+struct Section {
+    is_video: bool,
+    numbers: Vec<u8>,
+    maps: Vec<(u8, String)>,
+    parameters: Vec<(u8, String)>,
+}
+
+impl Section {
+    /// From `video 9 UDP/TLS/RTP/SAVPF 96 97`.
+    fn begin(media: &str) -> Result<Self, Refused> {
+        let mut words = media.split_ascii_whitespace();
+        let is_video = match words.next() {
+            Some("video") => true,
+            Some("audio") => false,
+            _ => return Err(Refused::Unacceptable("it takes pictures and sound, no data channels and nothing else")),
+        };
+        let numbers: Vec<_> = words.skip(2).map_while(|word| word.parse().ok()).take(MAX_PAYLOAD_TYPES).collect();
+        Ok(Self { is_video, numbers, maps: Vec::new(), parameters: Vec::new() })
+    }
+
+    fn attribute(&mut self, attribute: &str) {
+        let numbered = |text: &str| -> Option<(u8, String)> {
+            let (number, value) = text.split_once(' ')?;
+            Some((number.parse().ok()?, value.trim().to_owned()))
+        };
+        if let Some(map) = attribute.strip_prefix("rtpmap:").and_then(numbered) {
+            self.maps.push(map);
+        } else if let Some(parameters) = attribute.strip_prefix("fmtp:").and_then(numbered) {
+            self.parameters.push(parameters);
+        }
+    }
+
+    fn payloads(&self) -> impl Iterator<Item = Payload> {
+        self.numbers.iter().filter_map(|number| {
+            let name = of(&self.maps, *number)?;
+            let codec = match (self.is_video, name.to_ascii_lowercase().as_str()) {
+                (true, "h264/90000") => Codec::H264,
+                (true, "vp8/90000") => Codec::Vp8,
+                (false, "opus/48000/2") => Codec::Opus,
+                _ => return None,
+            };
+            let parameters = of(&self.parameters, *number).unwrap_or_default().to_owned();
+            Some(Payload { codec, number: *number, parameters, repair: self.repair(*number) })
+        })
+    }
+
+    fn repair(&self, of_number: u8) -> Option<u8> {
+        let apt = format!("apt={of_number}");
+        let repairs = self.maps.iter().filter(|(_, name)| name.eq_ignore_ascii_case("rtx/90000"));
+        repairs.map(|(number, _)| *number).find(|number| {
+            of(&self.parameters, *number).is_some_and(|text| text.split(';').any(|pair| pair.trim() == apt))
+        })
+    }
+}
+
+fn of(list: &[(u8, String)], number: u8) -> Option<&str> {
+    list.iter().find(|(candidate, _)| *candidate == number).map(|(_, value)| value.as_str())
+}
+
+#[cfg(test)]
+#[path = "sdp_tests.rs"]
+mod tests;

@@ -1,0 +1,62 @@
+use super::*;
+
+/// What browsers send, shortened.
+fn offer(sections: &str) -> String {
+    format!(
+        "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\na=ice-ufrag:abcd\r\n\
+         a=ice-pwd:0123456789012345678901\r\na=fingerprint:sha-256 00:11\r\na=setup:actpass\r\n{sections}"
+    )
+}
+
+const AUDIO: &str = "m=audio 9 UDP/TLS/RTP/SAVPF 111 0\r\na=mid:0\r\na=rtpmap:111 opus/48000/2\r\n\
+    a=fmtp:111 minptime=10;useinbandfec=1\r\na=rtpmap:0 PCMU/8000\r\na=sendonly\r\n";
+const VIDEO: &str = "m=video 9 UDP/TLS/RTP/SAVPF 96 97 102 103 104\r\na=mid:1\r\na=rtpmap:96 VP8/90000\r\n\
+    a=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\na=rtpmap:102 H264/90000\r\n\
+    a=fmtp:102 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f\r\n\
+    a=rtpmap:103 rtx/90000\r\na=fmtp:103 apt=102\r\na=rtpmap:104 VP9/90000\r\n\
+    a=candidate:1 1 udp 2130706431 192.0.2.7 50000 typ host\r\na=rid:hi send\r\na=sendonly\r\n";
+
+#[test]
+fn codecs_of_both_sides_are_found_and_candidates_are_left_out() {
+    let offer = Offer::parse(&offer(&format!("{AUDIO}{VIDEO}"))).unwrap();
+    let found: Vec<_> = offer.payloads.iter().map(|p| (p.codec, p.number, p.repair)).collect();
+    assert_eq!(found, [(Codec::Opus, 111, None), (Codec::Vp8, 96, Some(97)), (Codec::H264, 102, Some(103))]);
+    assert_eq!(offer.payloads[2].parameter("packetization-mode"), Some("1"));
+    assert!(!offer.text.contains("candidate") && !offer.text.contains("a=rid"));
+}
+
+#[test]
+fn what_no_peer_could_connect_with_is_refused() {
+    let without = |line: &str| offer(AUDIO).replace(line, "a=x:");
+    for text in [without("a=ice-ufrag:"), without("a=ice-pwd:"), without("a=fingerprint:"), offer(""), "v=1".into()] {
+        assert!(matches!(Offer::parse(&text), Err(Refused::Malformed(_))), "{text}");
+    }
+    let data = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:0\r\n";
+    assert!(matches!(Offer::parse(&offer(data)), Err(Refused::Unacceptable(_))));
+}
+
+#[test]
+fn a_thousand_sections_and_ten_megabytes_are_refused() {
+    assert!(matches!(Offer::parse(&offer(&AUDIO.repeat(1_000))), Err(Refused::Malformed(_))));
+    assert!(matches!(Offer::parse(&offer(&"m=audio 9 X 1\r\n".repeat(1_000))), Err(Refused::Malformed(_))));
+    assert!(matches!(Offer::parse(&offer(&"a".repeat(10 << 20))), Err(Refused::Malformed(_))));
+    assert!(matches!(Offer::parse(&offer(&format!("{AUDIO}{AUDIO}"))), Err(Refused::Malformed(_))));
+}
+
+#[test]
+fn every_section_of_an_answer_gets_every_address() {
+    let answer = "v=0\r\na=ice-ufrag:x\r\nm=audio 9 X 1\r\na=mid:0\r\na=candidate:old\r\nm=video 9 X 2\r\na=mid:1\r\n";
+    let addresses: Vec<SocketAddr> = vec!["192.0.2.1:8189".parse().unwrap(), "[2001:db8::1]:8189".parse().unwrap()];
+    let text = with_candidates(answer, &addresses, &addresses);
+    assert_eq!(text.matches("a=candidate:").count(), 8);
+    assert_eq!(text.matches("a=end-of-candidates").count(), 2);
+    assert!(text.contains("a=candidate:1 1 udp 2130706431 192.0.2.1 8189 typ host\r\n"));
+    assert!(text.contains("tcptype passive"));
+    assert!(!text.split("m=audio").next().unwrap().contains("candidate"));
+}
+
+#[test]
+fn a_fragment_names_its_session() {
+    assert_eq!(fragment_of("a=ice-ufrag:EsAw\r\na=ice-pwd:P\r\nm=audio 9 RTP/AVP 0\r\n"), Some("EsAw"));
+    assert_eq!(fragment_of("m=audio 9 RTP/AVP 0\r\n"), None);
+}

@@ -1,0 +1,136 @@
+//! Watching over WebRTC, with independent peers.
+
+use std::{path::Path, process::Command, time::Duration};
+
+use serde_json::Value;
+
+use crate::{
+    browser::Browser,
+    proxy::{Proxy, Weather},
+    support::{Publisher, SOON, Server, media, wait},
+    whip::{Peer, python},
+};
+
+fn server(environment: &[(&str, &str)]) -> Server {
+    let quiet = [("AMPHI_LADDER__ENABLED", "false"), ("AMPHI_RECONNECT_GRACE", "1s")];
+    Server::start(&[&quiet[..], environment].concat())
+}
+
+/// aiortc (PyPI).
+fn aiortc(server: &Server, channel: &str, port: Option<u16>) -> Peer {
+    let mut command = Command::new(python());
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/server/whep/watch.py"));
+    command.arg(format!("{}/whep/{channel}", server.http)).args(port.map(|port| port.to_string()));
+    Peer::start(command)
+}
+
+/// Publishes flashes and beeps together, 200 ms of every second.
+fn flashes(server: &Server, channel: &str, options: &[&str]) -> Publisher {
+    let key = server.channel(channel, &[]);
+    let picture = "color=black:s=320x180:r=25,drawbox=t=fill:color=white:enable='lt(mod(t,1),0.2)'";
+    let beep = "aevalsrc='sin(2*PI*1000*t)*lt(mod(t,1),0.2)':s=48000";
+    let mut command = Command::new("ffmpeg");
+    command.args(["-v", "error", "-re", "-f", "lavfi", "-i", picture, "-re", "-f", "lavfi", "-i", beep]);
+    command.args(["-c:v", "libx264", "-preset", "ultrafast", "-g", "50", "-pix_fmt", "yuv420p"]).args(options);
+    command.args(["-c:a", "aac", "-b:a", "96k", "-f", "flv", &format!("{}/{channel}?key={key}", server.rtmp)]);
+    let publisher = Publisher(command.stderr(std::process::Stdio::piped()).spawn().unwrap());
+    server.playlist(channel);
+    publisher
+}
+
+/// What the peer has seen and heard once there is enough of it.
+fn seen(peer: &Peer, enough: impl Fn(&Value) -> bool) -> Value {
+    let mut last = Value::Null;
+    wait("pictures and sound", SOON, || {
+        last = serde_json::from_str(&peer.line()).unwrap();
+        enough(&last).then(|| last.clone())
+    })
+}
+
+fn numbers(value: &Value) -> Vec<f64> {
+    value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
+}
+
+#[test]
+fn aiortc_sees_and_hears_in_step_what_passes_and_what_is_made_for_it() {
+    let server = server(&[("AMPHI_CAPTIONS__ENABLED", "false")]);
+    for (channel, options) in [("passes", ["-bf", "0"]), ("made", ["-bf", "2"])] {
+        let _publisher = flashes(&server, channel, &options);
+        let peer = aiortc(&server, channel, None);
+        peer.says("answered 201");
+        let enough = |seen: &Value| numbers(&seen["flashes"]).len() > 6 && numbers(&seen["beeps"]).len() > 6;
+        let seen = seen(&peer, enough);
+        assert_eq!((&seen["size"], seen["backwards"].as_u64()), (&serde_json::json!([320, 180]), Some(0)), "{channel}");
+        // The first flash may have been under way when the viewer came.
+        let (flashes, beeps) = (numbers(&seen["flashes"]), numbers(&seen["beeps"]));
+        let nearest = |beep: &f64| flashes.iter().map(|flash| (beep - flash).abs()).min_by(f64::total_cmp).unwrap();
+        let mut offsets: Vec<_> = beeps[1..beeps.len() - 1].iter().map(nearest).collect();
+        offsets.sort_by(f64::total_cmp);
+        assert!(offsets.last().unwrap() <= &0.04, "{channel}: {offsets:?}");
+        peer.finish();
+    }
+}
+
+#[test]
+fn a_path_that_loses_and_reorders_costs_neither_the_picture_nor_the_sound() {
+    let server = server(&[("AMPHI_CAPTIONS__ENABLED", "false")]);
+    // Pictures of several packets, and key frames too seldom to be what mends them.
+    let _publisher = flashes(&server, "waves", &["-bf", "0", "-g", "250", "-b:v", "1M"]);
+    let proxy = Proxy::start(server.webrtc, Weather { loss: 0.05, jitter: Duration::from_millis(50) });
+    let peer = aiortc(&server, "waves", Some(proxy.port));
+    peer.says("answered 201");
+    let seen = seen(&peer, |seen| numbers(&seen["flashes"]).len() > 10);
+    let (passed, lost) = proxy.counts();
+    assert!(lost > passed / 50, "{lost} of {passed} were lost");
+    assert_eq!(seen["backwards"], 0);
+    // Each flash is seen once: none is missed, and none is broken into two.
+    let flashes = numbers(&seen["flashes"]);
+    let apart: Vec<_> = flashes.windows(2).skip(1).map(|pair| pair[1] - pair[0]).collect();
+    assert!(apart.iter().filter(|apart| (0.9..1.1).contains(*apart)).count() + 2 >= apart.len(), "{apart:?}");
+    peer.finish();
+}
+
+#[test]
+fn who_asks_for_what_there_is_not_is_told_so() {
+    let server = server(&[("AMPHI_CAPTIONS__ENABLED", "false")]);
+    server.channel("idle", &[]);
+    let offer = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n";
+    let post = |channel: &str, kind: &str, body: &str| {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let url = format!("{}/whep/{channel}", server.http);
+        agent.post(url).header("content-type", kind).send(body).unwrap().status().as_u16()
+    };
+    assert_eq!(post("idle", "application/sdp", offer), 404);
+    assert_eq!(post("nobody", "application/sdp", offer), 404);
+    assert_eq!(post("..%2f", "application/sdp", offer), 404);
+    let _publisher = flashes(&server, "live", &["-bf", "0"]);
+    assert_eq!(post("live", "text/plain", offer), 415);
+    assert_eq!(post("live", "application/sdp", "hello"), 400);
+    assert_eq!(post("live", "application/sdp", &"a=x\r\n".repeat(1 << 14)), 413);
+    let m_lines = format!("{offer}{}", "m=video 9 UDP/TLS/RTP/SAVPF 96\r\n".repeat(1_000));
+    assert!((400..500).contains(&post("live", "application/sdp", &m_lines)));
+    let delete = |path: &str| {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        agent.delete(format!("{}{path}", server.http)).call().unwrap().status().as_u16()
+    };
+    assert_eq!(delete("/whep/live/0123456789abcdef0123456789abcdef"), 404);
+}
+
+#[test]
+fn a_viewer_of_the_page_goes_direct_and_reads_how_late_words_come() {
+    let server = server(&[]);
+    let key = server.channel("waves", &[]);
+    let _publisher = server.publish(&media("lecture-en.opus"), &format!("{}/waves?key={key}", server.rtmp), &[]);
+    let choice = ["--choose", "Delay/Direct (captions come a little later)"];
+    let mut browser = Browser::open(&format!("{}/watch/waves", server.http), 90, &choice);
+    let row = browser.until("the picture by WebRTC", |row| {
+        row["direct"] == true && row["state"] == "live" && row["height"] == 720 && row["place"].is_number()
+    });
+    let before = row["frames"].as_u64().unwrap();
+    let text = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
+    let row = browser.until("captions and their lag", |row| {
+        !text(row, "captions").is_empty() && text(row, "lag").starts_with("words come ")
+    });
+    assert!(row["frames"].as_u64().unwrap() > before);
+    assert_eq!(row["source"], "websocket");
+}

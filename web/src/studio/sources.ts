@@ -1,0 +1,198 @@
+import { Composer } from './composer';
+
+/** What the picture is made of. */
+export type Picture = 'camera' | 'screen' | 'both';
+
+/** Why a device could not be taken. */
+export type Trouble = 'insecure' | 'denied' | 'absent' | 'busy' | 'unsupported' | 'cancelled';
+
+/** A device that could not be taken. */
+export class DeviceError extends Error {
+  override readonly name = 'DeviceError';
+
+  constructor(
+    readonly device: 'camera' | 'microphone' | 'screen',
+    readonly trouble: Trouble,
+  ) {
+    super(trouble);
+  }
+}
+
+/** What a lecture needs: more is scaled down again, less is hard to read. */
+const SIZE = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30, max: 30 } };
+
+/** Camera, microphone and screen, and the one stream that is made of them. */
+export class Sources {
+  /** What is published: one picture, whose track changes with what it is made of, and one sound, whose track stays. */
+  readonly stream = new MediaStream();
+  private readonly audio = new AudioContext({ sampleRate: 48_000, latencyHint: 'interactive' });
+  private readonly mixed = this.audio.createMediaStreamDestination();
+  private readonly analyser = new AnalyserNode(this.audio, { fftSize: 1024 });
+  private readonly samples = new Float32Array(this.analyser.fftSize);
+  private readonly composer = new Composer(this.audio);
+  private camera: MediaStream | null = null;
+  private microphone: MediaStream | null = null;
+  private screen: MediaStream | null = null;
+  private voice: MediaStreamAudioSourceNode | null = null;
+  private computer: MediaStreamAudioSourceNode | null = null;
+  private picture_: Picture = 'camera';
+
+  /** `changed` hears that the picture comes from another track, `ended` that the screen is no longer shared. */
+  constructor(
+    private readonly changed: (track: MediaStreamTrack) => void,
+    private readonly ended: (device: 'camera' | 'microphone' | 'screen') => void,
+  ) {
+    this.analyser.connect(this.mixed);
+    const [track] = this.mixed.stream.getAudioTracks();
+    if (track !== undefined) this.stream.addTrack(track);
+  }
+
+  /** What the picture is made of. */
+  get picture(): Picture {
+    return this.picture_;
+  }
+
+  /** Whether the microphone is off. */
+  get muted(): boolean {
+    return this.microphone?.getAudioTracks().every((track) => !track.enabled) ?? false;
+  }
+
+  set muted(muted: boolean) {
+    for (const track of this.microphone?.getAudioTracks() ?? []) track.enabled = !muted;
+  }
+
+  /** Takes the microphone; `id` chooses one. */
+  async hear(id?: string): Promise<void> {
+    const muted = this.muted;
+    stop(this.microphone);
+    this.microphone = null;
+    // No processing but what the room needs: recognition hears what viewers hear.
+    const audio = { ...chosen(id), echoCancellation: false, noiseSuppression: true, autoGainControl: true };
+    this.microphone = await take('microphone', () => navigator.mediaDevices.getUserMedia({ audio }));
+    this.watch('microphone', this.microphone);
+    this.voice?.disconnect();
+    this.voice = this.audio.createMediaStreamSource(this.microphone);
+    this.voice.connect(this.analyser);
+    this.muted = muted;
+    await this.audio.resume();
+  }
+
+  /** Makes the picture of this; `camera` chooses one. Asks for what it does not have yet. */
+  async show(picture: Picture, camera?: string): Promise<void> {
+    if (picture !== 'camera' && !live(this.screen)) await this.share();
+    if (picture !== 'screen' && (camera !== undefined || !live(this.camera))) {
+      stop(this.camera);
+      this.camera = null;
+      const video = { ...chosen(camera), ...SIZE };
+      this.camera = await take('camera', () => navigator.mediaDevices.getUserMedia({ video }));
+      this.watch('camera', this.camera);
+    }
+    // Its light goes out when nobody is filmed any more.
+    if (picture === 'screen') this.camera = stop(this.camera);
+    if (picture === 'camera') this.unshare();
+    this.picture_ = picture;
+    await this.compose();
+  }
+
+  /** The level of the sound that is sent, in decibels below full scale; -Infinity for silence. */
+  level(): number {
+    this.analyser.getFloatTimeDomainData(this.samples);
+    const power = this.samples.reduce((sum, sample) => sum + sample * sample, 0) / this.samples.length;
+    return 10 * Math.log10(power);
+  }
+
+  /** Cameras and microphones by name, those in use marked. */
+  async devices(): Promise<{ cameras: Device[]; microphones: Device[] }> {
+    const all = await navigator.mediaDevices.enumerateDevices();
+    const of = (kind: MediaDeviceKind, stream: MediaStream | null): Device[] => {
+      const used = stream?.getTracks()[0]?.getSettings().deviceId;
+      return all.filter((device) => device.kind === kind && device.deviceId !== '')
+        .map(({ deviceId, label }) => ({ id: deviceId, label, used: deviceId === used }));
+    };
+    return { cameras: of('videoinput', this.camera), microphones: of('audioinput', this.microphone) };
+  }
+
+  private async share(): Promise<void> {
+    const { mediaDevices } = navigator as { mediaDevices: Partial<MediaDevices> };
+    if (mediaDevices.getDisplayMedia === undefined) throw new DeviceError('screen', 'unsupported');
+    this.screen = await take('screen', () => navigator.mediaDevices.getDisplayMedia({ video: { frameRate: { max: 30 } }, audio: true }));
+    for (const track of this.screen.getVideoTracks()) track.contentHint = 'detail';
+    this.watch('screen', this.screen);
+    if (this.screen.getAudioTracks().length === 0) return;
+    this.computer = this.audio.createMediaStreamSource(this.screen);
+    this.computer.connect(this.analyser);
+  }
+
+  private unshare(): void {
+    this.computer?.disconnect();
+    this.computer = null;
+    this.screen = stop(this.screen);
+  }
+
+  private async compose(): Promise<void> {
+    const { camera, screen } = this;
+    let track: MediaStreamTrack | undefined;
+    if (this.picture_ === 'both' && camera !== null && screen !== null) {
+      track = await this.composer.start(screen, camera);
+    } else {
+      this.composer.stop();
+      [track] = (this.picture_ === 'screen' ? screen : camera)?.getVideoTracks() ?? [];
+    }
+    if (track === undefined || this.stream.getVideoTracks()[0] === track) return;
+    for (const old of this.stream.getVideoTracks()) this.stream.removeTrack(old);
+    this.stream.addTrack(track);
+    this.changed(track);
+  }
+
+  private watch(device: 'camera' | 'microphone' | 'screen', stream: MediaStream): void {
+    for (const track of stream.getTracks()) {
+      track.addEventListener('ended', () => {
+        if (stream === this[device]) this.ended(device);
+      });
+    }
+  }
+}
+
+/** A camera or microphone. */
+export interface Device {
+  id: string;
+  label: string;
+  used: boolean;
+}
+
+function chosen(id?: string): MediaTrackConstraints {
+  return id === undefined ? {} : { deviceId: { exact: id } };
+}
+
+function live(stream: MediaStream | null): boolean {
+  return stream?.getVideoTracks().some((track) => track.readyState === 'live') ?? false;
+}
+
+function stop(stream: MediaStream | null): null {
+  for (const track of stream?.getTracks() ?? []) track.stop();
+  return null;
+}
+
+async function take(device: DeviceError['device'], ask: () => Promise<MediaStream>): Promise<MediaStream> {
+  if (!window.isSecureContext) throw new DeviceError(device, 'insecure');
+  try {
+    return await ask();
+  } catch (error) {
+    throw new DeviceError(device, trouble(device, error instanceof DOMException ? error.name : ''));
+  }
+}
+
+function trouble(device: DeviceError['device'], name: string): Trouble {
+  switch (name) {
+    case 'NotAllowedError':
+      return device === 'screen' ? 'cancelled' : 'denied';
+    case 'NotFoundError':
+    case 'OverconstrainedError':
+      return 'absent';
+    case 'NotReadableError':
+    case 'AbortError':
+      return 'busy';
+    default:
+      return 'unsupported';
+  }
+}

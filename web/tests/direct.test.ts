@@ -1,0 +1,40 @@
+import { describe, expect, it } from 'vitest';
+
+import { Lag } from '../src/captions/lag';
+import type { CueEvent } from '../src/captions/wire';
+import { Ear } from '../src/studio/meter';
+
+const cue = (id: number, text: string, end: number): CueEvent =>
+  ({ type: 'cue', lang: 'en', id, rev: text.length, final: false, start: 0, end, text, stable_len: 0 });
+
+describe('how late words come', () => {
+  it('counts words that are new, not revisions that only change what was there', () => {
+    const lag = new Lag();
+    for (let word = 1; word <= 10; word += 1) lag.took(cue(1, 'x'.repeat(word), word), word + 0.8);
+    expect(lag.centile(0.5)).toBeCloseTo(0.8);
+    for (let times = 0; times < 50; times += 1) lag.took(cue(1, 'y'.repeat(9), 9), 60);
+    expect(lag.centile(0.9)).toBeCloseTo(0.8);
+  });
+
+  it('says nothing before it has heard enough, and forgets', () => {
+    const lag = new Lag();
+    lag.took(cue(1, 'word', 1), 2);
+    expect(lag.centile(0.5)).toBeNull();
+    for (let id = 2; id < 90; id += 1) lag.took(cue(id, 'word', id), id + (id < 50 ? 9 : 1));
+    expect(lag.centile(0.9)).toBeCloseTo(1);
+    lag.clear();
+    expect(lag.centile(0.5)).toBeNull();
+  });
+});
+
+describe('what is wrong with the sound', () => {
+  it('is told when nothing is heard for a while, and when it is too loud', () => {
+    const ear = new Ear();
+    expect(ear.listen(-Infinity, 0)).toBe('fine');
+    expect(ear.listen(-70, 5900)).toBe('fine');
+    expect(ear.listen(-70, 6100)).toBe('silent');
+    expect(ear.listen(-30, 6200)).toBe('fine');
+    expect(ear.listen(-3, 6300)).toBe('loud');
+    expect(ear.listen(-30, 8400)).toBe('fine');
+  });
+});
