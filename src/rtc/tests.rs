@@ -70,7 +70,7 @@ async fn damaged_offers_are_answered_or_refused() {
         (seed >> 33) as usize % below.max(1)
     };
     let mut answered = 0;
-    for round in 0..600 {
+    for round in 0..300 {
         let mut lines: Vec<String> = [CHROMIUM, AIORTC][round % 2].lines().map(str::to_owned).collect();
         for _ in 0..=random(4) {
             let (at, other) = (random(lines.len()), random(lines.len()));
@@ -88,5 +88,5 @@ async fn damaged_offers_are_answered_or_refused() {
         let direction = if random(2) == 0 { Direction::Receive } else { Direction::Send };
         answered += usize::from(port.answer(&lines.join("\r\n"), direction, Instant::now()).is_ok());
     }
-    assert!((60..600).contains(&answered), "{answered} answered");
+    assert!((30..300).contains(&answered), "{answered} answered");
 }

@@ -311,7 +311,10 @@ fn chromium_publishes_and_changes_its_size() {
     let init = playlist.split("#EXT-X-MAP:URI=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
     let segment = playlist.lines().find(|line| line.contains("/seg-")).unwrap();
     let url = format!("concat:{0}{init}|{0}{segment}", server.http);
-    let frames = ffprobe(&url, &["-select_streams", "v", "-show_entries", "frame=width"]);
+    let frames = ffprobe(
+        &url,
+        &["-protocol_whitelist", "concat,http,tcp", "-select_streams", "v", "-show_entries", "frame=width"],
+    );
     let widths: Vec<_> = frames["frames"].as_array().unwrap().iter().map(|frame| frame["width"].as_u64()).collect();
     assert!(widths.len() > 10 && widths.iter().all(|width| *width == Some(320)), "{widths:?}");
     peer.finish();
