@@ -5,8 +5,9 @@ use std::{
     collections::BinaryHeap,
     net::{SocketAddr, UdpSocket},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc,
     },
     thread,
     time::{Duration, Instant},
@@ -25,67 +26,99 @@ pub struct Weather {
 pub struct Proxy {
     /// Where the client sends to, on 127.0.0.1.
     pub port: u16,
-    ended: Arc<AtomicBool>,
-    passed: Arc<AtomicU64>,
-    lost: Arc<AtomicU64>,
+    shared: Arc<Shared>,
 }
+
+struct Shared {
+    weather: Weather,
+    ended: AtomicBool,
+    passed: AtomicU64,
+    lost: AtomicU64,
+    client: Mutex<Option<SocketAddr>>,
+}
+
+/// When it arrives, whether it goes to the server, and what it is.
+type Late = Reverse<(Instant, bool, Vec<u8>)>;
 
 impl Proxy {
     /// Begins to pass datagrams to `server` and back.
     pub fn start(server: SocketAddr, weather: Weather) -> Self {
         let (front, back) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
         back.connect(server).unwrap();
-        for socket in [&front, &back] {
-            socket.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
-        }
         let port = front.local_addr().unwrap().port();
-        let proxy = Self { port, ended: Arc::default(), passed: Arc::default(), lost: Arc::default() };
-        let (ended, passed, lost) = (proxy.ended.clone(), proxy.passed.clone(), proxy.lost.clone());
-        thread::spawn(move || {
-            let (mut client, mut late, mut buffer) = (None, BinaryHeap::new(), [0; 2_048]);
-            // The same weather in every run (Knuth's linear congruential generator).
-            let mut seed = 1_u64;
-            let mut chance = || {
-                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                (seed >> 11) as f64 / (1_u64 << 53) as f64
-            };
-            while !ended.load(Ordering::Relaxed) {
-                let mut take = |upwards: bool, bytes: &[u8]| {
-                    if chance() < weather.loss {
-                        lost.fetch_add(1, Ordering::Relaxed);
-                        return;
-                    }
-                    passed.fetch_add(1, Ordering::Relaxed);
-                    late.push(Reverse((Instant::now() + weather.jitter.mul_f64(chance()), upwards, bytes.to_vec())));
-                };
-                if let Ok((length, source)) = front.recv_from(&mut buffer) {
-                    client = Some(source);
-                    take(true, &buffer[..length]);
-                }
-                if let Ok(length) = back.recv(&mut buffer) {
-                    take(false, &buffer[..length]);
-                }
-                while late.peek().is_some_and(|Reverse((at, ..))| *at <= Instant::now()) {
-                    let Some(Reverse((_, upwards, bytes))) = late.pop() else { break };
-                    let _ = match client {
-                        _ if upwards => back.send(&bytes),
-                        Some(client) => front.send_to(&bytes, client),
-                        None => Ok(0),
-                    };
-                }
-            }
+        let shared = Arc::new(Shared {
+            weather,
+            ended: AtomicBool::default(),
+            passed: AtomicU64::default(),
+            lost: AtomicU64::default(),
+            client: Mutex::default(),
         });
-        proxy
+        let (send, late) = mpsc::channel();
+        for (upwards, socket) in [(true, &front), (false, &back)] {
+            let (socket, shared, send) = (socket.try_clone().unwrap(), shared.clone(), send.clone());
+            thread::spawn(move || shared.receive(upwards, &socket, &send));
+        }
+        let deliverer = shared.clone();
+        thread::spawn(move || deliverer.deliver(&late, &front, &back));
+        Self { port, shared }
     }
 
     /// Datagrams that were passed on and that were lost.
     pub fn counts(&self) -> (u64, u64) {
-        (self.passed.load(Ordering::Relaxed), self.lost.load(Ordering::Relaxed))
+        (self.shared.passed.load(Ordering::Relaxed), self.shared.lost.load(Ordering::Relaxed))
     }
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        self.ended.store(true, Ordering::Relaxed);
+        self.shared.ended.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Shared {
+    fn receive(&self, upwards: bool, socket: &UdpSocket, to: &mpsc::Sender<Late>) {
+        // Now and then it looks whether the proxy is still wanted.
+        socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        let mut buffer = [0; 2_048];
+        // The same weather in every run (Knuth's linear congruential generator).
+        let mut seed = 1 + u64::from(upwards);
+        let mut chance = || {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 11) as f64 / (1_u64 << 53) as f64
+        };
+        while !self.ended.load(Ordering::Relaxed) {
+            let Ok((length, source)) = socket.recv_from(&mut buffer) else { continue };
+            if upwards {
+                *self.client.lock().unwrap() = Some(source);
+            }
+            if chance() < self.weather.loss {
+                self.lost.fetch_add(1, Ordering::Relaxed);
+                continue;
+            }
+            self.passed.fetch_add(1, Ordering::Relaxed);
+            let at = Instant::now() + self.weather.jitter.mul_f64(chance());
+            let _ = to.send(Reverse((at, upwards, buffer[..length].to_vec())));
+        }
+    }
+
+    fn deliver(&self, from: &mpsc::Receiver<Late>, front: &UdpSocket, back: &UdpSocket) {
+        let mut late = BinaryHeap::new();
+        loop {
+            let next = late.peek().map(|Reverse((at, ..)): &Late| at.saturating_duration_since(Instant::now()));
+            match from.recv_timeout(next.unwrap_or(Duration::from_secs(1))) {
+                Ok(datagram) => late.push(datagram),
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => return,
+            }
+            while late.peek().is_some_and(|Reverse((at, ..))| *at <= Instant::now()) {
+                let Some(Reverse((_, upwards, bytes))) = late.pop() else { break };
+                let client = *self.client.lock().unwrap();
+                let _ = match client {
+                    _ if upwards => back.send(&bytes),
+                    Some(client) => front.send_to(&bytes, client),
+                    None => Ok(0),
+                };
+            }
+        }
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     media::tests::support::{Flv, PATIENCE, annex_b, flv, pictures, run, templates},
     model::{Anchor, AudioCodec, MediaTime, StreamName, TrackId},
     rtc::Codec,
-    stream::{Event, Frame, Registry},
+    stream::{Claim, Event, Frame, Rank, Registry},
 };
 use tokio_util::sync::CancellationToken;
 
