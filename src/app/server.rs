@@ -20,6 +20,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     config::Config,
+    doors,
     live::{self, Rooms},
     second_pass::{self, SecondPass},
     speech::{self, Speech},
@@ -53,6 +54,7 @@ pub(super) struct Server {
     second_pass: SecondPass,
     http: TcpListener,
     rtmp: Option<rtmp::Server>,
+    srt: Option<doors::Srt>,
     shared: serve::Server,
     ready: watch::Sender<bool>,
     /// Publishers and requests stop with it; lives drain first.
@@ -93,6 +95,7 @@ pub(super) async fn build(config: Config) -> Result<Server> {
         }
         None => None,
     };
+    let srt = doors::srt(&config, &keys, &registry).await?;
     let templates = Arc::new(templates);
     let speech = Arc::new(Speech::new(&config)?);
     let (ready, is_ready) = watch::channel(false);
@@ -124,7 +127,7 @@ pub(super) async fn build(config: Config) -> Result<Server> {
         templates,
         cancel: CancellationToken::new(),
     });
-    Ok(Server { _lock: lock, config, rooms, registry, started, second_pass, http, rtmp, shared, ready, cancel })
+    Ok(Server { _lock: lock, config, rooms, registry, started, second_pass, http, rtmp, srt, shared, ready, cancel })
 }
 
 impl Server {
@@ -137,6 +140,10 @@ impl Server {
             Some(rtmp) => println!("rtmp   rtmp://{rtmp}/live"),
             None => println!("rtmp   off"),
         }
+        match self.srt.as_ref().and_then(|srt| srt.server.local_addr().ok()) {
+            Some(srt) => println!("srt    srt://{srt}?streamid=publish:NAME:KEY"),
+            None => println!("srt    off"),
+        }
         if self.shared.secrets.token_is_new() {
             let file = self.config.data_dir.join("admin.token");
             // What is no terminal may be a journal, and a journal keeps no secrets.
@@ -146,12 +153,9 @@ impl Server {
                 println!("admin  the token is in {}", file.display());
             }
         }
-        for (name, listener) in [
-            ("rtsp", &self.config.rtsp),
-            ("srt", &self.config.srt),
-            ("webrtc", &self.config.webrtc),
-            ("vosk", &self.config.vosk),
-        ] {
+        for (name, listener) in
+            [("rtsp", &self.config.rtsp), ("webrtc", &self.config.webrtc), ("vosk", &self.config.vosk)]
+        {
             if listener.listen.is_some() {
                 tracing::warn!(protocol = name, "this version does not speak it yet; its address is ignored");
             }
@@ -176,14 +180,16 @@ impl Server {
     /// Runs until SIGTERM or Ctrl-C, then drains; a second signal during that ends it at once.
     ///
     /// # Errors
-    /// HTTP or RTMP is not served any longer, or the drain was cut short.
+    /// HTTP, RTMP or SRT is not served any longer, or the drain was cut short.
     pub async fn run(self) -> Result<()> {
-        let Self { _lock, config, rooms, registry, mut started, second_pass, http, rtmp, shared, ready, cancel } = self;
+        let Self { _lock, config, rooms, registry, mut started, second_pass, http, rtmp, srt, shared, ready, cancel } =
+            self;
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let lives = TaskTracker::new();
         let publishers = TaskTracker::new();
         lives.spawn(second_pass.run(rooms.cancel.clone()));
         let mut ingest = rtmp.map(|rtmp| publishers.spawn(rtmp.serve(cancel.clone())));
+        let mut srt = srt.map(|srt| publishers.spawn(srt.serve(cancel.clone())));
         let pages_stop = CancellationToken::new();
         let mut pages = tokio::spawn(serve::run(http, shared, pages_stop.clone()));
         let mut broken = None;
@@ -203,6 +209,10 @@ impl Server {
                 }
                 ended = async { ingest.as_mut().expect("guarded by the condition").await }, if ingest.is_some() => {
                     broken = Some(stopped_working("rtmp", ended));
+                    break;
+                }
+                ended = async { srt.as_mut().expect("guarded by the condition").await }, if srt.is_some() => {
+                    broken = Some(stopped_working("srt", ended));
                     break;
                 }
                 Some(live) = started.recv() => {

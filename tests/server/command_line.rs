@@ -99,6 +99,7 @@ fn check_says_what_serve_would_stumble_over_and_leaves_nothing_behind() {
             ("AMPHI_DATA_DIR", data.to_str().unwrap()),
             ("AMPHI_HTTP__LISTEN", "127.0.0.1:0"),
             ("AMPHI_RTMP__LISTEN", "127.0.0.1:0"),
+            ("AMPHI_SRT__LISTEN", "127.0.0.1:0"),
         ];
         all.extend(environment);
         amphi(&["check"], &all)
@@ -132,7 +133,9 @@ fn check_says_what_serve_would_stumble_over_and_leaves_nothing_behind() {
 
 #[test]
 fn check_finds_this_machine_complete() {
-    let (good, out, err) =
-        amphi(&["check"], &[("AMPHI_HTTP__LISTEN", "127.0.0.1:0"), ("AMPHI_RTMP__LISTEN", "127.0.0.1:0")]);
+    let free = ["HTTP", "RTMP", "SRT"].map(|protocol| format!("AMPHI_{protocol}__LISTEN"));
+    let free: Vec<_> = free.iter().map(|name| (name.as_str(), "127.0.0.1:0")).collect();
+    let (good, out, err) = amphi(&["check"], &free);
     assert!(good, "{out}{err}");
+    assert!(out.contains("libsrt"), "{out}");
 }

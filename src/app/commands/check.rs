@@ -1,4 +1,9 @@
-use std::{fs, io, net::TcpListener, path::Path, process::ExitCode};
+use std::{
+    fs, io,
+    net::{TcpListener, UdpSocket},
+    path::Path,
+    process::ExitCode,
+};
 
 use anyhow::Result;
 use serde::Serialize;
@@ -11,6 +16,7 @@ use crate::{
         models::{Manifest, Task},
         speech,
     },
+    ingest::srt,
     media,
     model::Chain,
     store::Store,
@@ -34,6 +40,7 @@ pub(in crate::app) fn run(config: &Config, json: bool) -> Result<ExitCode> {
     engine(config, &mut findings);
     models(config, &mut findings)?;
     ports(config, &mut findings);
+    findings.push(Finding { what: "libsrt".into(), needed: true, good: true, detail: srt::version() });
     data(config, &mut findings);
     let good = findings.iter().all(|finding| finding.good || !finding.needed);
     if json {
@@ -101,16 +108,20 @@ fn models(config: &Config, findings: &mut Vec<Finding>) -> Result<()> {
 }
 
 fn ports(config: &Config, findings: &mut Vec<Finding>) {
-    for (name, listener) in [("http", &config.http), ("rtmp", &config.rtmp)] {
-        let Some(address) = listener.listen else {
+    for (name, listen) in [("http", config.http.listen), ("rtmp", config.rtmp.listen), ("srt", config.srt.listen)] {
+        let Some(address) = listen else {
             if name == "http" {
                 let detail = "http.listen is empty: without it nobody can watch".into();
                 findings.push(Finding { what: "http port".into(), needed: true, good: false, detail });
             }
             continue;
         };
-        let (good, detail) = match TcpListener::bind(address) {
-            Ok(_) => (true, format!("{address} is free")),
+        let bound = match name {
+            "srt" => UdpSocket::bind(address).map(drop),
+            _ => TcpListener::bind(address).map(drop),
+        };
+        let (good, detail) = match bound {
+            Ok(()) => (true, format!("{address} is free")),
             Err(error) => (false, format!("{address}: {error}; set {name}.listen, or stop what listens there")),
         };
         findings.push(Finding { what: format!("{name} port"), needed: true, good, detail });
