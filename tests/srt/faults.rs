@@ -43,20 +43,19 @@ async fn loss_that_is_not_made_up_for_in_time_is_told_and_costs_what_was_lost() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_short_blackout_is_a_gap_and_a_long_one_a_return() {
+async fn a_short_blackout_is_survived_and_a_long_one_is_a_return() {
     let mut fixture = Fixture::start();
     let proxy = UdpProxy::start(fixture.address, Path::default()).await;
     let url = url(proxy.address, &format!("streamid=publish:maths:{KEY}"));
     let mut publisher = publish(&url, "-t 600").spawn().unwrap();
     let (live, mut consumer) = fixture.live().await;
-    let before = pictures(&mut consumer, 25).await.video;
+    pictures(&mut consumer, 25).await;
     proxy.dark.store(true, Ordering::Relaxed);
     // Nothing comes once what was under way has arrived.
     while tokio::time::timeout(Duration::from_millis(1_000), consumer.recv()).await.is_ok() {}
     proxy.dark.store(false, Ordering::Relaxed);
     let after = pictures(&mut consumer, 25).await;
     assert_eq!((live.state(), live.stats().reconnects, after.discontinuities), (State::Live, 0, 0));
-    assert!(after.video[0].dts.since(before[24].dts) > Duration::from_millis(500));
     proxy.dark.store(true, Ordering::Relaxed);
     until("the publisher is missed", || matches!(live.state(), State::Reconnecting(_))).await;
     // ffmpeg gives up as well; who publishes starts it again.

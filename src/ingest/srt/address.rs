@@ -129,4 +129,20 @@ mod tests {
         }
         check(&format!("publish:{}:k", "x".repeat(500)), Err(Invalid::Name));
     }
+
+    #[test]
+    fn noise_never_panics_and_names_no_key() {
+        let (pieces, mut state) =
+            (["#!::", "publish", ":", ",", "=", "r=", "m=publish", "s3cret", "%23!::", "%", "é", "t="], 1_u32);
+        for _ in 0..50_000 {
+            let mut stream_id = String::new();
+            for _ in 0..9 {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                stream_id += pieces[(state >> 16) as usize % pieces.len()];
+            }
+            if let Err(invalid) = Address::parse(&stream_id) {
+                assert!(!invalid.to_string().contains("s3cret"));
+            }
+        }
+    }
 }

@@ -112,8 +112,13 @@ impl Shared {
         };
         if let Err(rejection) = answer {
             metrics::counter!("amphi_srt_connections_refused_total").increment(1);
-            let (peer, channel) = (caller.peer, address.as_ref().ok().map(|address| address.channel.as_str()));
-            tracing::info!(%peer, channel, ?rejection, reason = address.as_ref().err().map(|e| e.to_string()), "caller rejected");
+            let (peer, reason) = (caller.peer, address.as_ref().err().map(ToString::to_string));
+            let channel = address.as_ref().ok().map(|address| address.channel.as_str());
+            match rejection {
+                // A flood must not become one of lines.
+                Rejection::Overload => tracing::debug!(%peer, channel, "too many callers"),
+                _ => tracing::info!(%peer, channel, ?rejection, reason, "caller rejected"),
+            }
         }
         answer
     }

@@ -218,8 +218,11 @@ impl Socket {
         // SAFETY: an address of the length that is stated with it.
         check(unsafe { srt_connect(self.id, name.as_ptr().cast(), length(&name)) }).map_err(|failure| {
             // SAFETY: a number, and a text that is a constant of the library.
-            let reason = unsafe { CStr::from_ptr(srt_rejectreason_str(srt_getrejectreason(self.id))) };
-            Failure { text: format!("{}: {}", failure.text, reason.to_string_lossy()), ..failure }
+            let (reason, text) = unsafe {
+                let reason = srt_getrejectreason(self.id);
+                (reason, CStr::from_ptr(srt_rejectreason_str(reason)))
+            };
+            Failure { text: format!("{}: {} ({reason})", failure.text, text.to_string_lossy()), ..failure }
         })
     }
 

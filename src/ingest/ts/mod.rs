@@ -106,6 +106,9 @@ impl Demuxer {
     /// So many transport packets never came, between what was pushed and what follows. Their counters tell which
     /// streams they were of only if they are few.
     pub fn lost(&mut self, packets: usize) {
+        if packets == 0 {
+            return;
+        }
         self.splitter = packet::Splitter::default();
         self.association.lost();
         self.programs.values_mut().for_each(|program| program.map.lost());
