@@ -1,4 +1,5 @@
-//! Notices new pages, and tells the linker where `amphi-engine` finds libvosk and libctranslate2, now and when it runs.
+//! Notices new pages, and tells the linker where libsrt is, and where `amphi-engine` finds libvosk and libctranslate2,
+//! now and when it runs.
 
 use std::env;
 
@@ -7,6 +8,10 @@ fn main() {
     // The pages are carried in the binary, and a page that is new is no file the compiler has seen.
     println!("cargo:rerun-if-changed=web/dist");
     println!("cargo:rerun-if-env-changed=LIBRARY_PATH");
+    // The build of it that GStreamer's plugins load, so that a process has one: on Debian that with GnuTLS.
+    if let Err(error) = pkg_config::Config::new().atleast_version("1.5").probe("srt") {
+        panic!("libsrt is missing: install libsrt-gnutls-dev, or run scripts/setup\n{error}");
+    }
     // Only the engine links them; everything else builds on a machine that lacks both.
     if env::var_os("CARGO_FEATURE_ENGINE").is_none() {
         return;

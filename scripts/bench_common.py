@@ -41,6 +41,7 @@ class Server:
             "AMPHI_HTTP__LISTEN": "127.0.0.1:0",
             "AMPHI_RTMP__LISTEN": "127.0.0.1:0",
             "AMPHI_WEBRTC__LISTEN": "127.0.0.1:0",
+            "AMPHI_SRT__LISTEN": "127.0.0.1:0",
         } | {f"AMPHI_{key}": value for key, value in settings.items()}
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
@@ -48,6 +49,7 @@ class Server:
             )
         self.http = self._address("http").rstrip("/")
         self.rtmp = self._address("rtmp")
+        self.srt = self._address("srt").partition("?")[0]
         # The pipe must not fill up.
         threading.Thread(target=self.process.stdout.read, daemon=True).start()
         wait("the server to be ready", lambda: self.get("/readyz") is not None)

@@ -2,16 +2,16 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Instant,
 };
 
-use super::{Error, Keys, throttle::Throttle};
+use super::{Error, Keys, keys::Ring, throttle::Throttle};
 use crate::{
     ingest::{self, Knock, Refusal},
-    model::Chain,
+    model::{Chain, StreamName},
     stream::{Claim, Publication, Registry},
 };
 
@@ -25,12 +25,29 @@ pub struct Door {
     registry: Registry,
     throttle: Mutex<Throttle>,
     waiting: AtomicUsize,
+    /// As of the last [`Door::refresh`].
+    ring: Mutex<Arc<Ring>>,
 }
 
 impl Door {
     /// A door to the lives of a registry.
     pub fn new(keys: Keys, registry: Registry) -> Self {
-        Self { keys, registry, throttle: Mutex::default(), waiting: AtomicUsize::new(0) }
+        Self { keys, registry, throttle: Mutex::default(), waiting: AtomicUsize::new(0), ring: Mutex::default() }
+    }
+
+    /// Learns the keys of all channels as they are now, for [`ingest::Door::key`].
+    ///
+    /// # Errors
+    /// [`Error::Store`]; what was known stays.
+    pub async fn refresh(&self) -> super::Result<()> {
+        let known = self.ring();
+        let ring = self.keys.ring(&known).await?;
+        *self.ring.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(ring);
+        Ok(())
+    }
+
+    fn ring(&self) -> Arc<Ring> {
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     async fn open(&self, knock: Knock) -> Result<Publication, Refusal> {
@@ -74,6 +91,10 @@ impl Door {
 impl ingest::Door for Door {
     fn admit(&self, knock: Knock) -> Pin<Box<dyn Future<Output = Result<Publication, Refusal>> + Send + '_>> {
         Box::pin(self.open(knock))
+    }
+
+    fn key(&self, channel: &StreamName) -> Option<String> {
+        self.ring().get(channel).map(|(_, key)| key.reveal().to_owned())
     }
 }
 

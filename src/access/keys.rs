@@ -1,4 +1,4 @@
-use std::{fmt, time::SystemTime};
+use std::{collections::HashMap, fmt, time::SystemTime};
 
 use chacha20poly1305::{
     ChaCha20Poly1305, Key, KeyInit, Nonce,
@@ -25,6 +25,9 @@ const NONCE: usize = 12;
 /// Neither `Debug` nor `Display` shows it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StreamKey(String);
+
+/// Keys by channel, each with the seal it was under.
+pub(super) type Ring = HashMap<StreamName, (Vec<u8>, StreamKey)>;
 
 /// What a new channel starts with.
 #[derive(Debug, Clone)]
@@ -161,6 +164,24 @@ impl Keys {
         } else {
             Err(Error::WrongKey(found.name))
         }
+    }
+
+    /// Every channel's main key, as protocols need it that answer at once. A seal that `known` has open already is not
+    /// opened again, and a key that cannot be opened is left out.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub(super) async fn ring(&self, known: &Ring) -> Result<Ring> {
+        let channels = self.store.channels().list().await?;
+        let key = |channel: &Channel| match known.get(&channel.name) {
+            Some((seal, key)) if *seal == channel.key_cipher => Some(key.clone()),
+            _ => self.unseal(channel, Rank::Main, &channel.key_cipher).ok(),
+        };
+        let open = channels.into_iter().filter_map(|channel| {
+            let key = key(&channel)?;
+            Some((channel.name, (channel.key_cipher, key)))
+        });
+        Ok(open.collect())
     }
 
     fn digest(&self, key: &str) -> [u8; 32] {

@@ -1,8 +1,10 @@
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     time::{Duration, Instant},
 };
+
+use crate::ingest::site;
 
 /// How many peers are remembered.
 const PEERS: usize = 1024;
@@ -51,14 +53,6 @@ impl Throttle {
         {
             self.peers.remove(&oldest);
         }
-    }
-}
-
-/// Whoever holds an IPv6 address usually holds its whole /64.
-fn site(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
-        v4 => v4,
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use crate::{model::LanguageTag, serve::rtc::IceServer};
+use crate::{ingest::srt::Passphrase, model::LanguageTag, serve::rtc::IceServer};
 
 /// The reference file, which is also where every default comes from.
 pub const REFERENCE: &str = include_str!("../../config/amphi.toml");
@@ -37,10 +37,10 @@ pub struct Config {
     pub tls: Tls,
     /// Not spoken yet.
     pub rtsp: Listener,
-    /// Not spoken yet.
-    pub srt: Listener,
     /// WebRTC.
     pub webrtc: WebRtc,
+    /// SRT ingest.
+    pub srt: Srt,
     /// Not spoken yet.
     pub vosk: Listener,
     /// Delivery.
@@ -100,6 +100,21 @@ pub struct WebRtc {
     pub public: Vec<IpAddr>,
     /// STUN and TURN servers that clients are told.
     pub ice_servers: Vec<IceServer>,
+}
+
+/// See `[srt]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Srt {
+    /// `HOST:PORT`, `None` where the protocol is off.
+    #[serde(deserialize_with = "address")]
+    pub listen: Option<SocketAddr>,
+    /// What callers must encrypt with; `None`: nothing.
+    #[serde(deserialize_with = "passphrase")]
+    pub passphrase: Option<Passphrase>,
+    /// How long a packet may be under way, retransmissions included.
+    #[serde(deserialize_with = "duration")]
+    pub latency: Duration,
 }
 
 /// See `[hls]`.
@@ -222,6 +237,7 @@ impl Config {
         ensure!(self.hls.window >= Duration::from_secs(36), "hls.window must be at least 36s");
         let together = self.tls.certificate.is_some() == self.tls.key.is_some();
         ensure!(together, "tls.certificate and tls.key go together: set both, or neither");
+        ensure!(self.srt.latency <= Duration::from_secs(8), "srt.latency must be at most 8s");
         ensure!((1..=64).contains(&self.captions.threads), "captions.threads must lie between 1 and 64");
         for rung in &self.ladder.rungs {
             ensure!([1080, 720, 480, 360, 240].contains(rung), "ladder.rungs knows 1080, 720, 480, 360 and 240");
@@ -252,6 +268,11 @@ fn address<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SocketAddr>, D::
 fn optional_path<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
     let text = String::deserialize(from)?;
     Ok((!text.is_empty()).then(|| home(Path::new(&text))))
+}
+
+fn passphrase<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Passphrase>, D::Error> {
+    let text = String::deserialize(from)?;
+    if text.is_empty() { Ok(None) } else { Passphrase::parse(&text).map(Some).map_err(D::Error::custom) }
 }
 
 /// The environment writes a list of one as that one.
@@ -321,7 +342,7 @@ mod tests {
         assert_eq!(config.http.listen.unwrap().port(), 8080);
         assert_eq!(config.ladder.rungs, [480, 240]);
         assert_eq!(config.reconnect_grace, Duration::from_secs(30));
-        assert!(config.srt.listen.is_none());
+        assert_eq!(config.srt.listen.unwrap().port(), 8890);
         assert_eq!(config.captions.engine_memory, None);
         assert_eq!(config.rtmp.tls_listen.unwrap().port(), 1936);
         assert!(config.tls.certificate.is_none());
@@ -354,6 +375,7 @@ mod tests {
             ("AMPHI_LADDER__RUNGS", "999", "1080"),
             ("AMPHI_CAPTIONS__ENGINE_MEMORY", "2 apples", "800M"),
             ("AMPHI_TLS__KEY", "privkey.pem", "tls.certificate"),
+            ("AMPHI_SRT__PASSPHRASE", "too short", "10 to 79"),
         ] {
             let error = Config::layered(None, variables(&[(key, value)]), None).unwrap_err();
             assert!(format!("{error:#}").contains(says), "{key}: {error:#}");

@@ -21,6 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     config::{self, Config},
+    doors,
     live::{self, Rooms},
     second_pass::{self, SecondPass},
     speech::{self, Speech},
@@ -60,6 +61,7 @@ pub(super) struct Server {
     rtmps: Option<rtmp::Server>,
     certificate: Option<Arc<Certificate>>,
     webrtc: Option<rtc::Port>,
+    srt: Option<doors::Srt>,
     shared: serve::Server,
     ready: watch::Sender<bool>,
     /// Publishers and requests stop with it; lives drain first.
@@ -133,6 +135,7 @@ pub(super) async fn build(config: Config) -> Result<Server> {
         whep: whep::Server::new(port, cancel.clone()),
         ice_servers: config.webrtc.ice_servers.clone(),
     });
+    let srt = doors::srt(&config, &keys, &registry).await?;
     let templates = Arc::new(templates);
     let speech = Arc::new(Speech::new(&config)?);
     let (ready, is_ready) = watch::channel(false);
@@ -177,6 +180,7 @@ pub(super) async fn build(config: Config) -> Result<Server> {
         rtmps,
         certificate,
         webrtc,
+        srt,
         shared,
         ready,
         cancel,
@@ -203,6 +207,10 @@ impl Server {
             Some(port) => println!("webrtc {} (UDP and TCP)", port.local_addr()),
             None => println!("webrtc off"),
         }
+        match self.srt.as_ref().and_then(|srt| srt.server.local_addr().ok()) {
+            Some(srt) => println!("srt    srt://{srt}?streamid=publish:NAME:KEY"),
+            None => println!("srt    off"),
+        }
         if self.shared.secrets.token_is_new() {
             let file = self.config.data_dir.join("admin.token");
             // What is no terminal may be a journal, and a journal keeps no secrets.
@@ -212,7 +220,7 @@ impl Server {
                 println!("admin  the token is in {}", file.display());
             }
         }
-        for (name, listener) in [("rtsp", &self.config.rtsp), ("srt", &self.config.srt), ("vosk", &self.config.vosk)] {
+        for (name, listener) in [("rtsp", &self.config.rtsp), ("vosk", &self.config.vosk)] {
             if listener.listen.is_some() {
                 tracing::warn!(protocol = name, "this version does not speak it yet; its address is ignored");
             }
@@ -237,7 +245,7 @@ impl Server {
     /// Runs until SIGTERM or Ctrl-C, then drains; a second signal during that ends it at once.
     ///
     /// # Errors
-    /// HTTP or RTMP is not served any longer, or the drain was cut short.
+    /// HTTP, RTMP or SRT is not served any longer, or the drain was cut short.
     pub async fn run(self) -> Result<()> {
         let Self { _lock, config, rooms, registry, mut started, second_pass, shared, ready, cancel, .. } = self;
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -252,6 +260,7 @@ impl Server {
             let serving = join_all(doors.into_iter().map(|door| door.serve(cancel.clone())));
             publishers.spawn(serving.map(|_| ()))
         });
+        let mut srt = self.srt.map(|srt| publishers.spawn(srt.serve(cancel.clone())));
         let peers = shared.rtc.clone();
         if let Some(port) = self.webrtc {
             let cancel = rooms.cancel.clone();
@@ -276,6 +285,10 @@ impl Server {
                 }
                 ended = async { ingest.as_mut().expect("guarded by the condition").await }, if ingest.is_some() => {
                     broken = Some(stopped_working("rtmp", ended));
+                    break;
+                }
+                ended = async { srt.as_mut().expect("guarded by the condition").await }, if srt.is_some() => {
+                    broken = Some(stopped_working("srt", ended));
                     break;
                 }
                 Some(live) = started.recv() => {

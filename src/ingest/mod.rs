@@ -2,25 +2,33 @@
 
 pub mod rtmp;
 pub mod whip;
+pub mod srt;
 pub mod rtp;
+pub mod ts;
 pub mod flv;
 pub mod avc;
 pub mod hevc;
 pub mod av1;
+pub mod annexb;
 pub mod parameter_sets;
 pub mod aac;
 mod mp3;
 mod opus;
+mod grid;
 pub mod bits;
 
-use std::{future::Future, net::SocketAddr, pin::Pin};
+use std::{
+    future::Future,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    pin::Pin,
+};
 
 use crate::{model::StreamName, stream::Publication};
 
 /// What a publisher shows at the door.
 #[derive(Clone)]
 pub struct Knock {
-    /// The protocol as status and logs name it: `rtmp`.
+    /// The protocol as status and logs name it: `rtmp`, `srt`.
     pub protocol: &'static str,
     /// The other end.
     pub peer: SocketAddr,
@@ -51,4 +59,20 @@ pub enum Refusal {
 pub trait Door: Send + Sync + 'static {
     /// Lets a publisher in or says why not.
     fn admit(&self, knock: Knock) -> Pin<Box<dyn Future<Output = Result<Publication, Refusal>> + Send + '_>>;
+
+    /// The stream key of a channel, for protocols that encrypt with it instead of sending it. Answers at once, by what
+    /// the door last heard of its channels; `None` where it knows none of this name.
+    fn key(&self, channel: &StreamName) -> Option<String> {
+        let _ = channel;
+        None
+    }
+}
+
+/// The network that an address stands for where knocks are counted: whoever holds an IPv6 address usually holds its
+/// whole /64.
+pub fn site(peer: IpAddr) -> IpAddr {
+    match peer.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
+        v4 => v4,
+    }
 }

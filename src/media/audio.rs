@@ -123,6 +123,9 @@ pub(super) fn caps(format: &AudioFormat) -> gst::Caps {
         AudioCodec::Mp3 => {
             gst::Caps::builder("audio/mpeg").field("mpegversion", 1i32).field("layer", 3i32).field("parsed", true)
         }
+        AudioCodec::Mp2 => {
+            gst::Caps::builder("audio/mpeg").field("mpegversion", 1i32).field("layer", 2i32).field("parsed", true)
+        }
         AudioCodec::ALaw => gst::Caps::builder("audio/x-alaw"),
         AudioCodec::MuLaw => gst::Caps::builder("audio/x-mulaw"),
         AudioCodec::Pcm => gst::Caps::builder("audio/x-raw").field("format", "S16LE").field("layout", "interleaved"),

@@ -144,6 +144,7 @@ impl Templates {
         let decoder = match from {
             AudioCodec::Aac => self.decoder,
             AudioCodec::Mp3 => "avdec_mp3",
+            AudioCodec::Mp2 => "avdec_mp2float",
             AudioCodec::ALaw => "alawdec",
             AudioCodec::MuLaw => "mulawdec",
             AudioCodec::Pcm => "identity",

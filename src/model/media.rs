@@ -134,6 +134,8 @@ pub enum AudioCodec {
     Aac,
     /// MPEG-1, 2 or 2.5 layer III.
     Mp3,
+    /// MPEG-1 or 2 layer II.
+    Mp2,
     /// G.711 A-law.
     ALaw,
     /// G.711 µ-law.
@@ -152,9 +154,10 @@ pub enum AudioCodec {
 
 impl AudioCodec {
     /// Every codec.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Aac,
         Self::Mp3,
+        Self::Mp2,
         Self::ALaw,
         Self::MuLaw,
         Self::Pcm,
@@ -256,6 +259,7 @@ impl AudioFormat {
         match self.codec {
             AudioCodec::Aac => format!("mp4a.40.{}", self.config.first().map_or(2, |byte| byte >> 3)),
             AudioCodec::Mp3 => "mp3".into(),
+            AudioCodec::Mp2 => "mp2".into(),
             AudioCodec::ALaw => "pcma".into(),
             AudioCodec::MuLaw => "pcmu".into(),
             AudioCodec::Pcm => "pcm".into(),

@@ -17,7 +17,8 @@ fn flashes(url: &str, seconds: u32, sound: &str) -> Publisher {
     let mut command = Command::new("ffmpeg");
     command.args(["-v", "error", "-re", "-f", "lavfi", "-i", picture, "-re", "-f", "lavfi", "-i", beep]);
     command.args(["-t", &seconds.to_string(), "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency"]);
-    command.args(["-pix_fmt", "yuv420p", "-g", "50"]).args(sound.split_whitespace()).args(["-f", "flv", url]);
+    command.args(["-pix_fmt", "yuv420p", "-g", "50"]).args(sound.split_whitespace());
+    command.args(["-f", if url.starts_with("srt:") { "mpegts" } else { "flv" }, url]);
     Publisher(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap())
 }
 
@@ -43,32 +44,27 @@ pub(crate) fn ended(server: &Server, channel: &str) {
     });
 }
 
-#[test]
-fn every_codec_of_rtmp_is_heard_in_step_with_the_picture() {
+/// Publishes flashes and beeps with each encoder's options to the URL that `url` makes of channel and key, and checks
+/// that both come out together, and under the codec's name.
+fn check_step(codecs: &[(&str, &str, &str)], url: impl Fn(&Server, &str, &str) -> String) {
     let server = Server::start(&[
         ("AMPHI_RECONNECT_GRACE", "1s"),
         ("AMPHI_CAPTIONS__ENABLED", "false"),
         ("AMPHI_LADDER__ENABLED", "false"),
         ("AMPHI_RECORDING__ENABLED", "false"),
     ]);
-    let codecs = [
-        ("aac", "mp4a.40.2", "-c:a aac"),
-        ("mp3", "mp3", "-c:a libmp3lame -ac 2"),
-        ("mp3-low", "mp3", "-c:a libmp3lame -ar 22050 -ac 1"),
-        ("alaw", "pcma", "-c:a pcm_alaw -ar 8000 -ac 1"),
-        ("mulaw", "pcmu", "-c:a pcm_mulaw -ar 22050 -ac 1"),
-        ("pcm", "pcm", "-c:a pcm_s16le"),
-        ("speex", "speex", "-c:a libspeex -ar 16000 -ac 1"),
-    ];
-    let publishers = codecs.map(|(name, _, options)| {
-        let key = server.channel(name, &[]);
-        flashes(&format!("{}/{name}?key={key}", server.rtmp), 11, options)
-    });
+    let publishers: Vec<_> = codecs
+        .iter()
+        .map(|(name, _, options)| {
+            let key = server.channel(name, &[]);
+            flashes(&url(&server, name, &key), 11, options)
+        })
+        .collect();
     for (name, codec, _) in codecs {
         let playlist = server.playlist(name);
         assert!(playlist.contains("TYPE=AUDIO") && playlist.contains("mp4a.40.2"), "{name}: {playlist}");
         let status = server.json(&format!("/api/v1/channels/{name}/status"));
-        assert_eq!(status["codecs"][1], codec, "{status}");
+        assert_eq!(status["codecs"][1], *codec, "{status}");
         let ids: Vec<_> = status["renditions"].as_array().unwrap().iter().map(|r| r["id"].as_str().unwrap()).collect();
         assert_eq!(ids, ["source", "audio"]);
     }
@@ -88,6 +84,33 @@ fn every_codec_of_rtmp_is_heard_in_step_with_the_picture() {
             assert!(nearest.abs() <= 0.01, "{name}: a beep lies {nearest} s from its flash");
         }
     }
+}
+
+#[test]
+fn every_codec_of_rtmp_is_heard_in_step_with_the_picture() {
+    let codecs = [
+        ("aac", "mp4a.40.2", "-c:a aac"),
+        ("mp3", "mp3", "-c:a libmp3lame -ac 2"),
+        ("mp3-low", "mp3", "-c:a libmp3lame -ar 22050 -ac 1"),
+        ("alaw", "pcma", "-c:a pcm_alaw -ar 8000 -ac 1"),
+        ("mulaw", "pcmu", "-c:a pcm_mulaw -ar 22050 -ac 1"),
+        ("pcm", "pcm", "-c:a pcm_s16le"),
+        ("speex", "speex", "-c:a libspeex -ar 16000 -ac 1"),
+    ];
+    check_step(&codecs, |server, name, key| format!("{}/{name}?key={key}", server.rtmp));
+}
+
+#[test]
+fn every_codec_of_srt_is_heard_in_step_with_the_picture() {
+    let codecs = [
+        ("aac", "mp4a.40.2", "-c:a aac"),
+        ("latm", "mp4a.40.2", "-c:a aac -mpegts_flags latm"),
+        ("b-frames", "mp4a.40.2", "-c:a aac -bf 2"),
+        ("mp3", "mp3", "-c:a libmp3lame -ac 2"),
+        ("mp2", "mp2", "-c:a mp2 -ac 2"),
+        ("opus", "opus", "-c:a libopus -ar 48000"),
+    ];
+    check_step(&codecs, |server, name, key| format!("{}?streamid=publish:{name}:{key}", server.srt));
 }
 
 #[test]
@@ -126,6 +149,23 @@ fn a_lecture_in_mp3_is_captioned() {
     let id = server.recording("waves");
     let recorded = ffprobe(&format!("{}/vod/{id}/index.m3u8", server.http), &["-show_entries", "stream=codec_name"]);
     assert!(recorded.to_string().contains("\"aac\""), "{recorded}");
+}
+
+#[test]
+fn a_lecture_over_srt_is_captioned_and_status_tells_how_it_travels() {
+    let server = Server::start(&[("AMPHI_RECONNECT_GRACE", "1s"), ("AMPHI_LADDER__ENABLED", "false")]);
+    let key = server.channel("waves", &[]);
+    let mut captions = Subscriber::open(&server.http, "waves", "en");
+    // The key as passphrase: it is not sent.
+    let url = format!("{}?streamid=publish:waves&passphrase={key}", server.srt);
+    let publisher = server.publish(&media("lecture-en.opus"), &url, &["-t", "25"]);
+    server.playlist("waves");
+    assert_eq!(server.json("/api/v1/channels/waves/status")["protocol"], "srt");
+    assert!(captions.until(SOON, Subscriber::ended));
+    assert!(publisher.finish().0);
+    let rate = word_error_rate(include_str!("../media/lecture-en.txt"), &captions.final_text());
+    assert!(rate <= 0.12, "word error rate {rate}: {}", captions.final_text());
+    server.recording("waves");
 }
 
 #[test]

@@ -41,6 +41,8 @@ pub struct Server {
     pub rtmp: String,
     /// Where WebRTC's datagrams go.
     pub webrtc: SocketAddr,
+    /// `srt://127.0.0.1:PORT`.
+    pub srt: String,
     environment: Vec<(String, String)>,
     _home: Option<tempfile::TempDir>,
 }
@@ -58,8 +60,9 @@ impl Server {
     /// Starts one on an existing data directory.
     pub fn start_in(data: &Path, environment: &[(&str, &str)]) -> Self {
         let environment: Vec<_> = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let (child, http, rtmp, webrtc) = spawn(data, &environment);
-        let server = Self { child, data: data.to_owned(), http, rtmp, webrtc, environment, _home: None };
+        let (child, [http, rtmp, webrtc, srt]) = spawn(data, &environment);
+        let webrtc = webrtc.parse().unwrap();
+        let server = Self { child, data: data.to_owned(), http, rtmp, webrtc, srt, environment, _home: None };
         wait("the server is ready", SOON, || server.status("/readyz").is_ok_and(|code| code == 200).then_some(()));
         server
     }
@@ -67,8 +70,8 @@ impl Server {
     /// `kill -9`, then a new start on the same data.
     pub fn crash_and_restart(&mut self) {
         self.kill();
-        let (child, http, rtmp, webrtc) = spawn(&self.data, &self.environment);
-        (self.child, self.http, self.rtmp, self.webrtc) = (child, http, rtmp, webrtc);
+        let (child, [http, rtmp, webrtc, srt]) = spawn(&self.data, &self.environment);
+        (self.child, self.http, self.rtmp, self.webrtc, self.srt) = (child, http, rtmp, webrtc.parse().unwrap(), srt);
         wait("the server is ready again", SOON, || self.status("/readyz").is_ok_and(|code| code == 200).then_some(()));
     }
 
@@ -171,7 +174,7 @@ impl Server {
         command.args(["-map", "0:v", "-map", "1:a", "-shortest"]);
         command.args(["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "60"]);
         command.args(["-b:v", "1500k", "-pix_fmt", "yuv420p", "-c:a", "aac", "-ar", "48000", "-b:a", "96k"]);
-        command.args(options).args(["-f", "flv", url]);
+        command.args(options).args(["-f", if url.starts_with("srt:") { "mpegts" } else { "flv" }, url]);
         Publisher(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap())
     }
 }
@@ -183,13 +186,14 @@ impl Drop for Server {
     }
 }
 
-fn spawn(data: &Path, environment: &[(String, String)]) -> (Child, String, String, SocketAddr) {
+fn spawn(data: &Path, environment: &[(String, String)]) -> (Child, [String; 4]) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_amphi"))
         .arg("serve")
         .env("AMPHI_DATA_DIR", data)
         .env("AMPHI_HTTP__LISTEN", "127.0.0.1:0")
         .env("AMPHI_RTMP__LISTEN", "127.0.0.1:0")
         .env("AMPHI_WEBRTC__LISTEN", "127.0.0.1:0")
+        .env("AMPHI_SRT__LISTEN", "127.0.0.1:0")
         .envs(environment.iter().map(|(key, value)| (key, value)))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -205,18 +209,17 @@ fn spawn(data: &Path, environment: &[(String, String)]) -> (Child, String, Strin
             }
         }
     });
-    let (mut http, mut rtmp, mut webrtc) = (None, None, None);
-    while http.is_none() || rtmp.is_none() || webrtc.is_none() {
+    let mut addresses = ["http", "rtmp", "webrtc", "srt"].map(|name| (name, None));
+    while addresses.iter().any(|(_, url)| url.is_none()) {
         let line = receive.recv_timeout(SOON).expect("the server prints its addresses");
         let mut words = line.split_whitespace();
-        match (words.next(), words.next()) {
-            (Some("http"), Some(url)) => http = Some(url.trim_end_matches('/').to_owned()),
-            (Some("rtmp"), Some(url)) => rtmp = Some(url.to_owned()),
-            (Some("webrtc"), Some(address)) => webrtc = Some(address.parse().unwrap()),
-            _ => {}
+        let (Some(name), Some(url)) = (words.next(), words.next()) else { continue };
+        if let Some((_, address)) = addresses.iter_mut().find(|(known, _)| *known == name) {
+            let url = url.split_once('?').map_or(url, |(address, _)| address);
+            *address = Some(url.trim_end_matches('/').to_owned());
         }
     }
-    (child, http.unwrap(), rtmp.unwrap(), webrtc.unwrap())
+    (child, addresses.map(|(_, url)| url.unwrap()))
 }
 
 /// A running ffmpeg that publishes. Dropping it cuts the connection.

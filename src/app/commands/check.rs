@@ -16,6 +16,7 @@ use crate::{
         models::{Manifest, Task},
         speech,
     },
+    ingest::srt,
     media,
     model::Chain,
     store::Store,
@@ -41,6 +42,7 @@ pub(in crate::app) fn run(config: &Config, json: bool) -> Result<ExitCode> {
     models(config, &mut findings)?;
     certificate(config, &mut findings);
     ports(config, &mut findings);
+    findings.push(Finding { what: "libsrt".into(), needed: true, good: true, detail: srt::version() });
     data(config, &mut findings);
     let good = findings.iter().all(|finding| finding.good || !finding.needed);
     if json {
@@ -144,6 +146,7 @@ fn ports(config: &Config, findings: &mut Vec<Finding>) {
         ("rtmp", "rtmp.listen", config.rtmp.listen),
         ("rtmps", "rtmp.tls_listen", secure(config.rtmp.tls_listen)),
         ("webrtc", "webrtc.listen", config.webrtc.listen),
+        ("srt", "srt.listen", config.srt.listen),
     ] {
         let Some(address) = address else {
             if name == "http" {
@@ -152,10 +155,16 @@ fn ports(config: &Config, findings: &mut Vec<Finding>) {
             }
             continue;
         };
-        // WebRTC listens on both.
-        let datagrams = if name == "webrtc" { UdpSocket::bind(address).map(drop) } else { Ok(()) };
-        let (good, detail) = match datagrams.and_then(|()| TcpListener::bind(address)) {
-            Ok(_) => (true, format!("{address} is free")),
+        let udp = || UdpSocket::bind(address).map(drop);
+        let tcp = || TcpListener::bind(address).map(drop);
+        let bound = match name {
+            // It listens on both.
+            "webrtc" => udp().and_then(|()| tcp()),
+            "srt" => udp(),
+            _ => tcp(),
+        };
+        let (good, detail) = match bound {
+            Ok(()) => (true, format!("{address} is free")),
             Err(error) => (false, format!("{address}: {error}; set {key}, or stop what listens there")),
         };
         findings.push(Finding { what: format!("{name} port"), needed: true, good, detail });

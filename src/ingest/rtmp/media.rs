@@ -5,15 +5,12 @@ use std::{collections::BTreeMap, time::Instant};
 
 use bytes::Bytes;
 
-use super::{
-    amf::Value,
-    clock::{Clock, Grid},
-    message::kind,
-};
+use super::{amf::Value, clock::Clock, message::kind};
 use crate::{
     ingest::{
         aac, av1, avc,
         flv::{self, Audio, Video},
+        grid::Grid,
         hevc, mp3, opus,
     },
     model::{AudioCodec, AudioFormat, Label, TrackId, VideoCodec},
