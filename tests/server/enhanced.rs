@@ -12,7 +12,7 @@ use crate::{
     ertmp, film,
     sound::{begins, ended},
     strict,
-    support::{SOON, Server, ffprobe, get, wait},
+    support::{Server, ffprobe, get},
 };
 
 /// A flash and a beep together, 200 ms of every two seconds, and a hundredth of the picture that always moves.
@@ -71,8 +71,9 @@ fn hevc_and_av1_pass_through_exactly_beside_rungs_that_anything_plays() {
         }
         assert!(playlist.find(codec) < playlist.find("avc1."), "the source comes first:\n{playlist}");
         assert_eq!(server.json(&format!("/api/v1/channels/{name}/status"))["codecs"][0], codec);
-        let (status, _) = wait("a poster", SOON, || get(&format!("{}/live/{name}/poster.jpg", server.http)).ok());
-        assert_eq!(status, 200, "{name}");
+        let poster = format!("{}/live/{name}/poster.jpg", server.http);
+        let picture = ffprobe(&poster, &["-show_entries", "stream=codec_name,width,height"]);
+        assert_eq!(picture["streams"][0]["codec_name"], "mjpeg", "{picture}");
         publisher.join().unwrap().unwrap();
         ended(&server, name);
         check_exits(&server, name, &file);
@@ -86,15 +87,42 @@ fn check_exits(server: &Server, name: &str, file: &Path) {
     assert!(pictures(&format!("{base}/source/stream.m3u8")) == sent, "{name}: other pictures come out");
     let rung = pictures(&format!("{base}/240p/stream.m3u8")).len();
     assert!((sent.len() - 5..=sent.len()).contains(&rung), "{name}: {rung} of {} pictures in a rung", sent.len());
-    let (seen, heard) = begins(&format!("{base}/index.m3u8"));
-    assert!(heard.len() >= 4, "{name}: seen {seen:?}, heard {heard:?}");
-    for at in heard {
-        let nearest = seen.iter().map(|flash| at - flash).min_by(|a, b| a.abs().total_cmp(&b.abs())).unwrap();
-        assert!(nearest.abs() <= 0.01, "{name}: a beep lies {nearest} s from its flash");
-    }
+    check_step(&format!("{base}/index.m3u8"));
     let id = server.recording(name);
     let recorded = format!("{}/vod/{id}/source/stream.m3u8", server.http);
     assert!(pictures(&recorded) == sent, "{name}: other pictures are recorded");
+}
+
+/// Every beep lies at its flash.
+fn check_step(url: &str) {
+    let (seen, heard) = begins(url);
+    assert!(heard.len() >= 4, "{url}: seen {seen:?}, heard {heard:?}");
+    for at in heard {
+        let nearest = seen.iter().map(|flash| at - flash).min_by(|a, b| a.abs().total_cmp(&b.abs())).unwrap();
+        assert!(nearest.abs() <= 0.01, "{url}: a beep lies {nearest} s from its flash");
+    }
+}
+
+#[test]
+fn opus_is_heard_in_step_with_the_picture() {
+    let server = Server::start(&[
+        ("AMPHI_RECONNECT_GRACE", "1s"),
+        ("AMPHI_CAPTIONS__ENABLED", "false"),
+        ("AMPHI_RECORDING__ENABLED", "false"),
+        ("AMPHI_LADDER__ENABLED", "false"),
+    ]);
+    let encoders = "-c:v libx264 -preset ultrafast -tune zerolatency -c:a libopus";
+    let film = film::encode(&format!("{} -t 11 {encoders}", FLASHES.replace("-c:a aac", "")));
+    let [picture, sound] = &film.strips[..] else { panic!("two tracks") };
+    let key = server.channel("hall", &[]);
+    let tags = [ertmp::pictures(picture), ertmp::named_sound(sound)].concat();
+    let publisher = ertmp::publish(&server.rtmp, format!("hall?key={key}"), tags);
+    assert!(server.playlist("hall").contains("mp4a.40.2"));
+    let codecs = &server.json("/api/v1/channels/hall/status")["codecs"];
+    assert_eq!(codecs[1], "opus", "{codecs}");
+    publisher.join().unwrap().unwrap();
+    ended(&server, "hall");
+    check_step(&format!("{}/live/hall/index.m3u8", server.http));
 }
 
 #[test]

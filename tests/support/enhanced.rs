@@ -41,6 +41,13 @@ pub fn sound(strip: &Strip) -> Vec<Tag> {
     std::iter::once(start).chain(strip.units.iter().map(|unit| tag(1, unit))).collect()
 }
 
+/// The tags of sound by its FourCC.
+pub fn named_sound(strip: &Strip) -> Vec<Tag> {
+    let tag = |kind: u8, at, data: &[u8]| (8, at, [&[0x90 | kind][..], &strip.fourcc, data].concat());
+    let units = strip.units.iter().map(|unit| tag(1, millis(unit.dts), &unit.data));
+    std::iter::once(tag(0, 0, &strip.config)).chain(units).collect()
+}
+
 /// The tags of further tracks of AAC with their ids: each in tags of its own, or all in the same tags.
 pub fn sounds(tracks: &[(u8, &Strip)], together: bool) -> Vec<Tag> {
     let tag = |kind: u8, at: f64, bodies: Vec<(u8, &[u8])>| -> Vec<Tag> {

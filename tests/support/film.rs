@@ -15,9 +15,9 @@ pub struct Film {
 
 /// One track of an encode.
 pub struct Strip {
-    /// `hvc1`, `av01`, `avc1` or `mp4a`.
+    /// `hvc1`, `av01`, `avc1`, `mp4a` or `Opus`.
     pub fourcc: [u8; 4],
-    /// The decoder's configuration: `hvcC`, `av1C`, `avcC`, `AudioSpecificConfig`.
+    /// The decoder's configuration: `hvcC`, `av1C`, `avcC`, `AudioSpecificConfig`, `OpusHead`.
     pub config: Bytes,
     /// Access units in decoding order.
     pub units: Vec<Unit>,
@@ -99,6 +99,14 @@ fn tracks(moov: &Moov) -> (Vec<Strip>, Vec<Clock>) {
                 let specific = entry.esds.es_desc.dec_config.dec_specific.as_ref().unwrap();
                 config.extend_from_slice(&specific.raw);
                 Ok(*b"mp4a")
+            }
+            Codec::Opus(entry) => {
+                // RFC 7845 §5.1, in the byte order of Ogg.
+                let [low, high] = entry.dops.pre_skip.to_le_bytes();
+                config = [&b"OpusHead\x01"[..], &[entry.audio.channel_count as u8, low, high]].concat();
+                config.extend_from_slice(&48_000_u32.to_le_bytes());
+                config.extend_from_slice(&[0, 0, 0]);
+                Ok(*b"Opus")
             }
             other => panic!("{other:?}"),
         };

@@ -163,3 +163,31 @@ async fn a_stop_lets_the_request_in_hand_finish_and_ends_idle_connections() {
     timeout(SOON, house.serving).await.expect("serving goes on").unwrap();
     assert!(TcpStream::connect(house.address).await.is_err(), "it still accepts");
 }
+
+#[tokio::test]
+async fn a_connection_of_http_2_without_a_request_is_told_to_go_though_it_answers() {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    let (mut client, server) = tokio::io::duplex(1 << 16);
+    let peer = SocketAddr::from(([127, 0, 0, 1], 9));
+    let cancel = CancellationToken::new();
+    let serving = tokio::spawn(multiplexed(server, peer, Router::new(), Duration::from_millis(100), cancel));
+    client.write_all(&[PREFACE, &SETTINGS].concat()).await.unwrap();
+    let mut kinds = Vec::new();
+    let goes = async {
+        let mut head = [0; 9];
+        while client.read_exact(&mut head).await.is_ok() {
+            let [a, b, c, kind, flags, ..] = head;
+            let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+            client.read_exact(&mut payload).await.unwrap();
+            kinds.push(kind);
+            // A ping that is no answer gets one (RFC 9113 §6.7).
+            if kind == 6 && flags & 1 == 0 {
+                let _ = client.write_all(&[&[0, 0, 8, 6, 1, 0, 0, 0, 0][..], &payload].concat()).await;
+            }
+        }
+    };
+    timeout(SOON, goes).await.unwrap();
+    assert!(kinds.contains(&7), "no GOAWAY among {kinds:?}");
+    timeout(SOON, serving).await.unwrap().unwrap();
+}
