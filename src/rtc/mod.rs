@@ -63,3 +63,6 @@ pub enum Refused {
     #[error("the server has as many WebRTC peers as it takes: try again later")]
     Full,
 }
+
+#[cfg(test)]
+mod tests;

@@ -366,7 +366,10 @@ impl Peer {
             }
             RTCPeerConnectionEvent::OnConnectionStateChangeEvent(
                 RTCPeerConnectionState::Failed | RTCPeerConnectionState::Closed,
-            ) => self.over = true,
+            ) => {
+                tracing::debug!(?event, "peer is gone");
+                self.over = true;
+            }
             _ => {}
         }
     }

@@ -137,8 +137,11 @@ fn lengths(playlist: &str) -> impl Iterator<Item = f64> {
 fn offsets(server: &Server, channel: &str) -> Vec<f64> {
     let (seen, heard) = begins(&format!("{}/live/{channel}/index.m3u8", server.http));
     assert!(seen.len() >= 4 && heard.len() >= 4, "seen {seen:?}, heard {heard:?}");
-    let nearest = |beep: &f64| seen.iter().map(|flash| (beep - flash).abs()).min_by(f64::total_cmp);
-    let mut offsets: Vec<_> = heard.iter().filter_map(nearest).collect();
+    // The sound may end a moment behind the picture, or the picture behind the sound.
+    let last = seen.last().copied().unwrap_or_default() + 1.0;
+    let heard = heard.into_iter().filter(|beep| *beep < last);
+    let nearest = |beep: f64| seen.iter().map(|flash| (beep - flash).abs()).min_by(f64::total_cmp);
+    let mut offsets: Vec<_> = heard.filter_map(nearest).collect();
     offsets.sort_by(f64::total_cmp);
     offsets
 }
@@ -305,19 +308,19 @@ fn chromium_publishes_and_changes_its_size() {
     assert!(longest <= 4.0, "{playlist}");
     peer.tell("resize");
     peer.says("resized");
-    wait("the new size", SOON, || {
+    let playlist = wait("the new size", SOON, || {
         let (_, playlist) = server.get("/live/waves/source/stream.m3u8").ok()?;
         let at = playlist.find("#EXT-X-DISCONTINUITY\n")?;
-        (playlist[at..].contains("init-1.mp4") && lengths(&playlist[at..]).sum::<f64>() >= 4.0).then_some(())
+        (lengths(&playlist[at..]).sum::<f64>() >= 4.0).then(|| playlist[at..].to_owned())
     });
-    let link = &status(&server, "waves")["link"];
-    println!("{link}");
-    peer.finish();
-    state(&server, "waves", "ended");
-    let url = format!("{}/live/waves/index.m3u8", server.http);
+    let init = playlist.split("#EXT-X-MAP:URI=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    let segment = playlist.lines().find(|line| line.contains("/seg-")).unwrap();
+    let url = format!("concat:{0}{init}|{0}{segment}", server.http);
     let frames = ffprobe(&url, &["-select_streams", "v", "-show_entries", "frame=width"]);
     let widths: Vec<_> = frames["frames"].as_array().unwrap().iter().map(|frame| frame["width"].as_u64()).collect();
-    assert!(widths.first() == Some(&Some(640)) && widths.last() == Some(&Some(320)), "{widths:?}");
+    assert!(widths.len() > 10 && widths.iter().all(|width| *width == Some(320)), "{widths:?}");
+    peer.finish();
+    state(&server, "waves", "ended");
 }
 
 #[test]

@@ -28,15 +28,15 @@ await page.exposeFunction('say', (line) => console.log(line))
 
 const session = await page.evaluate(
   async ({ url, key, codec, tcp }) => {
-    const stream = await navigator.mediaDevices.getUserMedia({
+    const stream = await globalThis.navigator.mediaDevices.getUserMedia({
       audio: true,
       video: { width: 640, height: 360, frameRate: 20 },
     })
-    const connection = new RTCPeerConnection()
+    const connection = new globalThis.RTCPeerConnection()
     for (const track of stream.getTracks()) {
       const transceiver = connection.addTransceiver(track, { direction: 'sendonly', streams: [stream] })
       if (track.kind !== 'video') continue
-      const { codecs } = RTCRtpSender.getCapabilities('video')
+      const { codecs } = globalThis.RTCRtpSender.getCapabilities('video')
       transceiver.setCodecPreferences(codecs.filter((c) => [`video/${codec}`, 'video/rtx'].includes(c.mimeType)))
       globalThis.sender = transceiver.sender
     }

@@ -21,8 +21,8 @@ use crate::{
     stream::{Frame, Publication, Replaced},
 };
 
-/// How long a packet is waited for, repeated ones included: one and a half round trips around the earth.
-const PATIENCE: Duration = Duration::from_millis(300);
+/// How long a packet is waited for, repeated ones included: two round trips around the earth.
+const PATIENCE: Duration = Duration::from_millis(400);
 /// Segments of HLS begin at key frames, so they come at least this often.
 const KEY_FRAMES: Duration = Duration::from_secs(2);
 /// A publisher that was asked for a key frame gets this long to send it.

@@ -1,0 +1,92 @@
+//! What real clients offer, and what becomes of it when it is damaged.
+
+use std::time::Instant;
+
+use super::*;
+
+const CHROMIUM: &str = include_str!("tests/chromium.sdp");
+const AIORTC: &str = include_str!("tests/aiortc.sdp");
+
+async fn port() -> Port {
+    Port::bind("127.0.0.1:0".parse().unwrap(), Settings { peers: 8, ..Settings::default() }).await.unwrap()
+}
+
+#[tokio::test]
+async fn h264_is_taken_where_it_is_offered_and_vp8_where_not() {
+    let port = port().await;
+    for offer in [CHROMIUM, AIORTC] {
+        let peer = port.answer(offer, Direction::Receive, Instant::now()).unwrap();
+        let codecs: Vec<_> = peer.streams().iter().map(|stream| stream.codec).collect();
+        assert!(codecs.contains(&Codec::H264) && !codecs.contains(&Codec::Vp8), "{codecs:?}");
+        let answer = peer.answer();
+        assert_eq!(answer.matches("a=recvonly").count(), 2, "{answer}");
+        assert!(
+            answer.contains("opus/48000/2") && answer.contains("H264/90000") && !answer.contains("VP8"),
+            "{answer}"
+        );
+        assert!(answer.contains(" nack pli") && answer.contains("a=rtcp-mux"), "{answer}");
+        let candidate = format!("udp 2130706431 127.0.0.1 {} typ host", port.local_addr().port());
+        assert_eq!(answer.matches(&candidate).count(), 2, "{answer}");
+        let without = offer.replace("H264/90000", "H999/90000");
+        let peer = port.answer(&without, Direction::Receive, Instant::now()).unwrap();
+        assert!(peer.streams().iter().any(|stream| stream.codec == Codec::Vp8), "{}", peer.answer());
+    }
+}
+
+#[tokio::test]
+async fn to_a_viewer_one_stream_of_each_goes() {
+    let port = port().await;
+    let offer = CHROMIUM.replace("a=sendonly", "a=recvonly");
+    let peer = port.answer(&offer, Direction::Send, Instant::now()).unwrap();
+    let codecs: Vec<_> = peer.streams().iter().map(|stream| (stream.codec, stream.ssrc > 0)).collect();
+    assert_eq!(codecs, [(Codec::H264, true), (Codec::Opus, true)]);
+    assert_eq!(peer.answer().matches("a=sendonly").count(), 2, "{}", peer.answer());
+}
+
+#[tokio::test]
+async fn places_are_counted_and_given_back() {
+    let port = port().await;
+    let answer = || port.answer(AIORTC, Direction::Receive, Instant::now());
+    let mut peers: Vec<_> = (0..8).map(|_| answer().unwrap()).collect();
+    assert_eq!(answer().err(), Some(Refused::Full));
+    peers.pop();
+    assert!(answer().is_ok());
+}
+
+#[tokio::test]
+async fn a_peer_that_is_ended_is_over() {
+    let mut peer = port().await.answer(CHROMIUM, Direction::Receive, Instant::now()).unwrap();
+    peer.handle().close();
+    assert_eq!(peer.recv().await, None);
+}
+
+#[tokio::test]
+async fn damaged_offers_are_answered_or_refused() {
+    let port = port().await;
+    // Knuth's linear congruential generator: the same damage in every run.
+    let mut seed = 7_u64;
+    let mut random = |below: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) as usize % below.max(1)
+    };
+    let mut answered = 0;
+    for round in 0..600 {
+        let mut lines: Vec<String> = [CHROMIUM, AIORTC][round % 2].lines().map(str::to_owned).collect();
+        for _ in 0..=random(4) {
+            let (at, other) = (random(lines.len()), random(lines.len()));
+            match random(5) {
+                0 => drop(lines.remove(at)),
+                1 => lines.insert(at, lines[other].clone()),
+                2 => lines.swap(at, other),
+                3 => lines[at] = lines[at].chars().filter(|_| random(4) > 0).collect(),
+                _ => {
+                    let number = ["0", "-1", "256", "65536", "99999999999999999999", ""][random(6)];
+                    lines[at] = lines[at].replace(|c: char| c.is_ascii_digit() && random(3) == 0, number);
+                }
+            }
+        }
+        let direction = if random(2) == 0 { Direction::Receive } else { Direction::Send };
+        answered += usize::from(port.answer(&lines.join("\r\n"), direction, Instant::now()).is_ok());
+    }
+    assert!((60..600).contains(&answered), "{answered} answered");
+}
