@@ -79,14 +79,19 @@ fn a_path_that_loses_and_reorders_costs_neither_the_picture_nor_the_sound() {
     let proxy = Proxy::start(server.webrtc, Weather { loss: 0.05, jitter: Duration::from_millis(50) });
     let peer = aiortc(&server, "waves", Some(proxy.port));
     peer.says("answered 201");
-    let seen = seen(&peer, |seen| numbers(&seen["flashes"]).len() > 10);
+    // What it begins with passes in a moment.
+    let live = |seen: &Value| {
+        let flashes = numbers(&seen["flashes"]);
+        let apart: Vec<_> = flashes.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        apart.into_iter().filter(|apart| *apart > 0.5).skip(1).collect::<Vec<_>>()
+    };
+    let seen = seen(&peer, |seen| live(seen).len() > 8);
     let (passed, lost) = proxy.counts();
     assert!(lost > passed / 50, "{lost} of {passed} were lost");
     assert_eq!(seen["backwards"], 0);
-    // Each flash is seen once: none is missed, and none is broken into two.
-    let flashes = numbers(&seen["flashes"]);
-    let apart: Vec<_> = flashes.windows(2).skip(1).map(|pair| pair[1] - pair[0]).collect();
-    assert!(apart.iter().filter(|apart| (0.9..1.1).contains(*apart)).count() + 2 >= apart.len(), "{apart:?}");
+    // Flashes come once a second; one may be missed until an interrupted picture is mended.
+    let apart = live(&seen);
+    assert!(apart.iter().filter(|apart| (0.9..1.1).contains(*apart)).count() + 1 >= apart.len(), "{apart:?}");
     peer.finish();
 }
 

@@ -24,7 +24,8 @@ export class LiveBadge {
     const label = behind ? t('watch.goLive') : t('state.live');
     if (this.button.title !== label) {
       this.button.title = label;
-      this.button.setAttribute('aria-label', label);
+      // The name holds the words that are seen: people speak them to their computer.
+      this.button.setAttribute('aria-label', behind ? `${t('state.live')} – ${label}` : label);
     }
   }
 }
