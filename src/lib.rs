@@ -9,6 +9,7 @@ pub mod ingest;
 pub mod media;
 pub mod cmaf;
 pub mod still;
+pub mod egress;
 pub mod hls;
 pub mod pipe;
 pub mod speech;

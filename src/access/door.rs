@@ -10,7 +10,7 @@ use std::{
 
 use super::{Error, Keys, throttle::Throttle};
 use crate::{
-    ingest::{self, Knock, Refusal},
+    ingest::{self, Knock, Proof, Refusal},
     model::Chain,
     stream::{Publication, Registry},
 };
@@ -33,9 +33,14 @@ impl Door {
         Self { keys, registry, throttle: Mutex::default(), waiting: AtomicUsize::new(0) }
     }
 
-    async fn open(&self, knock: Knock) -> Result<Publication, Refusal> {
+    async fn open(&self, knock: Knock, proof: Option<Proof>) -> Result<Publication, Refusal> {
         let Knock { protocol, peer, channel, key } = knock;
-        match self.keys.identify(channel.as_ref(), &key).await {
+        let identified = match (proof, &channel) {
+            (Some(proof), Some(channel)) => self.keys.identify_by_proof(channel, proof).await,
+            (Some(_), None) => Err(Error::UnknownKey),
+            (None, _) => self.keys.identify(channel.as_ref(), &key).await,
+        };
+        match identified {
             Ok(found) => {
                 let mut hash = [0; 8];
                 hash.iter_mut().zip(&found.key_digest).for_each(|(to, from)| *to = *from);
@@ -75,7 +80,15 @@ impl Door {
 
 impl ingest::Door for Door {
     fn admit(&self, knock: Knock) -> Pin<Box<dyn Future<Output = Result<Publication, Refusal>> + Send + '_>> {
-        Box::pin(self.open(knock))
+        Box::pin(self.open(knock, None))
+    }
+
+    fn admit_by_proof(
+        &self,
+        knock: Knock,
+        proof: Proof,
+    ) -> Pin<Box<dyn Future<Output = Result<Publication, Refusal>> + Send + '_>> {
+        Box::pin(self.open(knock, Some(proof)))
     }
 }
 

@@ -146,6 +146,15 @@ impl Keys {
         }
     }
 
+    /// The named channel, if `proof` knows its key.
+    ///
+    /// # Errors
+    /// [`Error::UnknownChannel`], [`Error::WrongKey`], and [`Error::Sealed`] as [`Keys::reveal`].
+    pub async fn identify_by_proof(&self, name: &StreamName, proof: impl Fn(&str) -> bool) -> Result<Channel> {
+        let found = self.store.channels().get(name).await?.ok_or_else(|| Error::UnknownChannel(name.clone()))?;
+        if proof(self.unseal(&found)?.reveal()) { Ok(found) } else { Err(Error::WrongKey(found.name)) }
+    }
+
     fn digest(&self, key: &str) -> [u8; 32] {
         mac(&self.secrets.derive("amphi stream key digest 1"), canonical(key).as_bytes())
     }

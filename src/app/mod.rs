@@ -5,6 +5,7 @@ pub mod cli;
 mod commands;
 pub mod config;
 pub mod demo;
+mod doors;
 mod hearing;
 mod languages;
 mod live;

@@ -20,6 +20,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     config::Config,
+    doors,
     live::{self, Rooms},
     second_pass::{self, SecondPass},
     speech::{self, Speech},
@@ -28,7 +29,7 @@ use crate::{
     access::{Door, Keys, Secrets},
     archive::{self, Catalogue},
     captions::Phase,
-    ingest::rtmp,
+    ingest::{rtmp, rtsp},
     media,
     serve::{
         self,
@@ -53,6 +54,7 @@ pub(super) struct Server {
     second_pass: SecondPass,
     http: TcpListener,
     rtmp: Option<rtmp::Server>,
+    rtsp: Option<rtsp::Server>,
     shared: serve::Server,
     ready: watch::Sender<bool>,
     /// Publishers and requests stop with it; lives drain first.
@@ -93,6 +95,7 @@ pub(super) async fn build(config: Config) -> Result<Server> {
         }
         None => None,
     };
+    let (rtsp, readers) = doors::rtsp(&config, &keys, &registry).await?.unzip();
     let templates = Arc::new(templates);
     let speech = Arc::new(Speech::new(&config)?);
     let (ready, is_ready) = watch::channel(false);
@@ -122,9 +125,10 @@ pub(super) async fn build(config: Config) -> Result<Server> {
         registry: registry.clone(),
         board,
         templates,
+        readers,
         cancel: CancellationToken::new(),
     });
-    Ok(Server { _lock: lock, config, rooms, registry, started, second_pass, http, rtmp, shared, ready, cancel })
+    Ok(Server { _lock: lock, config, rooms, registry, started, second_pass, http, rtmp, rtsp, shared, ready, cancel })
 }
 
 impl Server {
@@ -137,6 +141,11 @@ impl Server {
             Some(rtmp) => println!("rtmp   rtmp://{rtmp}/live"),
             None => println!("rtmp   off"),
         }
+        if let Some(rtsp) = self.rtsp.as_ref().and_then(|rtsp| rtsp.local_addr().ok()) {
+            println!(
+                "rtsp   rtsp://{rtsp}/live/CHANNEL to watch, rtsp://CHANNEL:KEY@{rtsp}/publish/CHANNEL to publish"
+            );
+        }
         if self.shared.secrets.token_is_new() {
             let file = self.config.data_dir.join("admin.token");
             // What is no terminal may be a journal, and a journal keeps no secrets.
@@ -146,12 +155,9 @@ impl Server {
                 println!("admin  the token is in {}", file.display());
             }
         }
-        for (name, listener) in [
-            ("rtsp", &self.config.rtsp),
-            ("srt", &self.config.srt),
-            ("webrtc", &self.config.webrtc),
-            ("vosk", &self.config.vosk),
-        ] {
+        for (name, listener) in
+            [("srt", &self.config.srt), ("webrtc", &self.config.webrtc), ("vosk", &self.config.vosk)]
+        {
             if listener.listen.is_some() {
                 tracing::warn!(protocol = name, "this version does not speak it yet; its address is ignored");
             }
@@ -178,12 +184,14 @@ impl Server {
     /// # Errors
     /// HTTP or RTMP is not served any longer, or the drain was cut short.
     pub async fn run(self) -> Result<()> {
-        let Self { _lock, config, rooms, registry, mut started, second_pass, http, rtmp, shared, ready, cancel } = self;
+        let Self { _lock, config, rooms, registry, mut started, second_pass, http, rtmp, rtsp, shared, ready, cancel } =
+            self;
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let lives = TaskTracker::new();
         let publishers = TaskTracker::new();
         lives.spawn(second_pass.run(rooms.cancel.clone()));
         let mut ingest = rtmp.map(|rtmp| publishers.spawn(rtmp.serve(cancel.clone())));
+        let mut rtsp = rtsp.map(|rtsp| publishers.spawn(rtsp.serve(cancel.clone())));
         let pages_stop = CancellationToken::new();
         let mut pages = tokio::spawn(serve::run(http, shared, pages_stop.clone()));
         let mut broken = None;
@@ -203,6 +211,10 @@ impl Server {
                 }
                 ended = async { ingest.as_mut().expect("guarded by the condition").await }, if ingest.is_some() => {
                     broken = Some(stopped_working("rtmp", ended));
+                    break;
+                }
+                ended = async { rtsp.as_mut().expect("guarded by the condition").await }, if rtsp.is_some() => {
+                    broken = Some(stopped_working("rtsp", ended));
                     break;
                 }
                 Some(live) = started.recv() => {

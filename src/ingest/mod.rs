@@ -1,6 +1,8 @@
 //! Ways in: one folder a protocol. Each turns a connection into a [`stream::Publication`](crate::stream::Publication).
 
 pub mod rtmp;
+pub mod rtsp;
+pub mod rtp;
 pub mod flv;
 pub mod avc;
 pub mod aac;
@@ -41,8 +43,21 @@ pub enum Refusal {
     Unavailable(String),
 }
 
+/// Whether a key is the one that a publisher proved to know without showing it.
+pub type Proof = Box<dyn Fn(&str) -> bool + Send + Sync>;
+
 /// Authorises publishers. `access` implements it and `app` hands it in.
 pub trait Door: Send + Sync + 'static {
     /// Lets a publisher in or says why not.
     fn admit(&self, knock: Knock) -> Pin<Box<dyn Future<Output = Result<Publication, Refusal>> + Send + '_>>;
+
+    /// The same for a publisher whose `proof` knows the key of the channel it names, where `knock` holds none.
+    /// A door that cannot tell keys lets nobody in this way.
+    fn admit_by_proof(
+        &self,
+        _knock: Knock,
+        _proof: Proof,
+    ) -> Pin<Box<dyn Future<Output = Result<Publication, Refusal>> + Send + '_>> {
+        Box::pin(async { Err(Refusal::Unknown) })
+    }
 }
