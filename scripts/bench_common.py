@@ -40,6 +40,7 @@ class Server:
             "AMPHI_DATA_DIR": str(Path(self.home.name) / "data"),
             "AMPHI_HTTP__LISTEN": "127.0.0.1:0",
             "AMPHI_RTMP__LISTEN": "127.0.0.1:0",
+            "AMPHI_RTSP__LISTEN": "127.0.0.1:0",
         } | {f"AMPHI_{key}": value for key, value in settings.items()}
         with self.log.open("w") as log:
             self.process = subprocess.Popen(

@@ -40,6 +40,8 @@ pub struct NewChannel {
     pub translate: Vec<LanguageTag>,
     /// Viewers stay far enough behind for captions to be there before their picture.
     pub accurate: bool,
+    /// The URL that the server fetches it from.
+    pub source: Option<String>,
 }
 
 /// Makes, shows and checks stream keys. Cheap to clone.
@@ -84,7 +86,8 @@ impl Keys {
     pub async fn create_channel(&self, new: NewChannel) -> Result<(Channel, StreamKey)> {
         let key = StreamKey::generate()?;
         let channel = Channel {
-            key_cipher: self.seal(&new.name, &key)?,
+            key_cipher: self.seal(new.name.as_str(), key.reveal())?,
+            source: new.source.map(|url| self.seal_source(&new.name, &url)).transpose()?,
             key_digest: self.digest(key.reveal()).to_vec(),
             name: new.name,
             title: new.title,
@@ -117,7 +120,7 @@ impl Keys {
     /// [`Error::UnknownChannel`].
     pub async fn rotate(&self, name: &StreamName) -> Result<StreamKey> {
         let key = StreamKey::generate()?;
-        let cipher = self.seal(name, &key)?;
+        let cipher = self.seal(name.as_str(), key.reveal())?;
         match self.store.channels().set_key(name, &cipher, &self.digest(key.reveal())).await {
             Err(crate::store::Error::NotFound(_)) => Err(Error::UnknownChannel(name.clone())),
             other => Ok(other.map(|()| key)?),
@@ -155,6 +158,24 @@ impl Keys {
         if proof(self.unseal(&found)?.reveal()) { Ok(found) } else { Err(Error::WrongKey(found.name)) }
     }
 
+    /// The URL of a channel's source, as it is kept: it may hold a password.
+    ///
+    /// # Errors
+    /// [`Error::Random`].
+    pub fn seal_source(&self, name: &StreamName, url: &str) -> Result<Vec<u8>> {
+        self.seal(&format!("source {name}"), url)
+    }
+
+    /// The URL that the server fetches a channel from, if it has one.
+    ///
+    /// # Errors
+    /// [`Error::Sealed`] if it was sealed for another channel or with another secret.
+    pub fn source(&self, channel: &Channel) -> Result<Option<String>> {
+        let sealed = channel.source.as_ref();
+        let open = |sealed| self.open(&format!("source {}", channel.name), sealed);
+        sealed.map(|sealed| open(sealed).ok_or_else(|| Error::Sealed(channel.name.clone()))).transpose()
+    }
+
     fn digest(&self, key: &str) -> [u8; 32] {
         mac(&self.secrets.derive("amphi stream key digest 1"), canonical(key).as_bytes())
     }
@@ -163,22 +184,25 @@ impl Keys {
         ChaCha20Poly1305::new(Key::from_slice(&self.secrets.derive("amphi stream key seal 1")))
     }
 
-    fn seal(&self, name: &StreamName, key: &StreamKey) -> Result<Vec<u8>> {
+    /// `text`, bound to what it is of.
+    fn seal(&self, of: &str, text: &str) -> Result<Vec<u8>> {
         let mut nonce = [0; NONCE];
         getrandom::fill(&mut nonce).map_err(Error::Random)?;
-        let payload = Payload { msg: key.reveal().as_bytes(), aad: name.as_str().as_bytes() };
+        let payload = Payload { msg: text.as_bytes(), aad: of.as_bytes() };
         let sealed = self.cipher().encrypt(Nonce::from_slice(&nonce), payload);
-        let sealed = sealed.expect("a message of 34 bytes is far below the cipher's limit");
+        let sealed = sealed.expect("a key or URL is far below the cipher's limit");
         Ok([nonce.as_slice(), &sealed].concat())
     }
 
+    fn open(&self, of: &str, sealed: &[u8]) -> Option<String> {
+        let (nonce, sealed) = sealed.split_at_checked(NONCE)?;
+        let payload = Payload { msg: sealed, aad: of.as_bytes() };
+        String::from_utf8(self.cipher().decrypt(Nonce::from_slice(nonce), payload).ok()?).ok()
+    }
+
     fn unseal(&self, channel: &Channel) -> Result<StreamKey> {
-        let open = || {
-            let (nonce, sealed) = channel.key_cipher.split_at_checked(NONCE)?;
-            let payload = Payload { msg: sealed, aad: channel.name.as_str().as_bytes() };
-            String::from_utf8(self.cipher().decrypt(Nonce::from_slice(nonce), payload).ok()?).ok()
-        };
-        open().map(StreamKey).ok_or_else(|| Error::Sealed(channel.name.clone()))
+        let key = self.open(channel.name.as_str(), &channel.key_cipher);
+        key.map(StreamKey).ok_or_else(|| Error::Sealed(channel.name.clone()))
     }
 }
 

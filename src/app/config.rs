@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use crate::model::LanguageTag;
+use crate::{ingest::pull, model::LanguageTag};
 
 /// The reference file, which is also where every default comes from.
 pub const REFERENCE: &str = include_str!("../../config/amphi.toml");
@@ -33,7 +33,7 @@ pub struct Config {
     pub http: Listener,
     /// RTMP ingest.
     pub rtmp: Listener,
-    /// Not spoken yet.
+    /// RTSP, publishers and readers.
     pub rtsp: Listener,
     /// Not spoken yet.
     pub srt: Listener,
@@ -41,6 +41,8 @@ pub struct Config {
     pub webrtc: Listener,
     /// Not spoken yet.
     pub vosk: Listener,
+    /// Sources the server fetches.
+    pub pull: Pull,
     /// Delivery.
     pub hls: Hls,
     /// Renditions below the source.
@@ -60,6 +62,14 @@ pub struct Listener {
     /// `HOST:PORT`, `None` where the protocol is off.
     #[serde(deserialize_with = "address")]
     pub listen: Option<SocketAddr>,
+}
+
+/// See `[pull]`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pull {
+    /// Whether sources may lie at addresses that only this machine or its neighbours reach.
+    pub private: bool,
 }
 
 /// See `[hls]`.
@@ -136,6 +146,13 @@ pub enum LogFormat {
     Text,
     /// For machines.
     Json,
+}
+
+impl Pull {
+    /// Which machines may be asked.
+    pub fn rule(self) -> pull::Rule {
+        pull::Rule { private: self.private }
+    }
 }
 
 impl Config {

@@ -55,6 +55,7 @@ pub(super) struct Server {
     http: TcpListener,
     rtmp: Option<rtmp::Server>,
     rtsp: Option<rtsp::Server>,
+    pulls: doors::Pulls,
     shared: serve::Server,
     ready: watch::Sender<bool>,
     /// Publishers and requests stop with it; lives drain first.
@@ -96,6 +97,7 @@ pub(super) async fn build(config: Config) -> Result<Server> {
         None => None,
     };
     let (rtsp, readers) = doors::rtsp(&config, &keys, &registry).await?.unzip();
+    let pulls = doors::Pulls::new(&config, &store, &keys, &registry);
     let templates = Arc::new(templates);
     let speech = Arc::new(Speech::new(&config)?);
     let (ready, is_ready) = watch::channel(false);
@@ -111,6 +113,7 @@ pub(super) async fn build(config: Config) -> Result<Server> {
         ready: is_ready,
         language: config.captions.language.clone(),
         can_hear: can_hear(speech.clone(), &config),
+        pull: config.pull.rule(),
         models: models(speech.clone(), &config),
     };
     let cancel = CancellationToken::new();
@@ -128,7 +131,21 @@ pub(super) async fn build(config: Config) -> Result<Server> {
         readers,
         cancel: CancellationToken::new(),
     });
-    Ok(Server { _lock: lock, config, rooms, registry, started, second_pass, http, rtmp, rtsp, shared, ready, cancel })
+    Ok(Server {
+        _lock: lock,
+        config,
+        rooms,
+        registry,
+        started,
+        second_pass,
+        http,
+        rtmp,
+        rtsp,
+        pulls,
+        shared,
+        ready,
+        cancel,
+    })
 }
 
 impl Server {
@@ -184,14 +201,28 @@ impl Server {
     /// # Errors
     /// HTTP or RTMP is not served any longer, or the drain was cut short.
     pub async fn run(self) -> Result<()> {
-        let Self { _lock, config, rooms, registry, mut started, second_pass, http, rtmp, rtsp, shared, ready, cancel } =
-            self;
+        let Self {
+            _lock,
+            config,
+            rooms,
+            registry,
+            mut started,
+            second_pass,
+            http,
+            rtmp,
+            rtsp,
+            pulls,
+            shared,
+            ready,
+            cancel,
+        } = self;
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let lives = TaskTracker::new();
         let publishers = TaskTracker::new();
         lives.spawn(second_pass.run(rooms.cancel.clone()));
         let mut ingest = rtmp.map(|rtmp| publishers.spawn(rtmp.serve(cancel.clone())));
         let mut rtsp = rtsp.map(|rtsp| publishers.spawn(rtsp.serve(cancel.clone())));
+        publishers.spawn(pulls.run(cancel.clone()));
         let pages_stop = CancellationToken::new();
         let mut pages = tokio::spawn(serve::run(http, shared, pages_stop.clone()));
         let mut broken = None;

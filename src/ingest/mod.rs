@@ -3,6 +3,7 @@
 pub mod rtmp;
 pub mod rtsp;
 pub mod rtp;
+pub mod pull;
 pub mod flv;
 pub mod avc;
 pub mod aac;

@@ -34,6 +34,7 @@ use crate::{
     access::{Keys, Secrets},
     archive::Catalogue,
     captions::Desk,
+    ingest::pull,
     media::Templates,
     model::{LanguageTag, MediaTime, StreamName},
     store::Store,
@@ -68,6 +69,8 @@ pub struct Server {
     pub language: LanguageTag,
     /// What can be heard here.
     pub can_hear: CanHear,
+    /// Which sources may be set.
+    pub pull: pull::Rule,
     /// Installed models, for `/api/v1/models`.
     pub models: Arc<dyn Fn() -> Vec<api::models::Item> + Send + Sync>,
 }

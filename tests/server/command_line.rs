@@ -99,6 +99,7 @@ fn check_says_what_serve_would_stumble_over_and_leaves_nothing_behind() {
             ("AMPHI_DATA_DIR", data.to_str().unwrap()),
             ("AMPHI_HTTP__LISTEN", "127.0.0.1:0"),
             ("AMPHI_RTMP__LISTEN", "127.0.0.1:0"),
+            ("AMPHI_RTSP__LISTEN", "127.0.0.1:0"),
         ];
         all.extend(environment);
         amphi(&["check"], &all)
@@ -132,7 +133,9 @@ fn check_says_what_serve_would_stumble_over_and_leaves_nothing_behind() {
 
 #[test]
 fn check_finds_this_machine_complete() {
-    let (good, out, err) =
-        amphi(&["check"], &[("AMPHI_HTTP__LISTEN", "127.0.0.1:0"), ("AMPHI_RTMP__LISTEN", "127.0.0.1:0")]);
+    let (good, out, err) = amphi(
+        &["check"],
+        &["AMPHI_HTTP__LISTEN", "AMPHI_RTMP__LISTEN", "AMPHI_RTSP__LISTEN"].map(|key| (key, "127.0.0.1:0")),
+    );
     assert!(good, "{out}{err}");
 }

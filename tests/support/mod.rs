@@ -186,6 +186,7 @@ fn spawn(data: &Path, environment: &[(String, String)]) -> (Child, String, Strin
         .env("AMPHI_DATA_DIR", data)
         .env("AMPHI_HTTP__LISTEN", "127.0.0.1:0")
         .env("AMPHI_RTMP__LISTEN", "127.0.0.1:0")
+        .env("AMPHI_RTSP__LISTEN", "127.0.0.1:0")
         .envs(environment.iter().map(|(key, value)| (key, value)))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -4,6 +4,7 @@ use serde_json::json;
 use crate::{
     access::{Keys, NewChannel, Secrets, StreamKey},
     app::{cli, config::Config, models::Manifest, speech},
+    ingest::pull::Source,
     model::{LanguageTag, StreamName},
     store::{Channel, Store},
 };
@@ -14,10 +15,13 @@ pub(in crate::app) fn run(config: &Config, command: cli::Channel) -> Result<()> 
         let store = Store::open(&config.data_dir).await?;
         let keys = Keys::new(store.clone(), Secrets::open(&config.data_dir)?);
         match command {
-            cli::Channel::Add { name, title, language, model, translate, accurate, json } => {
+            cli::Channel::Add { name, title, language, model, translate, accurate, source, json } => {
                 let language = language.unwrap_or_else(|| config.captions.language.clone());
                 if model.is_some() {
                     can_hear(config, &language, model.as_deref())?;
+                }
+                if let Some(source) = &source {
+                    config.pull.rule().check(source)?;
                 }
                 let (channel, key) = keys
                     .create_channel(NewChannel {
@@ -26,18 +30,29 @@ pub(in crate::app) fn run(config: &Config, command: cli::Channel) -> Result<()> 
                         model,
                         translate,
                         accurate,
+                        source: source.map(|source| source.url().to_string()),
                         name,
                     })
                     .await?;
-                print(config, &channel, Some(&key), json)
+                print(config, &keys, &channel, Some(&key), json)
             }
-            cli::Channel::Change { name, title, language, model, translate, accurate, json } => {
+            cli::Channel::Change { name, title, language, model, translate, accurate, source, json } => {
                 let mut channel = find(&store, &name).await?;
                 channel.title = title.unwrap_or(channel.title);
                 let heard_anew = language.is_some() || model.is_some();
                 channel.language = language.unwrap_or(channel.language);
                 channel.model = model.map_or(channel.model, |id| (!id.is_empty()).then_some(id));
                 channel.accurate = accurate.unwrap_or(channel.accurate);
+                if let Some(source) = source {
+                    channel.source = match source.as_str() {
+                        "" => None,
+                        url => {
+                            let source = Source::parse(url)?;
+                            config.pull.rule().check(&source)?;
+                            Some(keys.seal_source(&name, source.url().as_str())?)
+                        }
+                    };
+                }
                 if let Some(list) = translate {
                     let tags = list.split(',').map(str::trim).filter(|tag| !tag.is_empty());
                     channel.translate = tags.map(LanguageTag::parse).collect::<Result<_, _>>()?;
@@ -46,16 +61,16 @@ pub(in crate::app) fn run(config: &Config, command: cli::Channel) -> Result<()> 
                     can_hear(config, &channel.language, channel.model.as_deref())?;
                 }
                 store.channels().update(&channel).await?;
-                print(config, &channel, None, json)
+                print(config, &keys, &channel, None, json)
             }
-            cli::Channel::List { json } => list(&store.channels().list().await?, json),
+            cli::Channel::List { json } => list(&keys, &store.channels().list().await?, json),
             cli::Channel::Show { name, json } => {
                 let channel = find(&store, &name).await?;
-                print(config, &channel, Some(&keys.reveal(&name).await?), json)
+                print(config, &keys, &channel, Some(&keys.reveal(&name).await?), json)
             }
             cli::Channel::RotateKey { name, json } => {
                 let channel = find(&store, &name).await?;
-                print(config, &channel, Some(&keys.rotate(&name).await?), json)
+                print(config, &keys, &channel, Some(&keys.rotate(&name).await?), json)
             }
             cli::Channel::Remove { name } => {
                 find(&store, &name).await?;
@@ -79,7 +94,13 @@ async fn find(store: &Store, name: &StreamName) -> Result<Channel> {
         .with_context(|| format!("no channel {name}: `amphi channel list` shows those there are"))
 }
 
-fn describe(channel: &Channel, key: Option<&StreamKey>) -> serde_json::Value {
+/// Without its password.
+fn source(keys: &Keys, channel: &Channel) -> Option<String> {
+    let url = keys.source(channel).ok().flatten()?;
+    Source::parse(&url).ok().map(|source| source.to_string())
+}
+
+fn describe(keys: &Keys, channel: &Channel, key: Option<&StreamKey>) -> serde_json::Value {
     let mut value = json!({
         "name": channel.name,
         "title": channel.title,
@@ -87,6 +108,7 @@ fn describe(channel: &Channel, key: Option<&StreamKey>) -> serde_json::Value {
         "model": channel.model,
         "translate": channel.translate,
         "accurate": channel.accurate,
+        "source": source(keys, channel),
     });
     if let Some(key) = key {
         value["stream_key"] = key.reveal().into();
@@ -94,9 +116,9 @@ fn describe(channel: &Channel, key: Option<&StreamKey>) -> serde_json::Value {
     value
 }
 
-fn print(config: &Config, channel: &Channel, key: Option<&StreamKey>, json: bool) -> Result<()> {
+fn print(config: &Config, keys: &Keys, channel: &Channel, key: Option<&StreamKey>, json: bool) -> Result<()> {
     if json {
-        println!("{}", describe(channel, key));
+        println!("{}", describe(keys, channel, key));
         return Ok(());
     }
     let port = config.rtmp.listen.map_or(1935, |address| address.port());
@@ -110,6 +132,9 @@ fn print(config: &Config, channel: &Channel, key: Option<&StreamKey>, json: bool
     if channel.accurate {
         println!("captions    before their picture: viewers stay 3 s behind");
     }
+    if let Some(source) = source(keys, channel) {
+        println!("source      {source}");
+    }
     if let Some(key) = key {
         println!("stream key  {}", key.reveal());
         println!("in OBS      server rtmp://HOST:{port}/live, stream key as above");
@@ -119,9 +144,9 @@ fn print(config: &Config, channel: &Channel, key: Option<&StreamKey>, json: bool
     Ok(())
 }
 
-fn list(channels: &[Channel], json: bool) -> Result<()> {
+fn list(keys: &Keys, channels: &[Channel], json: bool) -> Result<()> {
     if json {
-        let items: Vec<_> = channels.iter().map(|channel| describe(channel, None)).collect();
+        let items: Vec<_> = channels.iter().map(|channel| describe(keys, channel, None)).collect();
         println!("{}", json!({ "items": items }));
         return Ok(());
     }

@@ -11,7 +11,7 @@ use crate::{
         models::{Manifest, Task},
         speech,
     },
-    media,
+    egress, media,
     model::Chain,
     store::Store,
 };
@@ -63,6 +63,10 @@ fn gstreamer(config: &Config, findings: &mut Vec<Finding>) {
         Err(media::Error::Missing(missing)) => missing.iter().for_each(|m| add("gstreamer", false, m.to_string())),
         Err(error) => add("pipelines", false, Chain(&error).to_string()),
     }
+    if config.rtsp.listen.is_some() {
+        let missing = egress::rtsp::check().err().map(|error| Chain(&error).to_string());
+        add("rtsp readers", missing.is_none(), missing.unwrap_or_else(|| "every element is there".into()));
+    }
     let encoders: Vec<_> = media::Encoder::available().into_iter().map(media::Encoder::element).collect();
     add(
         "encoders",
@@ -101,7 +105,7 @@ fn models(config: &Config, findings: &mut Vec<Finding>) -> Result<()> {
 }
 
 fn ports(config: &Config, findings: &mut Vec<Finding>) {
-    for (name, listener) in [("http", &config.http), ("rtmp", &config.rtmp)] {
+    for (name, listener) in [("http", &config.http), ("rtmp", &config.rtmp), ("rtsp", &config.rtsp)] {
         let Some(address) = listener.listen else {
             if name == "http" {
                 let detail = "http.listen is empty: without it nobody can watch".into();

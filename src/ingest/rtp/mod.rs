@@ -11,3 +11,6 @@ pub use clock::Clock;
 pub use depacketizer::{Codec, Depacketizer, Unit};
 pub use order::{Figures, Order};
 pub use packet::Packet;
+
+#[cfg(test)]
+mod tests;

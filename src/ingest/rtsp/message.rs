@@ -256,3 +256,80 @@ fn reason(status: u16) -> &'static str {
         _ => "Error",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(text: &[u8]) -> Result<Vec<Message>, Error> {
+        let (mut framer, mut input, mut out) = (Framer::default(), BytesMut::from(text), Vec::new());
+        while let Some(raw) = framer.next(&mut input)? {
+            out.push(Message::parse(raw)?);
+        }
+        Ok(out)
+    }
+
+    #[test]
+    fn messages_and_data_follow_each_other() {
+        let text = b"\r\nANNOUNCE rtsp://h/publish/maths?x RTSP/1.0\r\nCSeq: 2\r\ncontent-length:4\r\n\r\nv=0\n$\x01\x00\x03abc\
+            RTSP/1.0 200 OK\r\nCSeq: 3\r\n\r\n";
+        let [Message::Request(request), data, Message::Response(response)] = &all(text).unwrap()[..] else {
+            panic!("{:?}", all(text))
+        };
+        assert_eq!(
+            (request.method.as_str(), request.path(), &request.body[..]),
+            ("ANNOUNCE", "publish/maths", &b"v=0\n"[..])
+        );
+        assert_eq!(request.headers.get("cseq"), Some("2"));
+        assert_eq!(*data, Message::Data { channel: 1, payload: Bytes::from_static(b"abc") });
+        assert_eq!((response.status, response.headers.get("CSeq")), (200, Some("3")));
+    }
+
+    #[test]
+    fn bytes_may_come_one_by_one() {
+        let text = b"SETUP rtsp://h/a RTSP/1.0\r\nCSeq: 1\r\nContent-Length: 2\r\n\r\nhi$\x00\x00\x01x";
+        let (mut framer, mut input, mut count) = (Framer::default(), BytesMut::new(), 0);
+        for byte in text {
+            input.extend_from_slice(&[*byte]);
+            count += usize::from(framer.next(&mut input).unwrap().is_some());
+        }
+        assert_eq!((count, input.len()), (2, 0));
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        let mut out = BytesMut::new();
+        let request = Request { method: "PLAY".into(), uri: "rtsp://h/a/".into(), ..Request::default() };
+        request.write(&mut out);
+        let response = Response::to(&request, 200).with("Session", "a\r\nX-Evil: 1");
+        response.write(&mut out);
+        write_data(3, b"abc", &mut out);
+        let [Message::Request(read), Message::Response(answer), Message::Data { channel: 3, .. }] =
+            &all(&out).unwrap()[..]
+        else {
+            panic!("{out:?}")
+        };
+        assert_eq!((read, request.path()), (&request, "a"));
+        assert_eq!(answer.headers.get("X-Evil"), None);
+    }
+
+    #[test]
+    fn floods_and_nonsense_are_cut() {
+        let lines = format!("OPTIONS * RTSP/1.0\r\n{}\r\n", "A: b\r\n".repeat(65));
+        let long = format!("OPTIONS * RTSP/1.0\r\nA: {}", "b".repeat(17 << 10));
+        let body = b"ANNOUNCE * RTSP/1.0\r\nContent-Length: 10000000\r\n\r\n";
+        for flood in [lines.as_bytes(), long.as_bytes(), body] {
+            assert!(matches!(all(flood), Err(Error::Limit(_))));
+        }
+        for nonsense in [
+            &b"GET / HTTP/1.1\r\n\r\n"[..],
+            b"\x16\x03\x01",
+            b"OPTIONS\r\n\r\n",
+            b"OPTIONS * RTSP/1.0\r\nnothing\r\n\r\n",
+            b"OPTIONS * RTSP/1.0\r\nContent-Length: -1\r\n\r\n",
+            b"OPTIONS * RTSP/1.0\r\nA: \xff\r\n\r\n",
+        ] {
+            assert!(matches!(all(nonsense), Err(Error::Malformed(_))), "{nonsense:?}");
+        }
+    }
+}

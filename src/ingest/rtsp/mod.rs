@@ -12,6 +12,7 @@ pub mod auth;
 mod guard;
 pub mod media;
 pub mod message;
+pub mod pull;
 pub mod receiver;
 pub mod sdp;
 pub mod server;
@@ -57,4 +58,11 @@ pub enum Error {
     /// What is offered cannot be taken.
     #[error("{0}")]
     Unusable(String),
+}
+
+/// 64 random bits as hexadecimal digits.
+fn random() -> Result<String, Error> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(std::io::Error::from)?;
+    Ok(format!("{:016x}", u64::from_ne_bytes(random)))
 }

@@ -1,6 +1,6 @@
 //! One connection, until it turns out to be a reader's; a publisher's to its end.
 
-use std::{fmt::Write as _, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use subtle::ConstantTimeEq;
@@ -17,6 +17,7 @@ use super::{
     auth::{self, Credentials},
     guard,
     message::{Framer, Message, Request, Response, write_data},
+    random,
     receiver::{self, Receiver},
     sdp::Description,
     transport::{self, Port, Transport, Udp},
@@ -447,14 +448,4 @@ fn leads_to(uri: &str, control: &str, media: usize) -> bool {
     }
     let before = uri.strip_suffix(control.trim_end_matches('/'));
     before.is_some_and(|before| before.is_empty() || before.ends_with(['/', '?']))
-}
-
-/// 64 random bits as hexadecimal digits.
-fn random() -> Result<String, Error> {
-    let mut random = [0; 8];
-    getrandom::fill(&mut random).map_err(std::io::Error::from)?;
-    Ok(random.iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    }))
 }
