@@ -70,7 +70,8 @@ async fn other_sound_comes_as_it_is() {
     ] {
         let heard = round(&[&["-bf", "0", "-rtsp_transport", "tcp"], parts].concat()).await;
         assert_eq!(heard.audio_codec(), Some(codec));
-        assert!(heard.audio.len() > 20, "{codec:?}: {}", heard.audio.len());
+        // Several MP3 frames share a packet.
+        assert!(heard.audio.len() > 10, "{codec:?}: {}", heard.audio.len());
         let wanted = if codec == AudioCodec::Aac { TrackId::AUDIO } else { TrackId::FOREIGN_AUDIO };
         assert!(heard.audio.iter().all(|packet| packet.track == wanted));
     }
@@ -82,21 +83,21 @@ async fn gstreamer_publishes_over_tcp_and_udp() {
         let mut fixture = Fixture::start().await;
         let pipeline = format!(
             "rtspclientsink name=sink protocols={protocols} location={} \
-             videotestsrc num-buffers=75 is-live=true ! video/x-raw,width=320,height=180,framerate=25/1 ! \
+             videotestsrc is-live=true ! video/x-raw,width=320,height=180,framerate=25/1 ! \
              x264enc tune=zerolatency key-int-max=25 ! h264parse ! sink. \
-             audiotestsrc num-buffers=130 is-live=true ! audio/x-raw,rate=44100,channels=2 ! \
-             avenc_aac ! aacparse ! sink.",
+             audiotestsrc is-live=true ! audio/x-raw,rate=44100,channels=2 ! avenc_aac ! aacparse ! sink.",
             fixture.publish_url()
         );
         let mut command = Command::new("gst-launch-1.0");
-        command.arg("-q").args(pipeline.split_whitespace()).kill_on_drop(true);
-        let (output, heard) = tokio::join!(finished(&mut command), async {
-            let (live, mut consumer) = fixture.live().await;
-            hear(&live, &mut consumer).await
-        });
-        assert!(output.status.success(), "{}", said(&output));
+        let mut publisher = command.arg("-q").args(pipeline.split_whitespace()).kill_on_drop(true).spawn().unwrap();
+        let (_live, mut consumer) = fixture.live().await;
+        let mut heard = Heard::default();
+        while heard.video.len() < 75 || heard.audio.len() < 100 {
+            heard.take(in_time(consumer.recv()).await.unwrap());
+        }
         heard.check_times();
-        assert!(heard.video.len() >= 70 && heard.audio.len() >= 110, "{} {}", heard.video.len(), heard.audio.len());
+        assert_eq!(heard.tracks.len(), 2, "what the description said of the picture and did not hold is not announced");
+        publisher.kill().await.unwrap();
         fixture.stop().await;
     }
 }

@@ -16,7 +16,7 @@ use std::{
 };
 
 use amphi::{
-    egress::rtsp::Readers,
+    egress::rtsp::{Mount, Readers},
     ingest::{
         Door, Knock, Proof, Refusal,
         rtsp::{Server, Settings},
@@ -104,6 +104,19 @@ impl Fixture {
         let live = in_time(self.started.recv()).await.unwrap();
         let consumer = live.producer.consume();
         (live, consumer)
+    }
+
+    /// Lets a live be read, and waits until it can be. Whoever asked stays: GStreamer's server turns readers away in
+    /// the moment in which the last one's pipeline is taken down.
+    async fn mount(&self, live: Arc<Live>) -> (Mount, Raw) {
+        let mount = self.readers.mount(live);
+        let describe = format!("DESCRIBE {} RTSP/1.0\r\nCSeq: 1\r\n\r\n", self.watch_url());
+        loop {
+            let mut raw = self.raw().await;
+            if raw.ask(&describe).await.starts_with("RTSP/1.0 200") {
+                return (mount, raw);
+            }
+        }
     }
 
     async fn raw(&self) -> Raw {

@@ -20,7 +20,7 @@ fn decode(url: &str, transport: &str) -> Command {
 #[tokio::test]
 async fn ffmpeg_decodes_over_tcp_and_udp() {
     let (fixture, live, _publisher) = airing(40, &[]).await;
-    let _mount = fixture.readers.mount(live);
+    let _mount = fixture.mount(live).await;
     for transport in ["tcp", "udp"] {
         let output = finished(&mut decode(&fixture.watch_url(), transport)).await;
         assert!(output.status.success(), "{transport}: {}", said(&output));
@@ -61,7 +61,7 @@ async fn play(fixture: &Fixture) -> (Raw, String) {
 async fn readers_share_one_pipeline_and_one_that_stalls_costs_only_itself() {
     let (fixture, live, _publisher) =
         airing(60, &["-b:v", "4M", "-minrate", "4M", "-maxrate", "4M", "-bufsize", "1M"]).await;
-    let _mount = fixture.readers.mount(live);
+    let _mount = fixture.mount(live).await;
     let (_stalled, first) = play(&fixture).await;
     let (mut reading, second) = play(&fixture).await;
     assert_eq!(first, second);
@@ -79,7 +79,7 @@ async fn readers_share_one_pipeline_and_one_that_stalls_costs_only_itself() {
 #[tokio::test]
 async fn readers_hear_the_end() {
     let (fixture, live, mut publisher) = airing(60, &[]).await;
-    let mount = fixture.readers.mount(live.clone());
+    let mount = fixture.mount(live.clone()).await;
     let mut reader = ffmpeg(["-rtsp_transport", "tcp", "-i", &fixture.watch_url(), "-f", "null", "-"]);
     let mut reader = reader.spawn().unwrap();
     let (mut watching, _) = play(&fixture).await;
@@ -107,7 +107,7 @@ async fn sound_and_picture_stay_together() {
         let _publisher = ffmpeg(arguments).arg(fixture.publish_url()).spawn().unwrap();
         let (live, mut consumer) = fixture.live().await;
         on_air(&mut consumer).await;
-        let _mount = fixture.readers.mount(live);
+        let _mount = fixture.mount(live).await;
         let file = tempfile::Builder::new().suffix(".mkv").tempfile().unwrap();
         let path = file.path().to_str().unwrap();
         let recording =

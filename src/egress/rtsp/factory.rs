@@ -55,7 +55,10 @@ impl ObjectImpl for Inner {}
 impl RTSPMediaFactoryImpl for Inner {
     fn create_element(&self, _: &RTSPUrl) -> Option<gst::Element> {
         let (live, _) = self.source.get()?;
-        let text = launch(&live.producer.tracks())?;
+        let Some(text) = launch(&live.producer.tracks()) else {
+            // The library does not bear nothing; what holds nothing it refuses.
+            return Some(gst::Bin::new().upcast());
+        };
         match gst::parse::bin_from_description(&text, false) {
             Ok(bin) => Some(bin.upcast()),
             Err(error) => {

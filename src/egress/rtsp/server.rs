@@ -9,9 +9,13 @@ use std::{
 use gstreamer::glib;
 use gstreamer_rtsp_server::{RTSPMountPoints, RTSPServer, gio, prelude::*};
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 
 use super::{Error, factory::Factory};
-use crate::stream::Live;
+use crate::{
+    model::{MediaTime, TrackId},
+    stream::{Consumer, Event, Live},
+};
 
 /// Sessions at once, one a reader.
 const SESSIONS: u32 = 1024;
@@ -19,6 +23,8 @@ const SESSIONS: u32 = 1024;
 const BODY: u32 = 4 << 10;
 /// How often sessions are looked after: those of readers that vanished end after a minute without a sign.
 const SWEEP: Duration = Duration::from_secs(2);
+/// A track that has not come this long after the first is none.
+const TOGETHER: Duration = Duration::from_secs(1);
 
 /// GStreamer's RTSP server on a thread of its own, without a port. Cheap to clone; the thread ends with the last.
 #[derive(Debug, Clone)]
@@ -45,6 +51,8 @@ struct Lives(Arc<Mutex<HashMap<String, Arc<Live>>>>);
 pub struct Mount {
     readers: Readers,
     path: String,
+    live: Arc<Live>,
+    gone: CancellationToken,
 }
 
 impl Readers {
@@ -91,12 +99,22 @@ impl Readers {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Lets a live be read at `/live/NAME`.
+    /// Lets a live be read at `/live/NAME` as soon as its tracks are known: a reader is told of them once.
     pub fn mount(&self, live: Arc<Live>) -> Mount {
-        let path = format!("/live/{}", live.name);
-        self.inner.lives.all().insert(path.clone(), live.clone());
-        self.inner.mounts.add_factory(&path, Factory::new(live, self.inner.runtime.clone()));
-        Mount { readers: self.clone(), path }
+        let (path, gone) = (format!("/live/{}", live.name), CancellationToken::new());
+        let mount = Mount { readers: self.clone(), path: path.clone(), live: live.clone(), gone: gone.clone() };
+        let (inner, consumer) = (Arc::downgrade(&self.inner), live.producer.consume());
+        self.inner.runtime.spawn(async move {
+            let known = gone.run_until_cancelled(known(consumer)).await;
+            let (Some(true), Some(inner)) = (known, inner.upgrade()) else { return };
+            // Under the lock, so that what is taken off meanwhile does not come back.
+            let mut lives = inner.lives.all();
+            if !gone.is_cancelled() {
+                lives.insert(path.clone(), live.clone());
+                inner.mounts.add_factory(&path, Factory::new(live, inner.runtime.clone()));
+            }
+        });
+        mount
     }
 
     /// Serves the reader at the other end of `socket`, who has sent nothing yet. UDP goes to the address of `peer`.
@@ -113,14 +131,25 @@ impl Readers {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        self.readers.inner.mounts.remove_factory(&self.path);
-        self.readers.inner.lives.all().remove(&self.path);
+        let mut lives = self.readers.inner.lives.all();
+        self.gone.cancel();
+        // The next live of the channel may be there already.
+        if lives.get(&self.path).is_some_and(|live| Arc::ptr_eq(live, &self.live)) {
+            lives.remove(&self.path);
+            self.readers.inner.mounts.remove_factory(&self.path);
+        }
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.main_loop.quit();
+        // By the loop itself: one that has not begun yet would not hear of it.
+        let ending = self.main_loop.clone();
+        let end = glib::idle_source_new(Some("end"), glib::Priority::DEFAULT, move || {
+            ending.quit();
+            glib::ControlFlow::Break
+        });
+        end.attach(Some(&self.main_loop.context()));
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -137,4 +166,22 @@ impl Lives {
     fn all(&self) -> MutexGuard<'_, HashMap<String, Arc<Live>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Waits until a live has picture and sound, or shows that it has but one of them. False: it ended before that.
+async fn known(mut consumer: Consumer) -> bool {
+    let (mut kinds, mut first) = ([false; 2], None);
+    while let Some(event) = consumer.recv().await {
+        let Event::Packet(packet) = event else { continue };
+        match packet.track {
+            TrackId::VIDEO => kinds[0] = true,
+            TrackId::AUDIO => kinds[1] = true,
+            _ => continue,
+        }
+        let since: MediaTime = *first.get_or_insert(packet.dts);
+        if kinds == [true; 2] || packet.dts.since(since) >= TOGETHER {
+            return true;
+        }
+    }
+    false
 }

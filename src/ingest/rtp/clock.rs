@@ -23,30 +23,38 @@ struct Track {
     /// Our nanoseconds minus those of its ticks.
     offset: Option<i64>,
     reported: bool,
+    /// A report that came ahead of the first packet.
+    early: Option<SenderReport>,
 }
 
 impl Clock {
     /// One more track, of `rate` ticks a second; its index.
     pub fn add(&mut self, rate: u32) -> usize {
-        self.tracks.push(Track { rate: rate.max(1), last: None, offset: None, reported: false });
+        self.tracks.push(Track { rate: rate.max(1), last: None, offset: None, reported: false, early: None });
         self.tracks.len() - 1
     }
 
     /// Nanoseconds of a track's time stamp that arrived at `now`, nanoseconds of any clock that all calls share.
     /// An index that [`Clock::add`] did not give says nothing: `now`.
     pub fn time(&mut self, track: usize, timestamp: u32, now: i64) -> i64 {
-        let Some(track) = self.tracks.get_mut(track) else { return now };
+        let index = track;
+        let Some(track) = self.tracks.get_mut(index) else { return now };
         let ticks = track.unwrapped(timestamp);
         let nanos = track.nanos(ticks);
-        let offset = *track.offset.get_or_insert(now.saturating_sub(nanos));
-        nanos.saturating_add(offset)
+        track.offset.get_or_insert(now.saturating_sub(nanos));
+        if let Some(report) = track.early.take() {
+            self.report(index, &report);
+        }
+        self.tracks.get(index).and_then(|track| track.offset).map_or(now, |offset| nanos.saturating_add(offset))
     }
 
     /// A track's sender tells how its clock relates to the wall's.
     pub fn report(&mut self, track: usize, report: &SenderReport) {
         let Some(track) = self.tracks.get_mut(track) else { return };
-        // A report ahead of the first packet has nothing to relate to yet.
-        let Some(offset) = track.offset else { return };
+        let Some(offset) = track.offset else {
+            track.early = Some(*report);
+            return;
+        };
         let ticks = track.near(report.timestamp);
         let wall = ((u128::from(report.ntp) * 1_000_000_000) >> 32) as i64;
         // What our clock would show at the report if the track lay where it does.

@@ -48,7 +48,7 @@ pub fn receiver_report(own: u32, figures: &Figures, last: Option<(SenderReport, 
     out.put_u32(own);
     out.put_u32(figures.ssrc);
     let lost = figures.lost.clamp(-0x80_0000, 0x7f_ffff) as u32 & 0xff_ffff;
-    out.put_u32((figures.loss * 255.0) as u32 * 0x100_0000 | lost);
+    out.put_u32(((figures.loss * 255.0) as u32) << 24 | lost);
     out.put_u32(figures.highest);
     out.put_u32(figures.jitter);
     let (middle, since) = last.map_or((0, 0), |(report, since)| ((report.ntp >> 16) as u32, since));

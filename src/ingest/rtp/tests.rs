@@ -202,6 +202,16 @@ fn reports_bring_tracks_together() {
 }
 
 #[test]
+fn a_report_may_come_ahead_of_the_first_packet() {
+    let mut clock = Clock::default();
+    let (video, audio) = (clock.add(90_000), clock.add(48_000));
+    clock.report(video, &report(100, 1_000));
+    clock.report(audio, &report(100, 5_000));
+    assert_eq!(clock.time(audio, 5_000, 0), 0);
+    assert_eq!(clock.time(video, 1_000 + 9_000, 400_000_000), SECOND / 10, "as stamped, not as it came");
+}
+
+#[test]
 fn time_stamps_wrap() {
     let mut clock = Clock::default();
     let video = clock.add(90_000);

@@ -116,8 +116,8 @@ impl Video {
                 }
             }
         }
-        // Parameter sets change with a key frame.
-        if key || self.config.is_none() {
+        // Parameter sets change with a key frame; before the first, those of the description may be out of date.
+        if key {
             self.announce(to);
         }
         if self.config.is_none() || data.is_empty() {

@@ -188,7 +188,7 @@ impl<'a> Parameters<'a> {
 
 fn hex(text: &str) -> Option<Vec<u8>> {
     let digits = text.trim().as_bytes();
-    if digits.is_empty() || digits.len() > 512 || digits.len() % 2 != 0 {
+    if digits.is_empty() || digits.len() > 512 || !digits.len().is_multiple_of(2) {
         return None;
     }
     let pair = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
