@@ -83,7 +83,7 @@ async fn gstreamer_publishes_over_tcp_and_udp() {
         let mut fixture = Fixture::start().await;
         let pipeline = format!(
             "rtspclientsink name=sink protocols={protocols} location={} \
-             videotestsrc is-live=true ! video/x-raw,width=320,height=180,framerate=25/1 ! \
+             videotestsrc is-live=true ! video/x-raw,format=I420,width=320,height=180,framerate=25/1 ! \
              x264enc tune=zerolatency key-int-max=25 ! h264parse ! sink. \
              audiotestsrc is-live=true ! audio/x-raw,rate=44100,channels=2 ! avenc_aac ! aacparse ! sink.",
             fixture.publish_url()

@@ -88,8 +88,10 @@ fn launch(tracks: &[Arc<Track>]) -> Option<String> {
     let mut add = |name, payloader| {
         // A pipeline that stalls loses what is oldest instead of growing.
         let source = "is-live=true format=time max-bytes=8388608 max-time=2000000000 leaky-type=downstream";
-        let written =
-            write!(text, "appsrc name={name} {source} ! {payloader} name=pay{payloads} pt={} ", 96 + payloads);
+        // A track that no reader has set up leads nowhere, which must not end the others.
+        let alone = "errorignore ignore-notlinked=true convert-to=ok";
+        let end = format!("name=pay{payloads} pt={}", 96 + payloads);
+        let written = write!(text, "appsrc name={name} {source} ! {alone} ! {payloader} {end} ");
         written.expect("writing to a string does not fail");
         payloads += 1;
     };

@@ -12,8 +12,9 @@ mod server;
 pub use server::{Mount, Readers};
 
 /// Elements that reading needs, and the Debian package of each.
-const ELEMENTS: [(&str, &str); 5] = [
+const ELEMENTS: [(&str, &str); 6] = [
     ("appsrc", "gstreamer1.0-plugins-base"),
+    ("errorignore", "gstreamer1.0-plugins-bad"),
     ("rtpbin", "gstreamer1.0-plugins-good"),
     ("rtph264pay", "gstreamer1.0-plugins-good"),
     ("rtph265pay", "gstreamer1.0-plugins-good"),
