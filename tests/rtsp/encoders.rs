@@ -46,7 +46,8 @@ async fn ffmpeg_publishes_over_tcp_with_a_digest() {
 async fn ffmpeg_publishes_over_udp() {
     let heard = round(&["-bf", "0", "-rtsp_transport", "udp"]).await;
     check_pictures(&heard);
-    assert!(heard.video.len() >= 74 && heard.audio.len() > 130, "{} {}", heard.video.len(), heard.audio.len());
+    // The goodbye, over TCP, may overtake the last datagrams.
+    assert!(heard.video.len() >= 70 && heard.audio.len() > 125, "{} {}", heard.video.len(), heard.audio.len());
 }
 
 #[tokio::test]
