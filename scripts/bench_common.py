@@ -42,6 +42,7 @@ class Server:
             "AMPHI_RTMP__LISTEN": "127.0.0.1:0",
             "AMPHI_WEBRTC__LISTEN": "127.0.0.1:0",
             "AMPHI_SRT__LISTEN": "127.0.0.1:0",
+            "AMPHI_RTSP__LISTEN": "127.0.0.1:0",
         } | {f"AMPHI_{key}": value for key, value in settings.items()}
         with self.log.open("w") as log:
             self.process = subprocess.Popen(

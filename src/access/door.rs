@@ -10,7 +10,7 @@ use std::{
 
 use super::{Error, Keys, keys::Ring, throttle::Throttle};
 use crate::{
-    ingest::{self, Knock, Refusal},
+    ingest::{self, Knock, Proof, Refusal},
     model::{Chain, StreamName},
     stream::{Claim, Publication, Registry},
 };
@@ -50,9 +50,14 @@ impl Door {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn open(&self, knock: Knock) -> Result<Publication, Refusal> {
+    async fn open(&self, knock: Knock, proof: Option<Proof>) -> Result<Publication, Refusal> {
         let Knock { protocol, peer, channel, key } = knock;
-        match self.keys.identify(channel.as_ref(), &key).await {
+        let identified = match (proof, &channel) {
+            (Some(proof), Some(channel)) => self.keys.identify_by_proof(channel, proof).await,
+            (Some(_), None) => Err(Error::UnknownKey),
+            (None, _) => self.keys.identify(channel.as_ref(), &key).await,
+        };
+        match identified {
             Ok((found, rank)) => {
                 let claim = Claim { rank, takeover: found.takeover, protocol, peer };
                 let Ok(publication) = self.registry.publish(&found.name, claim, Instant::now()) else {
@@ -90,7 +95,15 @@ impl Door {
 
 impl ingest::Door for Door {
     fn admit(&self, knock: Knock) -> Pin<Box<dyn Future<Output = Result<Publication, Refusal>> + Send + '_>> {
-        Box::pin(self.open(knock))
+        Box::pin(self.open(knock, None))
+    }
+
+    fn admit_by_proof(
+        &self,
+        knock: Knock,
+        proof: Proof,
+    ) -> Pin<Box<dyn Future<Output = Result<Publication, Refusal>> + Send + '_>> {
+        Box::pin(self.open(knock, Some(proof)))
     }
 
     fn key(&self, channel: &StreamName) -> Option<String> {

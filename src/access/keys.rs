@@ -44,6 +44,8 @@ pub struct NewChannel {
     pub translate: Vec<LanguageTag>,
     /// Viewers stay far enough behind for captions to be there before their picture.
     pub accurate: bool,
+    /// The URL that the server fetches it from.
+    pub source: Option<String>,
 }
 
 /// Makes, shows and checks stream keys. Cheap to clone.
@@ -88,7 +90,8 @@ impl Keys {
     pub async fn create_channel(&self, new: NewChannel) -> Result<(Channel, StreamKey)> {
         let key = StreamKey::generate()?;
         let channel = Channel {
-            key_cipher: self.seal(&new.name, Rank::Main, &key)?,
+            key_cipher: self.seal(&bound(&new.name, Rank::Main), key.reveal())?,
+            source: new.source.map(|url| self.seal_source(&new.name, &url)).transpose()?,
             key_digest: self.digest(key.reveal()).to_vec(),
             backup: None,
             name: new.name,
@@ -124,7 +127,10 @@ impl Keys {
     /// [`Error::UnknownChannel`].
     pub async fn rotate(&self, name: &StreamName, rank: Rank) -> Result<StreamKey> {
         let key = StreamKey::generate()?;
-        let sealed = SealedKey { cipher: self.seal(name, rank, &key)?, digest: self.digest(key.reveal()).to_vec() };
+        let sealed = SealedKey {
+            cipher: self.seal(&bound(name, rank), key.reveal())?,
+            digest: self.digest(key.reveal()).to_vec(),
+        };
         let done = match rank {
             Rank::Main => self.store.channels().set_key(name, &sealed).await,
             Rank::Backup => self.store.channels().set_backup_key(name, Some(&sealed)).await,
@@ -184,6 +190,40 @@ impl Keys {
         Ok(open.collect())
     }
 
+    /// The named channel, if `proof` knows one of its keys; and which.
+    ///
+    /// # Errors
+    /// [`Error::UnknownChannel`], [`Error::WrongKey`], and [`Error::Sealed`] as [`Keys::reveal`].
+    pub async fn identify_by_proof(&self, name: &StreamName, proof: impl Fn(&str) -> bool) -> Result<(Channel, Rank)> {
+        let found = self.store.channels().get(name).await?.ok_or_else(|| Error::UnknownChannel(name.clone()))?;
+        if proof(self.unseal(&found, Rank::Main, &found.key_cipher)?.reveal()) {
+            return Ok((found, Rank::Main));
+        }
+        let backup = found.backup.as_ref().map(|key| self.unseal(&found, Rank::Backup, &key.cipher)).transpose()?;
+        match backup {
+            Some(key) if proof(key.reveal()) => Ok((found, Rank::Backup)),
+            _ => Err(Error::WrongKey(found.name)),
+        }
+    }
+
+    /// The URL of a channel's source, as it is kept: it may hold a password.
+    ///
+    /// # Errors
+    /// [`Error::Random`].
+    pub fn seal_source(&self, name: &StreamName, url: &str) -> Result<Vec<u8>> {
+        self.seal(&format!("source {name}"), url)
+    }
+
+    /// The URL that the server fetches a channel from, if it has one.
+    ///
+    /// # Errors
+    /// [`Error::Sealed`] if it was sealed for another channel or with another secret.
+    pub fn source(&self, channel: &Channel) -> Result<Option<String>> {
+        let sealed = channel.source.as_ref();
+        let open = |sealed| self.open(&format!("source {}", channel.name), sealed);
+        sealed.map(|sealed| open(sealed).ok_or_else(|| Error::Sealed(channel.name.clone()))).transpose()
+    }
+
     fn digest(&self, key: &str) -> [u8; 32] {
         mac(&self.secrets.derive("amphi stream key digest 1"), canonical(key).as_bytes())
     }
@@ -192,24 +232,25 @@ impl Keys {
         ChaCha20Poly1305::new(Key::from_slice(&self.secrets.derive("amphi stream key seal 1")))
     }
 
-    fn seal(&self, name: &StreamName, rank: Rank, key: &StreamKey) -> Result<Vec<u8>> {
+    /// `text`, bound to what it is of.
+    fn seal(&self, of: &str, text: &str) -> Result<Vec<u8>> {
         let mut nonce = [0; NONCE];
         getrandom::fill(&mut nonce).map_err(Error::Random)?;
-        let bound = bound(name, rank);
-        let payload = Payload { msg: key.reveal().as_bytes(), aad: bound.as_bytes() };
+        let payload = Payload { msg: text.as_bytes(), aad: of.as_bytes() };
         let sealed = self.cipher().encrypt(Nonce::from_slice(&nonce), payload);
-        let sealed = sealed.expect("a message of 34 bytes is far below the cipher's limit");
+        let sealed = sealed.expect("a key or URL is far below the cipher's limit");
         Ok([nonce.as_slice(), &sealed].concat())
     }
 
+    fn open(&self, of: &str, sealed: &[u8]) -> Option<String> {
+        let (nonce, sealed) = sealed.split_at_checked(NONCE)?;
+        let payload = Payload { msg: sealed, aad: of.as_bytes() };
+        String::from_utf8(self.cipher().decrypt(Nonce::from_slice(nonce), payload).ok()?).ok()
+    }
+
     fn unseal(&self, channel: &Channel, rank: Rank, cipher: &[u8]) -> Result<StreamKey> {
-        let open = || {
-            let (nonce, sealed) = cipher.split_at_checked(NONCE)?;
-            let bound = bound(&channel.name, rank);
-            let payload = Payload { msg: sealed, aad: bound.as_bytes() };
-            String::from_utf8(self.cipher().decrypt(Nonce::from_slice(nonce), payload).ok()?).ok()
-        };
-        open().map(StreamKey).ok_or_else(|| Error::Sealed(channel.name.clone()))
+        let key = self.open(&bound(&channel.name, rank), cipher);
+        key.map(StreamKey).ok_or_else(|| Error::Sealed(channel.name.clone()))
     }
 }
 

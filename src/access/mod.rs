@@ -27,8 +27,10 @@ pub enum Error {
     /// The channel exists and this is not its key.
     #[error("wrong stream key for channel {0}")]
     WrongKey(StreamName),
-    /// The stored key was not sealed with this server's secret for this channel.
-    #[error("the stream key of channel {0} cannot be opened: secret.key is another one; rotate the channel's key")]
+    /// Its stored key or source was not sealed with this server's secret for this channel.
+    #[error(
+        "what channel {0} keeps sealed cannot be opened: secret.key is another one; rotate the channel's key and set its source again"
+    )]
     Sealed(StreamName),
     /// A secret file cannot be read or made.
     #[error("cannot use {path}")]

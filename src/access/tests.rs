@@ -20,6 +20,7 @@ fn new(text: &str) -> NewChannel {
         model: None,
         translate: vec![],
         accurate: false,
+        source: None,
     }
 }
 

@@ -10,7 +10,11 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use crate::{ingest::srt::Passphrase, model::LanguageTag, serve::rtc::IceServer};
+use crate::{
+    ingest::{pull, srt::Passphrase},
+    model::LanguageTag,
+    serve::rtc::IceServer,
+};
 
 /// The reference file, which is also where every default comes from.
 pub const REFERENCE: &str = include_str!("../../config/amphi.toml");
@@ -35,7 +39,7 @@ pub struct Config {
     pub rtmp: SecurableListener,
     /// The certificate.
     pub tls: Tls,
-    /// Not spoken yet.
+    /// RTSP, publishers and readers.
     pub rtsp: Listener,
     /// WebRTC.
     pub webrtc: WebRtc,
@@ -43,6 +47,8 @@ pub struct Config {
     pub srt: Srt,
     /// Not spoken yet.
     pub vosk: Listener,
+    /// Sources the server fetches.
+    pub pull: Pull,
     /// Delivery.
     pub hls: Hls,
     /// Renditions below the source.
@@ -115,6 +121,14 @@ pub struct Srt {
     /// How long a packet may be under way, retransmissions included.
     #[serde(deserialize_with = "duration")]
     pub latency: Duration,
+}
+
+/// See `[pull]`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pull {
+    /// Whether sources may lie at addresses that only this machine or its neighbours reach.
+    pub private: bool,
 }
 
 /// See `[hls]`.
@@ -191,6 +205,13 @@ pub enum LogFormat {
     Text,
     /// For machines.
     Json,
+}
+
+impl Pull {
+    /// Which machines may be asked.
+    pub fn rule(self) -> pull::Rule {
+        pull::Rule { private: self.private }
+    }
 }
 
 impl Config {

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     archive::{LiveInfo, Recorder},
     captions::Desk,
-    egress::whep,
+    egress::{self, whep},
     media::{self, ladder::LadderSettings},
     model::Pcm,
     serve::board::{Board, Change, OnAir},
@@ -46,6 +46,8 @@ pub(super) struct Rooms {
     pub templates: Arc<media::Templates>,
     pub speech: Arc<Speech>,
     pub estimates: Estimates,
+    /// RTSP's, where it is spoken.
+    pub readers: Option<egress::rtsp::Readers>,
     /// Fires when the server has drained: nothing lingers any longer.
     pub cancel: CancellationToken,
 }
@@ -132,11 +134,13 @@ async fn on_air(rooms: &Rooms, live: Arc<stream::Live>) -> Result<Arc<OnAir>> {
     let mut cues = desk.cues();
     rooms.board.put(on_air.clone());
     rooms.board.announce_state(&on_air, "live");
+    let readable = rooms.readers.as_ref().map(|readers| readers.mount(live.clone()));
     live.open();
 
     let terms = Terms { window: rooms.config.hls.window, hold_back };
     let mut presenter = Presenter::new(&on_air, recorder.as_ref(), ladder, terms);
     presenter.run(packets, &mut cues).await;
+    drop(readable);
     // The last parts wait for the last words, which lag a second or two behind them.
     if tokio::time::timeout(FAREWELL, work.wait()).await.is_err() {
         tracing::warn!("the last captions took too long");

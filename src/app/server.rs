@@ -31,7 +31,7 @@ use crate::{
     archive::{self, Catalogue},
     captions::Phase,
     egress::whep,
-    ingest::{rtmp, whip},
+    ingest::{rtmp, rtsp, whip},
     media, rtc,
     serve::{
         self,
@@ -62,6 +62,8 @@ pub(super) struct Server {
     certificate: Option<Arc<Certificate>>,
     webrtc: Option<rtc::Port>,
     srt: Option<doors::Srt>,
+    rtsp: Option<rtsp::Server>,
+    pulls: doors::Pulls,
     shared: serve::Server,
     ready: watch::Sender<bool>,
     /// Publishers and requests stop with it; lives drain first.
@@ -136,6 +138,8 @@ pub(super) async fn build(config: Config) -> Result<Server> {
         ice_servers: config.webrtc.ice_servers.clone(),
     });
     let srt = doors::srt(&config, &keys, &registry).await?;
+    let (rtsp, readers) = doors::rtsp(&config, &keys, &registry).await?.unzip();
+    let pulls = doors::Pulls::new(&config, &store, &keys, &registry);
     let templates = Arc::new(templates);
     let speech = Arc::new(Speech::new(&config)?);
     let (ready, is_ready) = watch::channel(false);
@@ -152,6 +156,7 @@ pub(super) async fn build(config: Config) -> Result<Server> {
         language: config.captions.language.clone(),
         can_hear: can_hear(speech.clone(), &config),
         rtc,
+        pull: config.pull.rule(),
         models: models(speech.clone(), &config),
     };
     let catalogue = shared.catalogue.clone();
@@ -165,6 +170,7 @@ pub(super) async fn build(config: Config) -> Result<Server> {
         registry: registry.clone(),
         board,
         templates,
+        readers,
         cancel: CancellationToken::new(),
     });
     Ok(Server {
@@ -181,6 +187,8 @@ pub(super) async fn build(config: Config) -> Result<Server> {
         certificate,
         webrtc,
         srt,
+        rtsp,
+        pulls,
         shared,
         ready,
         cancel,
@@ -211,6 +219,12 @@ impl Server {
             Some(srt) => println!("srt    srt://{srt}?streamid=publish:NAME:KEY"),
             None => println!("srt    off"),
         }
+        match self.rtsp.as_ref().and_then(|rtsp| rtsp.local_addr().ok()) {
+            Some(rtsp) => {
+                println!("rtsp   rtsp://{rtsp}/live/NAME to watch, rtsp://NAME:KEY@{rtsp}/publish/NAME to publish");
+            }
+            None => println!("rtsp   off"),
+        }
         if self.shared.secrets.token_is_new() {
             let file = self.config.data_dir.join("admin.token");
             // What is no terminal may be a journal, and a journal keeps no secrets.
@@ -220,10 +234,8 @@ impl Server {
                 println!("admin  the token is in {}", file.display());
             }
         }
-        for (name, listener) in [("rtsp", &self.config.rtsp), ("vosk", &self.config.vosk)] {
-            if listener.listen.is_some() {
-                tracing::warn!(protocol = name, "this version does not speak it yet; its address is ignored");
-            }
+        if self.config.vosk.listen.is_some() {
+            tracing::warn!(protocol = "vosk", "this version does not speak it yet; its address is ignored");
         }
     }
 
@@ -245,7 +257,7 @@ impl Server {
     /// Runs until SIGTERM or Ctrl-C, then drains; a second signal during that ends it at once.
     ///
     /// # Errors
-    /// HTTP, RTMP or SRT is not served any longer, or the drain was cut short.
+    /// HTTP, RTMP, SRT or RTSP is not served any longer, or the drain was cut short.
     pub async fn run(self) -> Result<()> {
         let Self { _lock, config, rooms, registry, mut started, second_pass, shared, ready, cancel, .. } = self;
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -261,6 +273,8 @@ impl Server {
             publishers.spawn(serving.map(|_| ()))
         });
         let mut srt = self.srt.map(|srt| publishers.spawn(srt.serve(cancel.clone())));
+        let mut rtsp = self.rtsp.map(|rtsp| publishers.spawn(rtsp.serve(cancel.clone())));
+        publishers.spawn(self.pulls.run(cancel.clone()));
         let peers = shared.rtc.clone();
         if let Some(port) = self.webrtc {
             let cancel = rooms.cancel.clone();
@@ -289,6 +303,10 @@ impl Server {
                 }
                 ended = async { srt.as_mut().expect("guarded by the condition").await }, if srt.is_some() => {
                     broken = Some(stopped_working("srt", ended));
+                    break;
+                }
+                ended = async { rtsp.as_mut().expect("guarded by the condition").await }, if rtsp.is_some() => {
+                    broken = Some(stopped_working("rtsp", ended));
                     break;
                 }
                 Some(live) = started.recv() => {

@@ -35,6 +35,9 @@ pub struct Sps {
     pub height: u32,
     /// From VUI timing (§E.2.1), if it is stated and plausible: 0 < rate ≤ 240.
     pub frame_rate: Option<f64>,
+    /// Pictures that may precede another in decoding and follow it on the screen (`max_num_reorder_frames`, §E.2.1):
+    /// 0 where no order but that of decoding can be, `None` where it is not stated.
+    pub reordered: Option<u32>,
     /// How its slices are written.
     pub coding: Coding,
 }
@@ -117,8 +120,10 @@ pub fn parse_sps(nal: &[u8]) -> Result<Sps, InvalidVideo> {
     let payload = without_emulation_prevention(&nal[1..]);
     let picture = picture(&mut Bits::new(&payload)).ok_or(InvalidVideo::Config)?;
     let cropped = |size: u64, crop: u64| size.checked_sub(crop).and_then(|size| u32::try_from(size).ok()).unwrap_or(0);
-    let Picture { width, height, crop_x, crop_y, frame_rate, coding } = picture;
-    let sps = Sps { width: cropped(width, crop_x), height: cropped(height, crop_y), frame_rate, coding };
+    let Picture { width, height, crop_x, crop_y, vui, coding } = picture;
+    let reordered = if coding.order == Order::Decoding { Some(0) } else { vui.reordered };
+    let (width, height) = (cropped(width, crop_x), cropped(height, crop_y));
+    let sps = Sps { width, height, frame_rate: vui.frame_rate, reordered, coding };
     if is_plausible(sps.width, sps.height) { Ok(sps) } else { Err(InvalidVideo::Size) }
 }
 
@@ -189,8 +194,15 @@ struct Picture {
     height: u64,
     crop_x: u64,
     crop_y: u64,
-    frame_rate: Option<f64>,
+    vui: Vui,
     coding: Coding,
+}
+
+/// What video usability information says that we use; all of it may be absent.
+#[derive(Default)]
+struct Vui {
+    frame_rate: Option<f64>,
+    reordered: Option<u32>,
 }
 
 fn picture(bits: &mut Bits<'_>) -> Option<Picture> {
@@ -246,11 +258,14 @@ fn picture(bits: &mut Bits<'_>) -> Option<Picture> {
         let unit_y = if chroma == 1 { 2 } else { 1 } * (1 + fields);
         (crop_x, crop_y) = (sum()? * unit_x, sum()? * unit_y);
     }
-    // Timing is a bonus: a set that ends early in it still describes the picture.
-    let frame_rate = if bits.flag()? { timing(bits) } else { None };
+    // It is a bonus: a set that ends early in it still describes the picture.
+    let mut vui = Vui::default();
+    if bits.flag()? {
+        let _ = usability(bits, &mut vui);
+    }
     let (macroblocks, frames_only) = (width / 16 * (height / 16), fields == 0);
     let coding = Coding { id, chroma, planes, frame_num_bits, order, references, macroblocks, frames_only };
-    Some(Picture { width, height, crop_x, crop_y, frame_rate, coding })
+    Some(Picture { width, height, crop_x, crop_y, vui, coding })
 }
 
 fn scaling_matrix(bits: &mut Bits<'_>, lists: usize) -> Option<()> {
@@ -269,8 +284,8 @@ fn scaling_matrix(bits: &mut Bits<'_>, lists: usize) -> Option<()> {
     Some(())
 }
 
-/// The frame rate of VUI parameters (ISO 14496-10 §E.1.1): two fields a frame.
-fn timing(bits: &mut Bits<'_>) -> Option<f64> {
+/// VUI parameters (ISO 14496-10 §E.1.1); what was read before they end stays.
+fn usability(bits: &mut Bits<'_>, vui: &mut Vui) -> Option<()> {
     if bits.flag()? && bits.take(8)? == 255 {
         bits.take(32)?; // sample aspect ratio
     }
@@ -287,12 +302,41 @@ fn timing(bits: &mut Bits<'_>) -> Option<f64> {
         bits.golomb()?;
         bits.golomb()?; // chroma location
     }
-    if !bits.flag()? {
+    if bits.flag()? {
+        // Two fields a frame.
+        let (units, scale) = (bits.take(32)?, bits.take(32)?);
+        let rate = f64::from(scale) / (2.0 * f64::from(units));
+        vui.frame_rate = (rate > 0.0 && rate <= 240.0).then_some(rate);
+        bits.flag()?;
+    }
+    let models = [bits.flag()?.then(|| buffering(bits)), bits.flag()?.then(|| buffering(bits))];
+    if models.iter().any(|model| matches!(model, Some(None))) {
         return None;
     }
-    let (units, scale) = (bits.take(32)?, bits.take(32)?);
-    let rate = f64::from(scale) / (2.0 * f64::from(units));
-    (rate > 0.0 && rate <= 240.0).then_some(rate)
+    if models.iter().any(Option::is_some) {
+        bits.flag()?; // low_delay_hrd
+    }
+    bits.flag()?; // pic_struct_present
+    if bits.flag()? {
+        bits.flag()?;
+        for _ in 0..4 {
+            bits.golomb()?;
+        }
+        vui.reordered = Some(bits.golomb()?);
+    }
+    Some(())
+}
+
+/// `hrd_parameters` (§E.1.2).
+fn buffering(bits: &mut Bits<'_>) -> Option<()> {
+    let count = bits.golomb()?;
+    bits.take(8)?;
+    for _ in 0..=count.min(31) {
+        bits.golomb()?;
+        bits.golomb()?;
+        bits.flag()?;
+    }
+    bits.take(20).map(drop)
 }
 
 /// The payload of a NAL unit: 00 00 03 stands for 00 00 (§7.4.1).

@@ -3,6 +3,8 @@
 pub mod rtmp;
 pub mod whip;
 pub mod srt;
+pub mod rtsp;
+pub mod pull;
 pub mod rtp;
 pub mod ts;
 pub mod flv;
@@ -55,6 +57,9 @@ pub enum Refusal {
     Unavailable(String),
 }
 
+/// Whether a key is the one that a publisher proved to know without showing it.
+pub type Proof = Box<dyn Fn(&str) -> bool + Send + Sync>;
+
 /// Authorises publishers. `access` implements it and `app` hands it in.
 pub trait Door: Send + Sync + 'static {
     /// Lets a publisher in or says why not.
@@ -65,6 +70,16 @@ pub trait Door: Send + Sync + 'static {
     fn key(&self, channel: &StreamName) -> Option<String> {
         let _ = channel;
         None
+    }
+
+    /// The same as [`Self::admit`] for a publisher whose `proof` knows the key of the channel it names, where `knock`
+    /// holds none. A door that cannot tell keys lets nobody in this way.
+    fn admit_by_proof(
+        &self,
+        _knock: Knock,
+        _proof: Proof,
+    ) -> Pin<Box<dyn Future<Output = Result<Publication, Refusal>> + Send + '_>> {
+        Box::pin(async { Err(Refusal::Unknown) })
     }
 }
 

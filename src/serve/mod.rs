@@ -36,6 +36,7 @@ use crate::{
     access::{Keys, Secrets},
     archive::Catalogue,
     captions::Desk,
+    ingest::pull,
     media::Templates,
     model::{LanguageTag, MediaTime, StreamName},
     store::Store,
@@ -74,6 +75,8 @@ pub struct Server {
     pub can_hear: CanHear,
     /// WebRTC, unless it is switched off.
     pub rtc: Option<rtc::Rtc>,
+    /// Which sources may be set.
+    pub pull: pull::Rule,
     /// Installed models, for `/api/v1/models`.
     pub models: Arc<dyn Fn() -> Vec<api::models::Item> + Send + Sync>,
 }

@@ -29,6 +29,8 @@ pub struct Channel {
     /// Viewers stay far enough behind for captions to be there before their picture (`accurate`), or as
     /// near as they can (`fast`).
     pub accurate: bool,
+    /// The sealed URL that the server fetches it from; `access::Keys` opens it.
+    pub source: Option<Vec<u8>>,
     /// When it was made, to the millisecond.
     pub created_at: SystemTime,
 }
@@ -56,8 +58,8 @@ impl Channels<'_> {
     pub async fn add(&self, channel: &Channel) -> Result<()> {
         let added = sqlx::query(
             "INSERT INTO channels
-             (name, title, language, model, translate, key_cipher, key_digest, takeover, mode, created_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             (name, title, language, model, translate, key_cipher, key_digest, takeover, mode, source, created_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(channel.name.as_str())
         .bind(&channel.title)
@@ -68,6 +70,7 @@ impl Channels<'_> {
         .bind(&channel.key_digest)
         .bind(channel.takeover)
         .bind(if channel.accurate { "accurate" } else { "fast" })
+        .bind(&channel.source)
         .bind(millis(channel.created_at))
         .execute(self.pool)
         .await;
@@ -112,14 +115,14 @@ impl Channels<'_> {
         row.map_err(failed("look up a stream key"))?.as_ref().map(read).transpose()
     }
 
-    /// Replaces title, languages, model, takeover and caption mode; name, key and age stay.
+    /// Replaces title, languages, model, takeover, caption mode and source; name, key and age stay.
     ///
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn update(&self, channel: &Channel) -> Result<()> {
         let done = sqlx::query(
-            "UPDATE channels SET title = ?, language = ?, model = ?, translate = ?, takeover = ?, mode = ?
-             WHERE name = ?",
+            "UPDATE channels SET title = ?, language = ?, model = ?, translate = ?, takeover = ?, mode = ?,
+             source = ? WHERE name = ?",
         )
         .bind(&channel.title)
         .bind(channel.language.as_str())
@@ -127,6 +130,7 @@ impl Channels<'_> {
         .bind(join(&channel.translate))
         .bind(channel.takeover)
         .bind(if channel.accurate { "accurate" } else { "fast" })
+        .bind(&channel.source)
         .bind(channel.name.as_str())
         .execute(self.pool)
         .await
@@ -194,6 +198,7 @@ fn read(row: &SqliteRow) -> Result<Channel> {
             },
             takeover: row.try_get("takeover")?,
             accurate: row.try_get::<&str, _>("mode")? == "accurate",
+            source: row.try_get("source")?,
             created_at: time(row.try_get("created_at")?),
         })
     };

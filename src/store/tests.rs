@@ -15,6 +15,7 @@ fn channel(name: &str) -> Channel {
         backup: None,
         takeover: false,
         accurate: true,
+        source: Some(vec![4, 5]),
         created_at: SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123),
     }
 }

@@ -101,6 +101,7 @@ fn check_says_what_serve_would_stumble_over_and_leaves_nothing_behind() {
             ("AMPHI_RTMP__LISTEN", "127.0.0.1:0"),
             ("AMPHI_WEBRTC__LISTEN", "127.0.0.1:0"),
             ("AMPHI_SRT__LISTEN", "127.0.0.1:0"),
+            ("AMPHI_RTSP__LISTEN", "127.0.0.1:0"),
         ];
         all.extend(environment);
         amphi(&["check"], &all)
@@ -134,7 +135,7 @@ fn check_says_what_serve_would_stumble_over_and_leaves_nothing_behind() {
 
 #[test]
 fn check_finds_this_machine_complete() {
-    let free = ["HTTP", "RTMP", "WEBRTC", "SRT"].map(|protocol| format!("AMPHI_{protocol}__LISTEN"));
+    let free = ["HTTP", "RTMP", "WEBRTC", "SRT", "RTSP"].map(|protocol| format!("AMPHI_{protocol}__LISTEN"));
     let environment: Vec<_> = free.iter().map(|key| (key.as_str(), "127.0.0.1:0")).collect();
     let (good, out, err) = amphi(&["check"], &environment);
     assert!(good, "{out}{err}");

@@ -35,6 +35,7 @@ fn a_second_server_on_the_same_data_is_refused_and_harms_nothing() {
         .env("AMPHI_RTMP__LISTEN", "127.0.0.1:0")
         .env("AMPHI_WEBRTC__LISTEN", "127.0.0.1:0")
         .env("AMPHI_SRT__LISTEN", "127.0.0.1:0")
+        .env("AMPHI_RTSP__LISTEN", "127.0.0.1:0")
         .output()
         .unwrap();
     assert!(!second.status.success());

@@ -4,6 +4,7 @@ use serde_json::json;
 use crate::{
     access::{Keys, NewChannel, Secrets, StreamKey},
     app::{cli, config::Config, models::Manifest, speech},
+    ingest::pull::Source,
     model::{LanguageTag, StreamName},
     store::{Channel, Store},
     stream::Rank,
@@ -15,10 +16,13 @@ pub(in crate::app) fn run(config: &Config, command: cli::Channel) -> Result<()> 
         let store = Store::open(&config.data_dir).await?;
         let keys = Keys::new(store.clone(), Secrets::open(&config.data_dir)?);
         match command {
-            cli::Channel::Add { name, title, language, model, translate, accurate, json } => {
+            cli::Channel::Add { name, title, language, model, translate, accurate, source, json } => {
                 let language = language.unwrap_or_else(|| config.captions.language.clone());
                 if model.is_some() {
                     can_hear(config, &language, model.as_deref())?;
+                }
+                if let Some(source) = &source {
+                    config.pull.rule().check(source)?;
                 }
                 let (channel, key) = keys
                     .create_channel(NewChannel {
@@ -27,12 +31,13 @@ pub(in crate::app) fn run(config: &Config, command: cli::Channel) -> Result<()> 
                         model,
                         translate,
                         accurate,
+                        source: source.map(|source| source.url().to_string()),
                         name,
                     })
                     .await?;
-                print(config, &channel, Some(&(key, None)), json)
+                print(config, &keys, &channel, Some(&(key, None)), json)
             }
-            cli::Channel::Change { name, title, language, model, translate, accurate, takeover, json } => {
+            cli::Channel::Change { name, title, language, model, translate, accurate, takeover, source, json } => {
                 let mut channel = find(&store, &name).await?;
                 channel.title = title.unwrap_or(channel.title);
                 let heard_anew = language.is_some() || model.is_some();
@@ -40,6 +45,16 @@ pub(in crate::app) fn run(config: &Config, command: cli::Channel) -> Result<()> 
                 channel.model = model.map_or(channel.model, |id| (!id.is_empty()).then_some(id));
                 channel.accurate = accurate.unwrap_or(channel.accurate);
                 channel.takeover = takeover.unwrap_or(channel.takeover);
+                if let Some(source) = source {
+                    channel.source = match source.as_str() {
+                        "" => None,
+                        url => {
+                            let source = Source::parse(url)?;
+                            config.pull.rule().check(&source)?;
+                            Some(keys.seal_source(&name, source.url().as_str())?)
+                        }
+                    };
+                }
                 if let Some(list) = translate {
                     let tags = list.split(',').map(str::trim).filter(|tag| !tag.is_empty());
                     channel.translate = tags.map(LanguageTag::parse).collect::<Result<_, _>>()?;
@@ -48,9 +63,9 @@ pub(in crate::app) fn run(config: &Config, command: cli::Channel) -> Result<()> 
                     can_hear(config, &channel.language, channel.model.as_deref())?;
                 }
                 store.channels().update(&channel).await?;
-                print(config, &channel, None, json)
+                print(config, &keys, &channel, None, json)
             }
-            cli::Channel::List { json } => list(&store.channels().list().await?, json),
+            cli::Channel::List { json } => list(&keys, &store.channels().list().await?, json),
             cli::Channel::Show { name, json } => show(config, &store, &keys, &name, json).await,
             cli::Channel::RotateKey { name, json } => {
                 find(&store, &name).await?;
@@ -94,7 +109,7 @@ async fn find(store: &Store, name: &StreamName) -> Result<Channel> {
 
 async fn show(config: &Config, store: &Store, keys: &Keys, name: &StreamName, json: bool) -> Result<()> {
     let channel = find(store, name).await?;
-    print(config, &channel, Some(&keys.reveal(name).await?), json)
+    print(config, keys, &channel, Some(&keys.reveal(name).await?), json)
 }
 
 /// Who is on the air is the running server's affair alone.
@@ -115,7 +130,16 @@ fn call(config: &Config, token: &str, name: &StreamName, publisher: &str) -> Res
     anyhow::bail!("{}", problem["detail"].as_str().unwrap_or("the server refused"))
 }
 
-fn describe(channel: &Channel, keys: Option<&(StreamKey, Option<StreamKey>)>) -> serde_json::Value {
+/// Without its password.
+fn source(keys: &Keys, channel: &Channel) -> Option<String> {
+    let url = keys.source(channel).ok().flatten()?;
+    Source::parse(&url).ok().map(|source| source.to_string())
+}
+
+/// A channel's main key, and that of its backup publisher.
+type Shown = (StreamKey, Option<StreamKey>);
+
+fn describe(keys: &Keys, channel: &Channel, shown: Option<&Shown>) -> serde_json::Value {
     let mut value = json!({
         "name": channel.name,
         "title": channel.title,
@@ -124,17 +148,18 @@ fn describe(channel: &Channel, keys: Option<&(StreamKey, Option<StreamKey>)>) ->
         "translate": channel.translate,
         "accurate": channel.accurate,
         "takeover": channel.takeover,
+        "source": source(keys, channel),
     });
-    if let Some((key, backup)) = keys {
+    if let Some((key, backup)) = shown {
         value["stream_key"] = key.reveal().into();
         value["backup_key"] = backup.as_ref().map(StreamKey::reveal).into();
     }
     value
 }
 
-fn print(config: &Config, channel: &Channel, keys: Option<&(StreamKey, Option<StreamKey>)>, json: bool) -> Result<()> {
+fn print(config: &Config, keys: &Keys, channel: &Channel, shown: Option<&Shown>, json: bool) -> Result<()> {
     if json {
-        println!("{}", describe(channel, keys));
+        println!("{}", describe(keys, channel, shown));
         return Ok(());
     }
     let port = config.rtmp.listen.map_or(1935, |address| address.port());
@@ -148,7 +173,10 @@ fn print(config: &Config, channel: &Channel, keys: Option<&(StreamKey, Option<St
     if channel.accurate {
         println!("captions    before their picture: viewers stay 3 s behind");
     }
-    if let Some((key, backup)) = keys {
+    if let Some(source) = source(keys, channel) {
+        println!("source      {source}");
+    }
+    if let Some((key, backup)) = shown {
         println!("stream key  {}", key.reveal());
         if let Some(backup) = backup {
             println!("backup key  {} (a second encoder with it stands by)", backup.reveal());
@@ -160,9 +188,9 @@ fn print(config: &Config, channel: &Channel, keys: Option<&(StreamKey, Option<St
     Ok(())
 }
 
-fn list(channels: &[Channel], json: bool) -> Result<()> {
+fn list(keys: &Keys, channels: &[Channel], json: bool) -> Result<()> {
     if json {
-        let items: Vec<_> = channels.iter().map(|channel| describe(channel, None)).collect();
+        let items: Vec<_> = channels.iter().map(|channel| describe(keys, channel, None)).collect();
         println!("{}", json!({ "items": items }));
         return Ok(());
     }

@@ -16,6 +16,7 @@ use crate::{
         models::{Manifest, Task},
         speech,
     },
+    egress,
     ingest::srt,
     media,
     model::Chain,
@@ -74,6 +75,11 @@ fn gstreamer(config: &Config, findings: &mut Vec<Finding>) {
             findings.extend(missing.iter().map(|missing| needed("gstreamer", false, missing.to_string())));
         }
         Err(error) => findings.push(needed("pipelines", false, Chain(&error).to_string())),
+    }
+    if config.rtsp.listen.is_some() {
+        let missing = egress::rtsp::check().err().map(|error| Chain(&error).to_string());
+        let good = missing.is_none();
+        findings.push(needed("rtsp readers", good, missing.unwrap_or_else(|| "every element is there".into())));
     }
     let encoders: Vec<_> = media::Encoder::available().into_iter().map(media::Encoder::element).collect();
     let (good, detail) = match &encoders[..] {
@@ -147,6 +153,7 @@ fn ports(config: &Config, findings: &mut Vec<Finding>) {
         ("rtmps", "rtmp.tls_listen", secure(config.rtmp.tls_listen)),
         ("webrtc", "webrtc.listen", config.webrtc.listen),
         ("srt", "srt.listen", config.srt.listen),
+        ("rtsp", "rtsp.listen", config.rtsp.listen),
     ] {
         let Some(address) = address else {
             if name == "http" {

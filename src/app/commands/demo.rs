@@ -107,6 +107,7 @@ async fn ensure(keys: &Keys, lecture: &Lecture) -> Result<String> {
     let translate: Result<Vec<_>, _> = lecture.translate.iter().map(|tag| LanguageTag::parse(tag)).collect();
     let new = NewChannel {
         accurate: false,
+        source: None,
         name: lecture.channel.clone(),
         title: lecture.title.into(),
         language: LanguageTag::parse(lecture.language)?,

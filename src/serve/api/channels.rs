@@ -20,6 +20,7 @@ use super::{
 use crate::{
     access::{NewChannel, StreamKey},
     archive::Monitor,
+    ingest::pull::Source,
     model::{self, LanguageTag, StreamName, TrackFormat, TrackId},
     serve::{
         Server,
@@ -48,6 +49,8 @@ pub struct Item {
     pub accurate: bool,
     /// Another publisher with the stream key replaces the one that is live; otherwise it is refused.
     pub takeover: bool,
+    /// Where the server fetches it from, without the password; null: it waits for a publisher.
+    pub source: Option<String>,
     /// `idle`, `live`, `reconnecting` or `ended`.
     pub state: &'static str,
     /// When the live began (RFC 3339).
@@ -82,6 +85,8 @@ pub struct New {
     /// Viewers stay 3 s behind, so that captions are there before their picture; no, if left out.
     #[serde(default)]
     pub accurate: bool,
+    /// Where the server fetches it from: `rtsp://USER:PASSWORD@HOST/PATH`.
+    pub source: Option<String>,
 }
 
 /// What to change; the rest stays. Language, model and translations take effect in a live within two seconds:
@@ -105,6 +110,11 @@ pub struct Change {
     pub accurate: Option<bool>,
     /// Another publisher with the stream key replaces the one that is live, at once.
     pub takeover: Option<bool>,
+    /// Where the server fetches it from: `rtsp://USER:PASSWORD@HOST/PATH`; null: nowhere. Takes effect within three
+    /// seconds.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    pub source: Option<Option<String>>,
 }
 
 /// A channel's stream keys.
@@ -251,12 +261,14 @@ pub async fn add(State(server): State<Server>, _: Admin, body: axum::body::Bytes
     if new.model.is_some() {
         can_hear(&server, &language, new.model.as_deref())?;
     }
+    let source = new.source.as_deref().map(|url| source(&server, url)).transpose()?;
     let new = NewChannel {
         title: new.title.unwrap_or_else(|| new.name.to_string()),
         language,
         model: new.model,
         translate: new.translate,
         accurate: new.accurate,
+        source: source.map(|source| source.url().to_string()),
         name: new.name,
     };
     let (channel, key) = server.keys.create_channel(new).await.map_err(problem)?;
@@ -289,6 +301,11 @@ pub async fn change(
     channel.translate = change.translate.unwrap_or(channel.translate);
     channel.accurate = change.accurate.unwrap_or(channel.accurate);
     channel.takeover = change.takeover.unwrap_or(channel.takeover);
+    if let Some(url) = change.source {
+        let source = url.map(|url| source(&server, &url)).transpose()?;
+        let seal = |source: Source| server.keys.seal_source(&channel.name, source.url().as_str()).map_err(problem);
+        channel.source = source.map(seal).transpose()?;
+    }
     if heard_anew {
         can_hear(&server, &channel.language, channel.model.as_deref())?;
     }
@@ -438,6 +455,8 @@ pub(super) fn rfc3339(time: SystemTime) -> String {
 fn item(server: &Server, channel: Channel) -> Item {
     let live = server.board.get(&channel.name);
     let shown = live.as_ref().filter(|live| live.stream.state() != stream::State::Ended && live.poster.is_there());
+    let url = server.keys.source(&channel).ok().flatten();
+    let source = url.and_then(|url| Source::parse(&url).ok()).map(|source| source.to_string());
     Item {
         poster: shown.map(|live| format!("/live/{}/poster.jpg", live.stream.name)),
         state: state_of(live.as_ref().map(|live| &*live.stream)),
@@ -449,6 +468,7 @@ fn item(server: &Server, channel: Channel) -> Item {
         translate: channel.translate.iter().map(ToString::to_string).collect(),
         accurate: channel.accurate,
         takeover: channel.takeover,
+        source,
         stream_key: None,
     }
 }
@@ -461,6 +481,12 @@ pub(super) async fn find(server: &Server, name: &str) -> Result<Channel> {
 
 fn can_hear(server: &Server, language: &LanguageTag, model: Option<&str>) -> Result<()> {
     (server.can_hear)(language, model).map_err(Problem::bad_request)
+}
+
+fn source(server: &Server, url: &str) -> Result<Source> {
+    let source = Source::parse(url).map_err(|error| Problem::bad_request(error.to_string()))?;
+    server.pull.check(&source).map_err(|error| Problem::bad_request(error.to_string()))?;
+    Ok(source)
 }
 
 /// Tells `null` from what is left out, which is the default.

@@ -1,0 +1,105 @@
+//! A live's packets on their way into the pipeline its readers share.
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use gstreamer_app::AppSrc;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    model::{AudioFormat, MediaTime, Packet, Track, TrackFormat, TrackId, VideoCodec, VideoFormat},
+    stream::{Consumer, Event},
+};
+
+/// The two ends at which packets enter, as far as the live has them.
+pub(super) struct Feed {
+    video: Option<AppSrc>,
+    audio: Option<AppSrc>,
+    /// Running time of the pipeline minus media time, from the first packet on; one for both tracks keeps them
+    /// together.
+    offset: Option<i64>,
+}
+
+impl Feed {
+    pub(super) fn new(video: Option<AppSrc>, audio: Option<AppSrc>) -> Self {
+        Self { video, audio, offset: None }
+    }
+
+    /// Runs until the live ends, which ends the readers' streams too, or until `stop`: the last reader has gone.
+    pub(super) async fn run(mut self, mut consumer: Consumer, stop: CancellationToken) {
+        while let Some(Some(event)) = stop.run_until_cancelled(consumer.recv()).await {
+            match event {
+                Event::Track(track) => self.describe(&track),
+                Event::Packet(packet) => self.push(packet),
+                // Media time goes on behind all of these; decoders find their way at the next key frame.
+                Event::Discontinuity | Event::Away | Event::Lost(_) => {}
+            }
+        }
+        for source in [self.video, self.audio].into_iter().flatten() {
+            // A pipeline that is on its way out needs no end of stream.
+            let _ = source.end_of_stream();
+        }
+    }
+
+    fn describe(&self, track: &Track) {
+        let Some(source) = self.source(track.id) else { return };
+        match &track.format {
+            TrackFormat::Video(video) => source.set_caps(Some(&pictures(video))),
+            TrackFormat::Audio(audio) => source.set_caps(Some(&sound(audio))),
+        }
+    }
+
+    fn push(&mut self, packet: Packet) {
+        let Some(source) = self.source(packet.track).cloned() else { return };
+        let offset = *self.offset.get_or_insert_with(|| {
+            let now = source.current_running_time().map_or(0, |time| i64::try_from(time.nseconds()).unwrap_or(0));
+            now.saturating_sub(packet.dts.as_nanos())
+        });
+        let running = |time: MediaTime| {
+            let nanos = time.as_nanos().saturating_add(offset);
+            gst::ClockTime::from_nseconds(u64::try_from(nanos).unwrap_or(0))
+        };
+        let mut buffer = gst::Buffer::from_slice(packet.data);
+        if let Some(buffer) = buffer.get_mut() {
+            buffer.set_pts(running(packet.pts));
+            buffer.set_dts(running(packet.dts));
+            if !packet.key {
+                buffer.set_flags(gst::BufferFlags::DELTA_UNIT);
+            }
+        }
+        // It only refuses while the pipeline comes up or goes down.
+        let _ = source.push_buffer(buffer);
+    }
+
+    fn source(&self, track: TrackId) -> Option<&AppSrc> {
+        match track {
+            TrackId::VIDEO => self.video.as_ref(),
+            TrackId::AUDIO => self.audio.as_ref(),
+            _ => None,
+        }
+    }
+}
+
+fn pictures(format: &VideoFormat) -> gst::Caps {
+    let (name, stream) = match format.codec {
+        VideoCodec::Hevc => ("video/x-h265", "hvc1"),
+        _ => ("video/x-h264", "avc"),
+    };
+    gst::Caps::builder(name)
+        .field("stream-format", stream)
+        .field("alignment", "au")
+        .field("width", i32::try_from(format.width).unwrap_or(0))
+        .field("height", i32::try_from(format.height).unwrap_or(0))
+        .field("codec_data", gst::Buffer::from_slice(format.config.clone()))
+        .build()
+}
+
+fn sound(format: &AudioFormat) -> gst::Caps {
+    gst::Caps::builder("audio/mpeg")
+        .field("mpegversion", 4)
+        .field("stream-format", "raw")
+        .field("framed", true)
+        .field("rate", i32::try_from(format.sample_rate).unwrap_or(0))
+        .field("channels", i32::from(format.channels))
+        .field("codec_data", gst::Buffer::from_slice(format.config.clone()))
+        .build()
+}

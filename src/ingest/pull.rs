@@ -1,0 +1,427 @@
+//! Sources that the server fetches itself: cameras and encoders that publish by being asked.
+//!
+//! [`Source`] is a channel's setting, [`Rule`] says which machines may be asked, and [`Supervisor`] keeps asking.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt, io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{net::TcpStream, time::Instant};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument;
+use url::Url;
+
+use super::{Door, rtsp};
+use crate::model::{Chain, StreamName};
+
+/// Between an attempt that failed and the next, doubling.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// A session that lasted so long was sound: the next attempt is made soon.
+const SOUND: Duration = Duration::from_secs(60);
+/// How long an address may take to answer a connection.
+const CONNECT: Duration = Duration::from_secs(5);
+/// Sessions get this long to say goodbye.
+const DRAIN: Duration = Duration::from_secs(3);
+/// The longest URL taken.
+const LENGTH: usize = 2048;
+
+/// Where a channel is fetched from. `Debug` and `Display` do not show the password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Source {
+    protocol: Protocol,
+    url: Url,
+}
+
+/// How a source is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// `rtsp://`.
+    Rtsp,
+    /// `srt://`.
+    Srt,
+}
+
+/// Why a text is no source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidSource {
+    /// Not a URL with a host.
+    #[error("a source is a URL such as rtsp://USER:PASSWORD@HOST/PATH")]
+    Url,
+    /// Another scheme.
+    #[error("a source begins with rtsp:// or srt://: nothing else is fetched")]
+    Scheme,
+}
+
+/// Which machines may be asked: by default none that only this one or its neighbours can reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rule {
+    /// Those too.
+    pub private: bool,
+}
+
+/// Why a machine is not asked, or cannot be.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreachable {
+    /// The rule forbids it.
+    #[error("{0} is not a public address: pull.private = true allows such sources")]
+    Forbidden(IpAddr),
+    /// Its name has no address.
+    #[error("its name has no address")]
+    Unknown,
+    /// It does not answer.
+    #[error("cannot connect")]
+    Connect(#[from] io::Error),
+}
+
+/// Why a session with a source ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It is not asked, or cannot be.
+    #[error("not reached")]
+    Unreachable(#[from] Unreachable),
+    /// The channel does not take it.
+    #[error("not let in")]
+    Refused(#[from] super::Refusal),
+    /// RTSP failed.
+    #[error("rtsp")]
+    Rtsp(#[from] rtsp::Error),
+    /// It leads on to what is no source, or in a circle.
+    #[error("redirects to nowhere")]
+    Redirect,
+    /// No session can be made of it in this version.
+    #[error("{0:?} is not fetched by this version")]
+    NotSpoken(Protocol),
+}
+
+impl Source {
+    /// Reads a URL.
+    ///
+    /// # Errors
+    /// [`InvalidSource`].
+    pub fn parse(text: &str) -> Result<Self, InvalidSource> {
+        let url = Some(text.trim()).filter(|text| text.len() <= LENGTH).and_then(|text| Url::parse(text).ok());
+        let url = url.ok_or(InvalidSource::Url)?;
+        let protocol = match url.scheme() {
+            "rtsp" => Protocol::Rtsp,
+            "srt" => Protocol::Srt,
+            _ => return Err(InvalidSource::Scheme),
+        };
+        if url.host_str().is_none_or(str::is_empty) { Err(InvalidSource::Url) } else { Ok(Self { protocol, url }) }
+    }
+
+    /// How it is asked.
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// All of it, password included: for who asks, and for keeping it sealed.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// User and password, where it has them.
+    pub fn credentials(&self) -> Option<(String, String)> {
+        let user = Some(self.url.username()).filter(|user| !user.is_empty())?;
+        Some((decoded(user), decoded(self.url.password().unwrap_or_default())))
+    }
+
+    /// Without user and password, as it is asked for.
+    pub fn bare(&self) -> Url {
+        let mut url = self.url.clone();
+        // Neither fails on a URL with a host.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+        url.set_fragment(None);
+        url
+    }
+}
+
+impl std::str::FromStr for Source {
+    type Err = InvalidSource;
+    fn from_str(text: &str) -> Result<Self, InvalidSource> {
+        Self::parse(text)
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = self.url.clone();
+        if shown.password().is_some() {
+            let _ = shown.set_password(Some("…"));
+            return f.write_str(&shown.as_str().replacen("%E2%80%A6", "…", 1));
+        }
+        f.write_str(shown.as_str())
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Source({self})")
+    }
+}
+
+impl Rule {
+    /// Whether a source may be set, as far as it says itself where it leads: a name's addresses are looked at whenever
+    /// it is asked.
+    ///
+    /// # Errors
+    /// [`Unreachable::Forbidden`].
+    pub fn check(self, source: &Source) -> Result<(), Unreachable> {
+        let host = source.url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        match host.parse() {
+            Ok(address) => self.admit(address),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Whether an address may be connected to.
+    ///
+    /// # Errors
+    /// [`Unreachable::Forbidden`].
+    pub fn admit(self, address: IpAddr) -> Result<(), Unreachable> {
+        if self.private || is_public(address) { Ok(()) } else { Err(Unreachable::Forbidden(address)) }
+    }
+
+    /// The addresses of a source that may be asked. Whoever connects connects to one of these, and not to the name,
+    /// which may mean another machine a moment later.
+    ///
+    /// # Errors
+    /// [`Unreachable::Forbidden`] where there are none but forbidden ones, [`Unreachable::Unknown`] without any.
+    pub async fn resolve(self, source: &Source, port: u16) -> Result<Vec<SocketAddr>, Unreachable> {
+        let host = source.url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let port = source.url.port().unwrap_or(port);
+        let found = tokio::time::timeout(CONNECT, tokio::net::lookup_host((host, port))).await;
+        let found: Vec<_> = found.map_err(|_| Unreachable::Unknown)?.map_err(|_| Unreachable::Unknown)?.collect();
+        let (allowed, forbidden): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|address| self.admit(address.ip()).is_ok());
+        match (allowed.is_empty(), forbidden.first()) {
+            (false, _) => Ok(allowed),
+            (true, Some(address)) => Err(Unreachable::Forbidden(address.ip())),
+            (true, None) => Err(Unreachable::Unknown),
+        }
+    }
+
+    /// A connection to a source, `port` where it names none.
+    ///
+    /// # Errors
+    /// As [`Rule::resolve`], and [`Unreachable::Connect`] with what the last address said.
+    pub async fn connect(self, source: &Source, port: u16) -> Result<TcpStream, Unreachable> {
+        let mut last = Unreachable::Unknown;
+        for address in self.resolve(source, port).await? {
+            match tokio::time::timeout(CONNECT, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => last = error.into(),
+                Err(_) => last = io::Error::from(io::ErrorKind::TimedOut).into(),
+            }
+        }
+        Err(last)
+    }
+}
+
+/// Keeps a session with every source that is wanted.
+pub struct Supervisor {
+    door: Arc<dyn Door>,
+    rule: Rule,
+    running: HashMap<StreamName, (Source, CancellationToken)>,
+    tracker: TaskTracker,
+}
+
+impl Supervisor {
+    /// Asks nobody yet. `door` lets what comes into its channel.
+    pub fn new(door: Arc<dyn Door>, rule: Rule) -> Self {
+        Self { door, rule, running: HashMap::new(), tracker: TaskTracker::new() }
+    }
+
+    /// From now on these are wanted, by channel: sessions begin, change and end accordingly.
+    pub fn want(&mut self, wanted: &BTreeMap<StreamName, Source>) {
+        self.running.retain(|name, (source, cancel)| {
+            let stays = wanted.get(name) == Some(source);
+            if !stays {
+                cancel.cancel();
+            }
+            stays
+        });
+        for (name, source) in wanted {
+            if !self.running.contains_key(name) {
+                let cancel = CancellationToken::new();
+                let span = tracing::info_span!("pull", channel = %name, %source);
+                let keep = keep(name.clone(), source.clone(), self.door.clone(), self.rule, cancel.clone());
+                self.tracker.spawn(keep.instrument(span));
+                self.running.insert(name.clone(), (source.clone(), cancel));
+            }
+        }
+    }
+
+    /// Ends every session, within three seconds.
+    pub async fn stop(mut self) {
+        self.want(&BTreeMap::new());
+        self.tracker.close();
+        if tokio::time::timeout(DRAIN, self.tracker.wait()).await.is_err() {
+            tracing::warn!(sessions = self.tracker.len(), "sources did not let go in time");
+        }
+    }
+}
+
+/// Asks one source again and again.
+async fn keep(name: StreamName, source: Source, door: Arc<dyn Door>, rule: Rule, cancel: CancellationToken) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let began = Instant::now();
+        let ended = match source.protocol {
+            Protocol::Rtsp => rtsp::pull::run(&name, &source, &*door, rule, &cancel).await,
+            Protocol::Srt => Err(Error::NotSpoken(source.protocol)),
+        };
+        if cancel.is_cancelled() {
+            return;
+        }
+        if began.elapsed() >= SOUND {
+            pause = FIRST_PAUSE;
+        }
+        let retry_seconds = pause.as_secs();
+        match ended {
+            Ok(()) => tracing::info!(retry_seconds, "source ended"),
+            Err(error) => tracing::warn!(error = %Chain(&error), retry_seconds, "source is not there"),
+        }
+        if cancel.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+            return;
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Whether anybody on the Internet could reach an address (the registries of RFC 6890).
+fn is_public(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => is_public_v4(v4),
+        IpAddr::V6(v6) => is_public_v6(v6),
+    }
+}
+
+fn is_public_v4(address: Ipv4Addr) -> bool {
+    let [a, b, c, _] = address.octets();
+    let special = address.is_private()
+        || address.is_loopback()
+        || address.is_link_local()
+        || address.is_multicast()
+        || address.is_documentation()
+        || matches!((a, b, c), (0 | 240.., ..) | (100, 64..=127, _) | (198, 18 | 19, _) | (192, 0, 0) | (192, 88, 99));
+    !special
+}
+
+fn is_public_v6(address: Ipv6Addr) -> bool {
+    let segments = address.segments();
+    match segments {
+        // NAT64 (RFC 6052) and 6to4 (RFC 3056) lead to an address of version 4.
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => {
+            is_public_v4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
+        }
+        // Teredo, documentation, benchmarks: parts of 2000::/3 that are not its public use.
+        [0x2001, 0 | 2 | 0xdb8, ..] => false,
+        // All that is given out lies in 2000::/3.
+        [first, ..] => first & 0xe000 == 0x2000,
+    }
+}
+
+/// `%41` is `A`; what is no text then stays as it was.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        let pair = tail.get(..2).filter(|_| byte == b'%').and_then(|pair| std::str::from_utf8(pair).ok());
+        match pair.and_then(|pair| u8::from_str_radix(pair, 16).ok()) {
+            Some(value) => {
+                bytes.push(value);
+                rest = &tail[2..];
+            }
+            None => {
+                bytes.push(byte);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8(bytes).unwrap_or_else(|_| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STRICT: Rule = Rule { private: false };
+
+    #[test]
+    fn only_streaming_urls_with_a_host_are_sources() {
+        assert_eq!(Source::parse("rtsp://cam.example.org/1").unwrap().protocol(), Protocol::Rtsp);
+        assert_eq!(Source::parse("srt://cam.example.org:8890?streamid=x").unwrap().protocol(), Protocol::Srt);
+        for (text, error) in [
+            ("", InvalidSource::Url),
+            ("cam.example.org", InvalidSource::Url),
+            ("rtsp:///etc/passwd", InvalidSource::Url),
+            ("file:///etc/passwd", InvalidSource::Scheme),
+            ("gopher://cam.example.org/", InvalidSource::Scheme),
+            ("http://cam.example.org/", InvalidSource::Scheme),
+        ] {
+            assert_eq!(Source::parse(text), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn passwords_are_used_and_not_shown() {
+        let source = Source::parse("rtsp://me:s%40fe@cam.example.org/1?a=b").unwrap();
+        assert_eq!(source.credentials(), Some(("me".into(), "s@fe".into())));
+        assert_eq!(source.bare().as_str(), "rtsp://cam.example.org/1?a=b");
+        assert_eq!(source.to_string(), "rtsp://me:…@cam.example.org/1?a=b");
+        assert!(!format!("{source:?}").contains("fe@"));
+    }
+
+    #[test]
+    fn machines_that_only_we_can_reach_are_not_asked() {
+        for private in [
+            "127.0.0.1",
+            "127.8.8.8",
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.169.254",
+            "0.0.0.0",
+            "0.1.2.3",
+            "100.64.0.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "198.18.0.1",
+            "::1",
+            "::",
+            "fe80::1",
+            "fc00::1",
+            "fd12::1",
+            "ff02::1",
+            "::ffff:127.0.0.1",
+            "::ffff:10.0.0.1",
+            "::127.0.0.1",
+            "64:ff9b::7f00:1",
+            "2002:7f00:1::",
+            "2001:db8::1",
+            "fec0::1",
+        ] {
+            assert!(STRICT.admit(private.parse().unwrap()).is_err(), "{private}");
+            assert!(Rule { private: true }.admit(private.parse().unwrap()).is_ok());
+        }
+        for public in ["1.1.1.1", "193.50.1.1", "100.128.0.1", "172.32.0.1", "2a00:1450::1", "::ffff:1.1.1.1"] {
+            assert!(STRICT.admit(public.parse().unwrap()).is_ok(), "{public}");
+        }
+    }
+
+    #[tokio::test]
+    async fn names_and_odd_spellings_are_judged_by_the_address_they_mean() {
+        for url in ["rtsp://localhost/", "rtsp://127.1/", "rtsp://0x7f000001/", "rtsp://[::ffff:127.0.0.1]/"] {
+            let resolved = STRICT.resolve(&Source::parse(url).unwrap(), 554).await;
+            assert!(matches!(resolved, Err(Unreachable::Forbidden(_) | Unreachable::Unknown)), "{url}: {resolved:?}");
+        }
+        let literal = Source::parse("rtsp://[::ffff:127.0.0.1]/").unwrap();
+        assert!(STRICT.check(&literal).is_err());
+    }
+}

@@ -1,0 +1,159 @@
+//! Players read; what they decode is what was published.
+
+use super::*;
+
+/// A fixture with a publisher on air, as `app` wires it.
+async fn airing(seconds: u32, parts: &[&str]) -> (Fixture, Arc<Live>, tokio::process::Child) {
+    let mut fixture = Fixture::start().await;
+    let url = fixture.publish_url();
+    let parts = [&["-bf", "0", "-rtsp_transport", "tcp"], parts].concat();
+    let publisher = publish(&url, seconds, &parts).spawn().unwrap();
+    let (live, mut consumer) = fixture.live().await;
+    on_air(&mut consumer).await;
+    (fixture, live, publisher)
+}
+
+fn decode(url: &str, transport: &str) -> Command {
+    ffmpeg(["-rtsp_transport", transport, "-i", url, "-t", "3", "-f", "framecrc", "-"])
+}
+
+#[tokio::test]
+async fn ffmpeg_decodes_over_tcp_and_udp() {
+    let (fixture, live, _publisher) = airing(40, &[]).await;
+    let _mount = fixture.mount(live).await;
+    for transport in ["tcp", "udp"] {
+        let output = finished(&mut decode(&fixture.watch_url(), transport)).await;
+        assert!(output.status.success(), "{transport}: {}", said(&output));
+        let out = String::from_utf8_lossy(&output.stdout).into_owned();
+        let count = |stream: &str| out.lines().filter(|line| line.starts_with(stream)).count();
+        assert!(count("0,") > 40 && count("1,") > 100, "{transport}: {} {}", count("0,"), count("1,"));
+    }
+    fixture.stop().await;
+}
+
+#[tokio::test]
+async fn a_live_that_is_not_on_is_not_found() {
+    let fixture = Fixture::start().await;
+    let mut raw = fixture.raw().await;
+    let head = raw.ask(format!("DESCRIBE {} RTSP/1.0\r\nCSeq: 1\r\n\r\n", fixture.watch_url())).await;
+    assert!(head.starts_with("RTSP/1.0 404"), "{head}");
+    fixture.stop().await;
+}
+
+/// Plays over TCP; the connection, and the SSRC of what comes.
+async fn play(fixture: &Fixture) -> (Raw, String) {
+    let (mut raw, url) = (fixture.raw().await, fixture.watch_url());
+    let head = raw.ask(format!("DESCRIBE {url} RTSP/1.0\r\nCSeq: 1\r\nAccept: application/sdp\r\n\r\n")).await;
+    assert!(head.starts_with("RTSP/1.0 200"), "{head}");
+    let mut body = vec![0; field(&head, "Content-Length").parse().unwrap()];
+    in_time(raw.0.read_exact(&mut body)).await.unwrap();
+    let transport = "Transport: RTP/AVP/TCP;unicast;interleaved=0-1";
+    let head = raw.ask(format!("SETUP {url}/stream=0 RTSP/1.0\r\nCSeq: 2\r\n{transport}\r\n\r\n")).await;
+    assert!(head.starts_with("RTSP/1.0 200"), "{head}");
+    let ssrc = field(&head, "Transport").split(';').find(|field| field.starts_with("ssrc=")).unwrap().to_owned();
+    let session = field(&head, "Session").split(';').next().unwrap().to_owned();
+    let head = raw.ask(format!("PLAY {url}/ RTSP/1.0\r\nCSeq: 3\r\nSession: {session}\r\n\r\n")).await;
+    assert!(head.starts_with("RTSP/1.0 200"), "{head}");
+    (raw, ssrc)
+}
+
+#[tokio::test]
+async fn readers_share_one_pipeline_and_one_that_stalls_costs_only_itself() {
+    let (fixture, live, _publisher) =
+        airing(60, &["-b:v", "4M", "-minrate", "4M", "-maxrate", "4M", "-bufsize", "1M"]).await;
+    let _mount = fixture.mount(live).await;
+    let (_stalled, first) = play(&fixture).await;
+    let (mut reading, second) = play(&fixture).await;
+    assert_eq!(first, second);
+    // More than the sockets between here and there hold for the one that reads nothing.
+    let mut buffer = vec![0; 64 << 10];
+    let mut read = 0;
+    while read < 8 << 20 {
+        read += in_time(reading.0.read(&mut buffer)).await.unwrap();
+    }
+    let output = finished(&mut decode(&fixture.watch_url(), "tcp")).await;
+    assert!(output.status.success(), "{}", said(&output));
+    fixture.stop().await;
+}
+
+#[tokio::test]
+async fn readers_hear_the_end() {
+    let (fixture, live, mut publisher) = airing(60, &[]).await;
+    let mount = fixture.mount(live.clone()).await;
+    let mut reader = ffmpeg(["-rtsp_transport", "tcp", "-i", &fixture.watch_url(), "-f", "null", "-"]);
+    let mut reader = reader.spawn().unwrap();
+    let (mut watching, _) = play(&fixture).await;
+    in_time(watching.0.read(&mut [0; 4096])).await.unwrap();
+    publisher.kill().await.unwrap();
+    fixture.registry.end(&live);
+    drop(mount);
+    in_time(reader.wait()).await.unwrap();
+    fixture.stop().await;
+}
+
+/// Flashes and beeps that begin together, every second for a tenth of it.
+#[tokio::test]
+async fn sound_and_picture_stay_together() {
+    for transport in ["tcp", "udp"] {
+        let mut fixture = Fixture::start().await;
+        let flash = "color=black:s=160x90:r=50,drawbox=c=white:t=fill:enable='lt(mod(t\\,1)\\,0.1)'";
+        let beep = "aevalsrc='if(lt(mod(t\\,1)\\,0.1)\\,sin(2*PI*1000*t)\\,0)':s=48000";
+        let arguments = [
+            &["-re", "-f", "lavfi", "-i", flash, "-re", "-f", "lavfi", "-i", beep, "-t", "40"],
+            H264,
+            &["-bf", "0", "-c:a", "aac", "-rtsp_transport", transport, "-f", "rtsp"],
+        ]
+        .concat();
+        let _publisher = ffmpeg(arguments).arg(fixture.publish_url()).spawn().unwrap();
+        let (live, mut consumer) = fixture.live().await;
+        on_air(&mut consumer).await;
+        let _mount = fixture.mount(live).await;
+        let file = tempfile::Builder::new().suffix(".mkv").tempfile().unwrap();
+        let path = file.path().to_str().unwrap();
+        let recording =
+            ["-rtsp_transport", transport, "-i", &fixture.watch_url(), "-t", "12", "-c", "copy", "-y", path];
+        let output = finished(&mut ffmpeg(recording)).await;
+        assert!(output.status.success(), "{}", said(&output));
+        let (flashes, beeps) = (flashes(path).await, beeps(path).await);
+        assert!(flashes.len() >= 8 && beeps.len() >= 8, "{flashes:?} {beeps:?}");
+        let mut offsets: Vec<f64> = flashes
+            .iter()
+            .filter_map(|flash| {
+                let nearest = beeps.iter().map(|beep| beep - flash).min_by(|a, b| a.abs().total_cmp(&b.abs()));
+                nearest.filter(|offset| offset.abs() < 0.5).map(f64::abs)
+            })
+            .collect();
+        offsets.sort_by(f64::total_cmp);
+        let worst = offsets[(offsets.len() * 95).div_ceil(100) - 1];
+        println!("{transport}: offset p95 {:.0} ms", worst * 1e3);
+        assert!(worst <= 0.04, "{offsets:?}");
+        fixture.stop().await;
+    }
+}
+
+/// When the picture turns white, by ffmpeg's decoder.
+async fn flashes(path: &str) -> Vec<f64> {
+    let output =
+        finished(&mut ffmpeg(["-i", path, "-vf", "signalstats,metadata=print:file=-", "-f", "null", "-"])).await;
+    let (mut found, mut time, mut white) = (Vec::new(), 0.0, true);
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        if let Some((_, at)) = line.split_once("pts_time:") {
+            time = at.trim().parse().unwrap();
+        } else if let Some(luma) = line.strip_prefix("lavfi.signalstats.YAVG=") {
+            let now = luma.parse::<f64>().unwrap() > 120.0;
+            if now && !white {
+                found.push(time);
+            }
+            white = now;
+        }
+    }
+    found
+}
+
+/// When silence ends, by ffmpeg's decoder.
+async fn beeps(path: &str) -> Vec<f64> {
+    let filter = "silencedetect=noise=-30dB:d=0.2,ametadata=print:file=-";
+    let output = finished(&mut ffmpeg(["-i", path, "-af", filter, "-f", "null", "-"])).await;
+    let out = String::from_utf8_lossy(&output.stdout).into_owned();
+    out.lines().filter_map(|line| line.strip_prefix("lavfi.silence_end=")?.parse().ok()).collect()
+}
