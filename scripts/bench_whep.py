@@ -11,13 +11,15 @@ import asyncio
 import json
 import os
 import subprocess
+import tempfile
 import threading
 import time
 import urllib.request
+from pathlib import Path
 
 import numpy as np
 from aiortc import RTCPeerConnection, RTCSessionDescription, rtcrtpreceiver
-from bench_common import ROOT, Server, centile, heading, ms, table, verdict, wait
+from bench_common import ROOT, Publisher, Server, centile, heading, moving, ms, table, verdict, wait
 
 SECONDS = int(os.environ.get("SECONDS_WHEP", "30"))
 VIEWERS = int(os.environ.get("VIEWERS_WHEP", "20"))
@@ -152,12 +154,13 @@ async def watch(server: Server, count: int) -> float:
 def cost() -> None:
     with Server(CAPTIONS__ENABLED="false", LADDER__ENABLED="false", WEBRTC__LISTEN="0.0.0.0:0") as server:
         url = server.channel("cost")
-        with Clock(url):
+        with tempfile.TemporaryDirectory() as folder, Publisher(moving(Path(folder), "2M"), url, loop=True):
             wait("the live", lambda: server.get("/live/cost/index.m3u8") is not None)
             # One is there in both, so that what is made once for all is in neither.
             one, all_of_them = asyncio.run(watch(server, 1)), asyncio.run(watch(server, VIEWERS))
+            bitrate = server.json("/api/v1/channels/cost/status")["bitrate"] or 0
     each = (all_of_them - one) / (VIEWERS - 1)
-    heading("What a WHEP viewer costs, 2 Mbit/s")
+    heading(f"What a WHEP viewer costs, {bitrate / 1e6:.2f} Mbit/s as published")
     table(
         ("viewers", "of a core", "each further one", "viewers a core"),
         [(1, f"{one:.1%}", "", ""), (VIEWERS, f"{all_of_them:.1%}", f"{each:.2%}", round(1 / each))],
