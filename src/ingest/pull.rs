@@ -15,7 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 use url::Url;
 
-use super::{Door, rtsp};
+use super::{Door, Knock, rtsp, srt};
 use crate::model::{Chain, StreamName};
 
 /// Between an attempt that failed and the next, doubling.
@@ -55,6 +55,9 @@ pub enum InvalidSource {
     /// Another scheme.
     #[error("a source begins with rtsp:// or srt://: nothing else is fetched")]
     Scheme,
+    /// Not as SRT has it.
+    #[error(transparent)]
+    Srt(#[from] srt::pull::InvalidSource),
 }
 
 /// Which machines may be asked: by default none that only this one or its neighbours can reach.
@@ -93,9 +96,12 @@ pub enum Error {
     /// It leads on to what is no source, or in a circle.
     #[error("redirects to nowhere")]
     Redirect,
-    /// No session can be made of it in this version.
-    #[error("{0:?} is not fetched by this version")]
-    NotSpoken(Protocol),
+    /// SRT failed.
+    #[error("srt")]
+    Srt(#[from] srt::Error),
+    /// It is no SRT source.
+    #[error("not a source")]
+    Invalid(#[from] srt::pull::InvalidSource),
 }
 
 impl Source {
@@ -111,7 +117,13 @@ impl Source {
             "srt" => Protocol::Srt,
             _ => return Err(InvalidSource::Scheme),
         };
-        if url.host_str().is_none_or(str::is_empty) { Err(InvalidSource::Url) } else { Ok(Self { protocol, url }) }
+        if url.host_str().is_none_or(str::is_empty) {
+            return Err(InvalidSource::Url);
+        }
+        if protocol == Protocol::Srt {
+            srt::pull::Source::parse(url.as_str())?;
+        }
+        Ok(Self { protocol, url })
     }
 
     /// How it is asked.
@@ -151,6 +163,11 @@ impl std::str::FromStr for Source {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = self.url.clone();
+        // What SRT writes there may be a key: the stream id as well as the passphrase.
+        if self.protocol == Protocol::Srt && shown.query().is_some() {
+            shown.set_query(None);
+            return write!(f, "{shown}?…");
+        }
         if shown.password().is_some() {
             let _ = shown.set_password(Some("…"));
             return f.write_str(&shown.as_str().replacen("%E2%80%A6", "…", 1));
@@ -274,7 +291,7 @@ async fn keep(name: StreamName, source: Source, door: Arc<dyn Door>, rule: Rule,
         let began = Instant::now();
         let ended = match source.protocol {
             Protocol::Rtsp => rtsp::pull::run(&name, &source, &*door, rule, &cancel).await,
-            Protocol::Srt => Err(Error::NotSpoken(source.protocol)),
+            Protocol::Srt => call(&name, &source, &*door, rule, &cancel).await,
         };
         if cancel.is_cancelled() {
             return;
@@ -292,6 +309,32 @@ async fn keep(name: StreamName, source: Source, door: Arc<dyn Door>, rule: Rule,
         }
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
+}
+
+/// A session with an SRT source, from the call to its end.
+async fn call(
+    name: &StreamName,
+    source: &Source,
+    door: &dyn Door,
+    rule: Rule,
+    cancel: &CancellationToken,
+) -> Result<(), Error> {
+    let wanted = srt::pull::Source::parse(source.url.as_str())?;
+    let mut last = Unreachable::Unknown.into();
+    for peer in rule.resolve(source, wanted.port).await? {
+        match cancel.run_until_cancelled(srt::pull::Connection::open(peer, &wanted)).await {
+            None => return Ok(()),
+            Some(Err(error)) => last = Error::from(error),
+            Some(Ok(connection)) => {
+                let knock = Knock { protocol: "srt", peer, channel: Some(name.clone()), key: String::new() };
+                // Who may set a channel's source needs no key to feed it.
+                let publication = door.admit_by_proof(knock, Box::new(|_| true)).await?;
+                tracing::info!(%peer, "pulling");
+                return Ok(connection.publish(publication, cancel.clone()).await?);
+            }
+        }
+    }
+    Err(last)
 }
 
 /// Whether anybody on the Internet could reach an address (the registries of RFC 6890).
@@ -376,6 +419,9 @@ mod tests {
         assert_eq!(source.bare().as_str(), "rtsp://cam.example.org/1?a=b");
         assert_eq!(source.to_string(), "rtsp://me:…@cam.example.org/1?a=b");
         assert!(!format!("{source:?}").contains("fe@"));
+        let source = Source::parse("srt://cam.example.org:9000?streamid=s3cret&passphrase=0123456789").unwrap();
+        assert_eq!(source.to_string(), "srt://cam.example.org:9000?…");
+        assert!(matches!(Source::parse("srt://cam.example.org"), Err(InvalidSource::Srt(_))), "SRT has no usual port");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::{
     publishers::{self, Publisher},
 };
 use crate::{
-    access::{NewChannel, StreamKey},
+    access::NewChannel,
     archive::Monitor,
     ingest::pull::Source,
     model::{self, LanguageTag, StreamName, TrackFormat, TrackId},
@@ -115,22 +115,6 @@ pub struct Change {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>)]
     pub source: Option<Option<String>>,
-}
-
-/// A channel's stream keys.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct Key {
-    /// For the encoder.
-    pub stream_key: String,
-    /// For a second encoder, which stands by; null: the channel has none.
-    pub backup_key: Option<String>,
-}
-
-impl From<(StreamKey, Option<StreamKey>)> for Key {
-    fn from((main, backup): (StreamKey, Option<StreamKey>)) -> Self {
-        let shown = |key: StreamKey| key.reveal().to_owned();
-        Self { stream_key: shown(main), backup_key: backup.map(shown) }
-    }
 }
 
 /// How a channel's live goes.
@@ -242,7 +226,6 @@ pub(super) fn router() -> Router<Server> {
     Router::new()
         .route("/channels", get(list).post(add))
         .route("/channels/{name}", get(show).patch(change).delete(remove))
-        .route("/channels/{name}/key", get(key).post(rotate))
         .route("/channels/{name}/status", get(status))
 }
 
@@ -319,21 +302,6 @@ pub async fn remove(State(server): State<Server>, _: Admin, Path(name): Path<Str
     let channel = find(&server, &name).await?;
     server.store.channels().remove(&channel.name).await.map_err(Problem::internal)?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// The stream key, for its owner to see again.
-#[utoipa::path(get, path = "/channels/{name}/key", params(("name" = String, Path)), security(("admin" = [])), responses((status = 200, body = Key), (status = 404)))]
-pub async fn key(State(server): State<Server>, _: Admin, Path(name): Path<String>) -> Result<Json<Key>> {
-    let channel = find(&server, &name).await?;
-    Ok(Json(Key::from(server.keys.reveal(&channel.name).await.map_err(problem)?)))
-}
-
-/// Makes a new stream key; the old one stops working with the next publisher.
-#[utoipa::path(post, path = "/channels/{name}/key", params(("name" = String, Path)), security(("admin" = [])), responses((status = 200, body = Key), (status = 404)))]
-pub async fn rotate(State(server): State<Server>, _: Admin, Path(name): Path<String>) -> Result<Json<Key>> {
-    let channel = find(&server, &name).await?;
-    server.keys.rotate(&channel.name, stream::Rank::Main).await.map_err(problem)?;
-    Ok(Json(Key::from(server.keys.reveal(&channel.name).await.map_err(problem)?)))
 }
 
 /// How the channel's live goes.

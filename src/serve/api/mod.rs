@@ -25,8 +25,8 @@ pub struct List<T> {
     servers((url = "/api/v1")),
     paths(
         channels::list, channels::add, channels::show, channels::change, channels::remove,
-        channels::key, channels::rotate, channels::status,
-        publishers::backup, publishers::remove_backup, publishers::call,
+        channels::status,
+        publishers::key, publishers::rotate, publishers::backup, publishers::remove_backup, publishers::call,
         recordings::list, recordings::show, recordings::remove,
         models::list, events::events,
     ),

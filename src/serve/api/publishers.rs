@@ -1,4 +1,4 @@
-//! Who publishes on a channel: how their connections do, and which of them is on the air.
+//! Who publishes on a channel: the keys they show, how their connections do, and which of them is on the air.
 
 use std::time::{Duration, Instant};
 
@@ -6,12 +6,13 @@ use axum::{
     Json, Router,
     extract::{Path, State},
     http::StatusCode,
-    routing::{post, put},
+    routing::{get, post, put},
 };
 use serde::{Deserialize, Serialize};
 
-use super::channels::{Key, find, parse, problem};
+use super::channels::{find, parse, problem};
 use crate::{
+    access::StreamKey,
     model::{Track, TrackFormat},
     serve::{
         Server,
@@ -50,6 +51,22 @@ pub struct Publisher {
     pub advice: Vec<String>,
 }
 
+/// A channel's stream keys.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Key {
+    /// For the encoder.
+    pub stream_key: String,
+    /// For a second encoder, which stands by; null: the channel has none.
+    pub backup_key: Option<String>,
+}
+
+impl From<(StreamKey, Option<StreamKey>)> for Key {
+    fn from((main, backup): (StreamKey, Option<StreamKey>)) -> Self {
+        let shown = |key: StreamKey| key.reveal().to_owned();
+        Self { stream_key: shown(main), backup_key: backup.map(shown) }
+    }
+}
+
 /// Who shall be on the air.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -75,8 +92,24 @@ const LOSS: f64 = 0.01;
 
 pub(super) fn router() -> Router<Server> {
     Router::new()
+        .route("/channels/{name}/key", get(key).post(rotate))
         .route("/channels/{name}/key/backup", post(backup).delete(remove_backup))
         .route("/channels/{name}/on-air", put(call))
+}
+
+/// The stream key, for its owner to see again.
+#[utoipa::path(get, path = "/channels/{name}/key", params(("name" = String, Path)), security(("admin" = [])), responses((status = 200, body = Key), (status = 404)))]
+pub async fn key(State(server): State<Server>, _: Admin, Path(name): Path<String>) -> Result<Json<Key>> {
+    let channel = find(&server, &name).await?;
+    Ok(Json(Key::from(server.keys.reveal(&channel.name).await.map_err(problem)?)))
+}
+
+/// Makes a new stream key; the old one stops working with the next publisher.
+#[utoipa::path(post, path = "/channels/{name}/key", params(("name" = String, Path)), security(("admin" = [])), responses((status = 200, body = Key), (status = 404)))]
+pub async fn rotate(State(server): State<Server>, _: Admin, Path(name): Path<String>) -> Result<Json<Key>> {
+    let channel = find(&server, &name).await?;
+    server.keys.rotate(&channel.name, Rank::Main).await.map_err(problem)?;
+    Ok(Json(Key::from(server.keys.reveal(&channel.name).await.map_err(problem)?)))
 }
 
 /// Gives a channel a backup key, or another one. A second encoder that publishes with it stands by and goes on the
