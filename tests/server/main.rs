@@ -35,6 +35,7 @@ mod pauses;
 mod quality;
 mod refusals;
 mod sound;
+mod sources;
 mod tls;
 mod studio;
 mod whep;

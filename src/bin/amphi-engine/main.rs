@@ -58,6 +58,10 @@ struct Args {
     calls: bool,
 }
 
+/// Kaldi makes and frees lattice nodes by the million: with the system's allocator recognition costs a tenth more.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Clone, Copy, ValueEnum)]
 enum Kind {
     Vosk,

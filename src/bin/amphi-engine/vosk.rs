@@ -106,7 +106,9 @@ impl Streaming {
             return Ok(());
         }
         let partial: Partial = serde_json::from_str(&self.decoder.path()).context("libvosk partial result")?;
-        if partial.partial != self.path || self.age >= PATIENCE {
+        // Where every word is stable the lattice has nothing to add, and looking at it costs most of a block.
+        let news = partial.partial != self.path;
+        if news || (self.age >= PATIENCE && !self.utterance.is_settled()) {
             let lattice: Partial = serde_json::from_str(&self.decoder.lattice()).context("libvosk partial result")?;
             self.lattice = self.words(&lattice.partial_result);
             self.path = partial.partial;

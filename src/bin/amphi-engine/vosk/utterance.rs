@@ -68,6 +68,11 @@ impl Utterance {
         said
     }
 
+    /// Whether every word shown is stable.
+    pub fn is_settled(&self) -> bool {
+        self.stable.len() == self.shown.len()
+    }
+
     /// Whether the utterance, which has `lattice` in it, should end by now.
     pub fn is_long(&self, lattice: &[Word], now: MediaTime) -> bool {
         let Some(first) = lattice.first() else { return false };
@@ -188,6 +193,7 @@ mod tests {
         let mut utterance = Utterance::default();
         assert_eq!(partial(&mut utterance, "a bee", "", 1_000), "a bee 0");
         assert_eq!(partial(&mut utterance, "a bee", "", 1_100), "-", "nothing new");
+        assert!(!utterance.is_settled());
         assert_eq!(
             partial(&mut utterance, "a be sea", "a/0 bee/500", 2_000),
             "a be sea 1",
@@ -199,6 +205,7 @@ mod tests {
             "the lattice is not sure"
         );
         assert_eq!(partial(&mut utterance, "a be sea", "a/0 be/500/90 sea/1000/99", 2_600), "a be sea 3");
+        assert!(utterance.is_settled());
         assert_eq!(told(utterance.last(lattice("a/0 be/500 sea/1000 dee/1500"))), "a be sea dee 4 last");
         assert_eq!(utterance.tally(), Tally { stable: 3, overruled: 0 });
         assert_eq!(utterance.tally(), Tally::default());
