@@ -96,7 +96,8 @@ impl Certificate {
         if std::mem::replace(&mut self.current().stamps, stamps) == stamps {
             return Ok(false);
         }
-        let key = read(&self.files, &self.provider)?;
+        // What could not be read may be readable the next time, though neither its time nor its length tells.
+        let key = read(&self.files, &self.provider).inspect_err(|_| self.current().stamps = Default::default())?;
         self.current().key = key;
         Ok(true)
     }

@@ -27,12 +27,27 @@ pub struct Door {
     waiting: AtomicUsize,
     /// As of the last [`Door::refresh`].
     ring: Mutex<Arc<Ring>>,
+    patient: bool,
 }
 
 impl Door {
     /// A door to the lives of a registry.
     pub fn new(keys: Keys, registry: Registry) -> Self {
-        Self { keys, registry, throttle: Mutex::default(), waiting: AtomicUsize::new(0), ring: Mutex::default() }
+        Self {
+            keys,
+            registry,
+            throttle: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+            ring: Mutex::default(),
+            patient: false,
+        }
+    }
+
+    /// The same door for who comes again and again by itself: it replaces nobody, whatever the channel allows.
+    #[must_use]
+    pub fn patient(mut self) -> Self {
+        self.patient = true;
+        self
     }
 
     /// Learns the keys of all channels as they are now, for [`ingest::Door::key`].
@@ -59,7 +74,7 @@ impl Door {
         };
         match identified {
             Ok((found, rank)) => {
-                let claim = Claim { rank, takeover: found.takeover, protocol, peer };
+                let claim = Claim { rank, takeover: found.takeover && !self.patient, protocol, peer };
                 let Ok(publication) = self.registry.publish(&found.name, claim, Instant::now()) else {
                     tracing::info!(stream = %found.name, protocol, %peer, "publisher refused: already live");
                     return Err(Refusal::Busy(found.name));

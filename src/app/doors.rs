@@ -85,7 +85,7 @@ pub(super) async fn rtsp(
     let readers = egress::rtsp::Readers::start().context("RTSP readers cannot be served (rtsp.listen)")?;
     let door = Arc::new(Door::new(keys.clone(), registry.clone()));
     let serving = readers.clone();
-    let hand_over: rtsp::Readers = Arc::new(move |socket, peer| serving.take(socket, peer));
+    let hand_over = rtsp::Readers::new(move |socket, peer| serving.take(socket, peer));
     let server = rtsp::Server::bind(address, door, hand_over, rtsp::Settings::default()).await;
     let server = server.with_context(|| format!("cannot listen on {address} (rtsp.listen)"))?;
     Ok(Some((server, readers)))
@@ -101,7 +101,7 @@ pub(super) struct Pulls {
 impl Pulls {
     /// Pulls nothing yet.
     pub(super) fn new(config: &Config, store: &Store, keys: &Keys, registry: &Registry) -> Self {
-        let door = Arc::new(Door::new(keys.clone(), registry.clone()));
+        let door = Arc::new(Door::new(keys.clone(), registry.clone()).patient());
         let supervisor = Supervisor::new(door, config.pull.rule());
         Self { store: store.clone(), keys: keys.clone(), supervisor }
     }

@@ -97,30 +97,23 @@ pub(super) fn block(out: &mut String, id: &str, start: MediaTime, end: MediaTime
     let _ = write!(out, "{} --> {}{gap}{settings}\n{}\n\n", timestamp(start), timestamp(end), escape(text));
 }
 
-/// The parts of a caption segment as the segment: one head, every cue once by its id; of those that say nothing one,
-/// if there is no other.
+/// The parts of a caption segment as the segment: one head, every cue once by its id.
 ///
 /// Parts are documents of their own, so a segment is not their concatenation. Takes what
 /// [`Lane`](super::Lane) makes; each part is bounded, and so is the result.
 pub fn merge(parts: &[Bytes]) -> Bytes {
     let mut seen = HashSet::new();
-    let mut silent = None;
     let mut out = String::from(LIVE_HEAD);
-    let parts: Vec<_> = parts.iter().map(|part| String::from_utf8_lossy(part)).collect();
-    for cue in parts.iter().flat_map(|part| part.split("\n\n").skip(1)) {
-        let cue = cue.trim_matches('\n');
-        let mut lines = cue.lines();
-        let Some(id) = lines.next() else { continue };
-        if lines.nth(1).is_none() {
-            silent.get_or_insert(cue);
-        } else if seen.insert(id.to_owned()) {
-            out.push_str(cue);
-            out.push_str("\n\n");
+    for part in parts {
+        let part = String::from_utf8_lossy(part);
+        for cue in part.split("\n\n").skip(1) {
+            let cue = cue.trim_matches('\n');
+            let id = cue.lines().next().unwrap_or_default();
+            if !cue.is_empty() && seen.insert(id.to_owned()) {
+                out.push_str(cue);
+                out.push_str("\n\n");
+            }
         }
-    }
-    if let (true, Some(cue)) = (seen.is_empty(), silent) {
-        out.push_str(cue);
-        out.push_str("\n\n");
     }
     out.into()
 }

@@ -30,7 +30,7 @@ const DRAIN: Duration = Duration::from_secs(3);
 /// The longest URL taken.
 const LENGTH: usize = 2048;
 
-/// Where a channel is fetched from. `Debug` and `Display` do not show the password.
+/// Where a channel is fetched from. `Debug` and `Display` show no more than the machine.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Source {
     protocol: Protocol,
@@ -162,17 +162,10 @@ impl std::str::FromStr for Source {
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = self.url.clone();
-        // What SRT writes there may be a key: the stream id as well as the passphrase.
-        if self.protocol == Protocol::Srt && shown.query().is_some() {
-            shown.set_query(None);
-            return write!(f, "{shown}?…");
-        }
-        if shown.password().is_some() {
-            let _ = shown.set_password(Some("…"));
-            return f.write_str(&shown.as_str().replacen("%E2%80%A6", "…", 1));
-        }
-        f.write_str(shown.as_str())
+        // Path, query and fragment may hold keys as well as the user's part does.
+        write!(f, "{}://{}", self.url.scheme(), self.url.host_str().unwrap_or_default())?;
+        self.url.port().map_or(Ok(()), |port| write!(f, ":{port}"))?;
+        f.write_str("/…")
     }
 }
 
@@ -328,7 +321,8 @@ async fn call(
             Some(Ok(connection)) => {
                 let knock = Knock { protocol: "srt", peer, channel: Some(name.clone()), key: String::new() };
                 // Who may set a channel's source needs no key to feed it.
-                let publication = door.admit_by_proof(knock, Box::new(|_| true)).await?;
+                let admitted = cancel.run_until_cancelled(door.admit_by_proof(knock, Box::new(|_| true))).await;
+                let Some(publication) = admitted.transpose()? else { return Ok(()) };
                 tracing::info!(%peer, "pulling");
                 return Ok(connection.publish(publication, cancel.clone()).await?);
             }
@@ -417,10 +411,12 @@ mod tests {
         let source = Source::parse("rtsp://me:s%40fe@cam.example.org/1?a=b").unwrap();
         assert_eq!(source.credentials(), Some(("me".into(), "s@fe".into())));
         assert_eq!(source.bare().as_str(), "rtsp://cam.example.org/1?a=b");
-        assert_eq!(source.to_string(), "rtsp://me:…@cam.example.org/1?a=b");
+        assert_eq!(source.to_string(), "rtsp://cam.example.org/…");
         assert!(!format!("{source:?}").contains("fe@"));
-        let source = Source::parse("srt://cam.example.org:9000?streamid=s3cret&passphrase=0123456789").unwrap();
-        assert_eq!(source.to_string(), "srt://cam.example.org:9000?…");
+        for options in ["streamid=s3cret&passphrase=0123456789", "streamid=#!::r=x,s=s3cret&passphrase=0123456789"] {
+            let source = Source::parse(&format!("srt://cam.example.org:9000?{options}")).unwrap();
+            assert_eq!(source.to_string(), "srt://cam.example.org:9000/…");
+        }
         assert!(matches!(Source::parse("srt://cam.example.org"), Err(InvalidSource::Srt(_))), "SRT has no usual port");
     }
 

@@ -37,11 +37,12 @@ use super::{
 };
 
 /// From the answer to the first media that may flow; a client that has not come by then does not.
+/// Addresses that a peer may check from. ICE keeps a candidate for each and sends checks of its own there: whoever
+/// knows a session's password must neither grow it without end nor have it send to everybody.
+const SOURCES: usize = 16;
 const CONNECTING: Duration = Duration::from_secs(15);
 /// Seconds from 1900, where NTP counts from, to 1970.
 const NTP_EPOCH: u64 = 2_208_988_800;
-/// Connections over TCP that one peer may have.
-const CONNECTIONS: usize = 8;
 
 /// A codec that was agreed on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,6 +130,8 @@ pub struct Peer {
     /// The address that ICE has validated. What is no check from elsewhere is nobody's.
     remote: Option<SocketAddr>,
     connections: HashMap<SocketAddr, mpsc::Sender<Bytes>>,
+    /// Where checks came from.
+    sources: Vec<SocketAddr>,
     /// Until then it must be connected; none: it is.
     deadline: Option<Instant>,
     over: bool,
@@ -186,6 +189,7 @@ impl Peer {
             handle,
             remote: None,
             connections: HashMap::new(),
+            sources: Vec::new(),
             deadline: Some(now + CONNECTING),
             over: false,
             source: None,
@@ -285,9 +289,15 @@ impl Peer {
             return;
         }
         let transport_protocol = if reply.is_some() { TransportProtocol::TCP } else { TransportProtocol::UDP };
-        if let Some(reply) = reply
-            && (self.connections.len() < CONNECTIONS || self.connections.contains_key(&source))
-        {
+        if stun::kind(&bytes) == Kind::Stun && !self.sources.contains(&source) {
+            if self.sources.len() == SOURCES {
+                metrics::counter!("amphi_rtc_sources_refused_total").increment(1);
+                return;
+            }
+            self.sources.push(source);
+        }
+        self.connections.retain(|_, reply| !reply.is_closed());
+        if let Some(reply) = reply {
             self.connections.insert(source, reply);
         }
         let local_addr = self.place.port.reached(source);

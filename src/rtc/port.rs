@@ -35,6 +35,8 @@ const DATAGRAM: usize = 2_048;
 const KERNEL_BUFFER: usize = 4 << 20;
 /// TCP connections that have shown no credentials yet.
 const STRANGERS: usize = 256;
+/// Connections over TCP that one peer may have.
+pub(super) const CONNECTIONS: usize = 8;
 /// How long to wait where reading or accepting fails.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Ports tried where any will do and one is free for UDP alone.
@@ -78,11 +80,19 @@ type Holders = HashMap<SocketAddr, mpsc::Sender<Datagram>>;
 #[derive(Default)]
 struct Table {
     /// By the user fragment that checks name.
-    fragments: HashMap<String, mpsc::Sender<Datagram>>,
+    fragments: HashMap<String, Entry>,
     /// By the address that ICE has validated.
     addresses: Holders,
     /// By addresses that were sent a check, so that the answer finds back: it names nobody.
     asked: Holders,
+}
+
+/// How a peer is reached.
+#[derive(Clone)]
+pub(super) struct Entry {
+    pub sender: mpsc::Sender<Datagram>,
+    /// Its TCP connections; whoever knows a fragment may open some, not all that the system has.
+    pub connections: Arc<Semaphore>,
 }
 
 /// What arrived for a peer.
@@ -139,10 +149,14 @@ impl Port {
         let (sender, datagrams) = mpsc::channel(BACKLOG);
         {
             let mut table = self.table();
-            if table.fragments.len() >= self.inner.settings.peers {
+            let peers = self.inner.settings.peers;
+            // Anybody may watch: a crowd at the door must not keep lecturers out.
+            let limit = if direction == Direction::Send { peers - peers / 16 } else { peers };
+            if table.fragments.len() >= limit {
                 return Err(Refused::Full);
             }
-            table.fragments.insert(fragment.clone(), sender.clone());
+            let connections = Arc::new(Semaphore::new(CONNECTIONS));
+            table.fragments.insert(fragment.clone(), Entry { sender: sender.clone(), connections });
         }
         let answer = sdp::with_candidates(&answer, &self.inner.announced, &self.inner.announced);
         let place = Place { port: self.clone(), fragment, sender, validated: None, asked: VecDeque::new() };
@@ -184,7 +198,7 @@ impl Port {
 
     fn deliver(&self, bytes: &[u8], source: SocketAddr) {
         let is_check = stun::kind(bytes) == Kind::Stun;
-        let peer = self.receiver(bytes).filter(|_| is_check).or_else(|| {
+        let peer = self.receiver(bytes).filter(|_| is_check).map(|entry| entry.sender).or_else(|| {
             let table = self.table();
             let asked = || table.asked.get(&source).filter(|_| is_check);
             table.addresses.get(&source).or_else(asked).cloned()
@@ -200,7 +214,7 @@ impl Port {
     }
 
     /// The peer whose user fragment a connectivity check names.
-    pub(super) fn receiver(&self, check: &[u8]) -> Option<mpsc::Sender<Datagram>> {
+    pub(super) fn receiver(&self, check: &[u8]) -> Option<Entry> {
         self.table().fragments.get(stun::receiver(check)?).cloned()
     }
 

@@ -16,7 +16,10 @@ use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
 };
 
-use super::{Port, port::Datagram};
+use super::{
+    Port,
+    port::{Datagram, Entry},
+};
 
 /// A connection shows credentials within this time or is cut.
 const INTRODUCTION: Duration = Duration::from_secs(5);
@@ -32,7 +35,8 @@ pub async fn run(stream: TcpStream, source: SocketAddr, port: Port, place: Owned
     let (mut reading, writing) = stream.into_split();
     let Ok(Ok(first)) = tokio::time::timeout(INTRODUCTION, frame(&mut reading)).await else { return };
     // What begins with anything but a check of somebody here is no peer.
-    let Some(peer) = port.receiver(&first) else { return };
+    let Some(Entry { sender: peer, connections }) = port.receiver(&first) else { return };
+    let Ok(_place) = connections.try_acquire_owned() else { return };
     drop(place);
     let (reply, frames) = mpsc::channel(BACKLOG);
     tokio::select! {

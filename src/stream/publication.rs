@@ -53,6 +53,8 @@ impl Publication {
     /// Waits until the live's readers are in place, so that none misses the first packets. Cancel-safe.
     pub async fn opened(&self) {
         self.live.opened().await;
+        // The wait was not the publisher's.
+        self.live.condition().seats.note(self.seat, Instant::now());
     }
 
     /// Whether another publisher is on the air and this one waits.
@@ -181,6 +183,19 @@ impl Publication {
         self.breaks = turn > 1;
         let Some(seat) = condition.seats.get_mut(self.seat) else { return true };
         let tracks: Vec<_> = seat.tracks.values().cloned().collect();
+        // Whoever comes from now on is not told of what only the publisher before sent.
+        let has = |id| tracks.iter().any(|track| track.id == id);
+        let comes = |id| match id {
+            TrackId::VIDEO => has(id) || has(TrackId::FOREIGN_VIDEO),
+            TrackId::AUDIO => has(id) || has(TrackId::FOREIGN_AUDIO),
+            id => has(id),
+        };
+        for track in self.live.producer.tracks() {
+            let foreign = matches!(track.id, TrackId::FOREIGN_VIDEO | TrackId::FOREIGN_AUDIO);
+            if (foreign || track.id.is_published()) && !tracks.is_empty() && !comes(track.id) {
+                self.live.producer.withdraw(track.id);
+            }
+        }
         if !tracks.is_empty() {
             self.resume();
         }

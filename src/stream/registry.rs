@@ -9,9 +9,13 @@ use tokio::sync::mpsc;
 
 use super::{
     Busy, Live, Publication, State,
+    live::Condition,
     seats::{Rank, Seats},
 };
 use crate::model::{Anchor, StreamName};
+
+/// Encoders send a key frame within this time.
+const KEY_FRAME: Duration = Duration::from_secs(15);
 
 /// Every live of this server, by name. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -92,7 +96,12 @@ impl Registry {
     /// Ends every live whose grace has run out at `now`. Call it about twice a second.
     pub fn expire(&self, now: Instant) {
         let grace = self.inner.grace;
-        self.end_where(|_, state| matches!(state, State::Reconnecting(since) if now.duration_since(since) >= grace));
+        self.end_where(|_, condition| {
+            let State::Reconnecting(since) = condition.state else { return false };
+            let away = now.duration_since(since);
+            // A backup that is about to go on the air waits for its next key frame.
+            away >= grace && !(condition.seats.is_due(now) && away < grace + KEY_FRAME)
+        });
     }
 
     /// Ends every live at once: the server is shutting down.
@@ -105,10 +114,10 @@ impl Registry {
         self.end_where(|candidate, _| Arc::ptr_eq(candidate, live));
     }
 
-    fn end_where(&self, over: impl Fn(&Arc<Live>, State) -> bool) {
+    fn end_where(&self, over: impl Fn(&Arc<Live>, &Condition) -> bool) {
         self.table().retain(|_, live| {
             let mut condition = live.condition();
-            let ends = over(live, condition.state);
+            let ends = over(live, &condition);
             if ends {
                 condition.state = State::Ended;
                 condition.seats.clear();

@@ -197,6 +197,11 @@ impl Seats {
         }
     }
 
+    /// Nobody is on the air, and somebody is about to be.
+    pub fn is_due(&self, now: Instant) -> bool {
+        self.on_air.is_none() && self.seats.iter().flatten().any(|seat| !seat.is_silent(now))
+    }
+
     /// Calls a publisher to the air.
     pub fn call(&mut self, rank: Rank) -> Result<(), NotThere> {
         if self.seats[rank as usize].is_none() {

@@ -146,6 +146,25 @@ async fn a_backup_stands_by_and_goes_on_with_a_key_frame_when_the_first_stops() 
     assert_eq!(publishers[0].key_interval, Some(Duration::from_millis(200)));
 }
 
+#[test]
+fn a_grace_that_runs_out_waits_for_a_backups_key_frame() {
+    let (registry, _started) = Registry::new(Duration::from_secs(1));
+    let main = registry.publish(&name(), MAIN, Instant::now()).unwrap();
+    let mut backup = registry.publish(&name(), BACKUP, Instant::now()).unwrap();
+    show(&mut backup);
+    drop(main);
+    let live = registry.get(&name()).unwrap();
+    let later = after(Instant::now(), 2_000);
+    backup.write(picture(0, false), later).unwrap();
+    registry.expire(later);
+    assert!(matches!(live.state(), State::Reconnecting(_)));
+    backup.write(picture(40, true), later).unwrap();
+    assert_eq!(live.state(), State::Live);
+    drop(backup);
+    registry.expire(after(Instant::now(), 60_000));
+    assert_eq!(live.state(), State::Ended);
+}
+
 #[tokio::test]
 async fn a_backup_takes_over_from_a_silent_publisher_and_steps_back_when_told() {
     let (registry, mut started) = Registry::new(Duration::from_secs(30));

@@ -91,7 +91,7 @@ impl Fixture {
         let door = Arc::new(TestDoor(registry.clone()));
         let readers = Readers::start().unwrap();
         let serving = readers.clone();
-        let hand_over = Arc::new(move |socket, peer| serving.take(socket, peer));
+        let hand_over = amphi::ingest::rtsp::Readers::new(move |socket, peer| serving.take(socket, peer));
         let server = Server::bind("127.0.0.1:0", door, hand_over, settings).await.unwrap();
         let address = server.local_addr().unwrap();
         let cancel = CancellationToken::new();

@@ -40,7 +40,7 @@ fn state(server: &Server, channel: &str, state: &str) {
 }
 
 #[test]
-fn a_lecturer_goes_live_from_the_browser_and_comes_back_by_himself_after_a_cut() {
+fn a_lecturer_goes_live_from_the_browser_stops_and_goes_live_again() {
     let server = server();
     let key = server.channel("maths", &[]);
     let mut lecturer = studio(&server, "maths", &key, &["--audit"]);

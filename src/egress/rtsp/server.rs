@@ -21,6 +21,8 @@ use crate::{
 const SESSIONS: u32 = 1024;
 /// A reader's request has no body worth the name.
 const BODY: u32 = 4 << 10;
+/// Seconds that a connection may outlive its session.
+const POST_SESSION: i32 = 5;
 /// How often sessions are looked after: those of readers that vanished end after a minute without a sign.
 const SWEEP: Duration = Duration::from_secs(2);
 /// A track that has not come this long after the first is none.
@@ -75,6 +77,8 @@ impl Readers {
         let playing = (lives.clone(), mounts.clone());
         server.connect_client_connected(move |_, client| {
             let (lives, mounts) = playing.clone();
+            // One whose session has ended keeps nothing.
+            client.set_post_session_timeout(POST_SESSION);
             client.connect_play_request(move |_, context| {
                 let path = context.uri().and_then(|url| mounts.make_path(url).ok());
                 // Whoever comes in the middle of a group of pictures sees nothing before the next.

@@ -22,8 +22,10 @@ const REPORTS: Duration = Duration::from_secs(1);
 /// What a viewer begins with goes out at 50 Mbit/s at most: faster than a burst lasts, slower than buffers overflow.
 const PACE: Duration = Duration::from_millis(5);
 const PACKETS: usize = 26;
-/// A decoder that has begun anew is not begun anew again so soon: it may ask for what is on its way.
+/// A decoder that has begun anew is not begun anew again so soon: it may ask for what is on its way. The wait doubles
+/// up to the longest while it keeps asking: what is sent to begin with may be what its path cannot carry.
 const ANEW: Duration = Duration::from_secs(2);
+const LONGEST: Duration = Duration::from_secs(16);
 
 /// Sends a live to a peer, from when it is connected until one of both is gone.
 pub async fn run(mut peer: Peer, feed: Arc<Feed>) {
@@ -43,15 +45,11 @@ pub async fn run(mut peer: Peer, feed: Arc<Feed>) {
     reports.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut outbox = Outbox::new(feed.anchor());
     outbox.begin(recent);
-    let mut begun = Instant::now();
+    let (mut begun, mut wait, mut wanted) = (Instant::now(), ANEW, false);
     loop {
         tokio::select! {
             event = peer.recv() => match event {
-                Some(Event::KeyFrameWanted) if begun.elapsed() >= ANEW => {
-                    begun = Instant::now();
-                    let Some(recent) = joined.anew() else { return };
-                    outbox.begin(recent);
-                }
+                Some(Event::KeyFrameWanted) => wanted = true,
                 Some(Event::ReceiverReport { loss, .. }) => {
                     metrics::histogram!("amphi_whep_loss_ratio").record(loss);
                 }
@@ -71,6 +69,12 @@ pub async fn run(mut peer: Peer, feed: Arc<Feed>) {
                 }
                 continue;
             }
+        }
+        if wanted && begun.elapsed() >= wait {
+            wait = if begun.elapsed() >= 4 * wait { ANEW } else { LONGEST.min(2 * wait) };
+            (begun, wanted) = (Instant::now(), false);
+            let Some(recent) = joined.anew() else { return };
+            outbox.begin(recent);
         }
         let now = Instant::now();
         outbox.send(PACKETS, |codec, packet| peer.send(codec, packet, now));

@@ -56,6 +56,8 @@ struct Video {
 struct Audio {
     /// The publisher's is Opus.
     opus: bool,
+    /// What it announced beside AAC, and whether its packets come, is to be seen anew: another may publish.
+    broken: bool,
     /// There is AAC to make it of.
     aac: bool,
 }
@@ -85,6 +87,7 @@ impl Source {
                 _ => None,
             },
             Event::Discontinuity | Event::Lost(_) => {
+                self.audio.broken = matches!(event, Event::Discontinuity);
                 self.video.latest = None;
                 self.video.published.open = false;
                 Some(Output::Break)
@@ -127,9 +130,16 @@ impl Source {
             }
             TrackFormat::Audio(format) => {
                 match track.id {
-                    TrackId::FOREIGN_AUDIO => self.audio.opus = format.codec == AudioCodec::Opus,
-                    // AAC comes from the publisher as well as from what is made of its Opus.
-                    TrackId::AUDIO => self.audio.aac = true,
+                    TrackId::FOREIGN_AUDIO => {
+                        self.audio.opus = format.codec == AudioCodec::Opus;
+                        self.audio.broken = false;
+                    }
+                    // AAC comes from the publisher as well as from what is made of its Opus; behind a break that
+                    // announces no Opus, from the publisher.
+                    TrackId::AUDIO => {
+                        self.audio.aac = true;
+                        self.audio.opus &= !std::mem::take(&mut self.audio.broken);
+                    }
                     _ => {}
                 }
                 None

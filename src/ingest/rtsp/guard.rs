@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::OwnedSemaphorePermit,
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout, timeout_at},
 };
 
@@ -20,19 +20,32 @@ use super::{
     message::{Framer, Message},
 };
 
-/// Serves a reader at the other end of a socket, who comes from an address. `app` hands it in.
-pub type Readers = Arc<dyn Fn(std::net::TcpStream, SocketAddr) + Send + Sync>;
+/// Who serves readers. `app` hands it in. Cheap to clone.
+#[derive(Clone)]
+pub struct Readers {
+    serve: Arc<dyn Fn(std::net::TcpStream, SocketAddr) + Send + Sync>,
+    places: Arc<Semaphore>,
+}
+
+impl Readers {
+    /// `serve` serves one at the other end of a socket, who comes from an address; 1,024 may play at a time.
+    pub fn new(serve: impl Fn(std::net::TcpStream, SocketAddr) + Send + Sync + 'static) -> Self {
+        Self { serve: Arc::new(serve), places: Arc::new(Semaphore::new(READERS)) }
+    }
+}
 
 /// What a reader may ask.
 const METHODS: [&str; 8] =
     ["OPTIONS", "DESCRIBE", "SETUP", "PLAY", "PAUSE", "TEARDOWN", "GET_PARAMETER", "SET_PARAMETER"];
+/// Readers at a time.
+const READERS: usize = 1_024;
 /// Bytes that one direction carries at a time.
 const BUFFER: usize = 32 << 10;
 /// A reader that takes nothing for so long is gone. What it misses meanwhile the library drops.
 const STALLED: Duration = Duration::from_secs(20);
 
 /// Carries what a reader says to the library and back until either leaves. `first` has been read already, `rest` lies
-/// behind it. By `deadline` it has to play; `place` is given back then.
+/// behind it. By `deadline` it has to play; `place` is given back then, and one of the readers' taken.
 ///
 /// # Errors
 /// [`Error`] says why it was cut.
@@ -46,20 +59,22 @@ pub(super) async fn run(
     place: Option<OwnedSemaphorePermit>,
 ) -> Result<(), Error> {
     let (mut library, theirs) = pair(peer.ip().to_canonical().is_ipv6()).await?;
-    readers(theirs, peer);
-    library.write_all(&first).await?;
+    (readers.serve)(theirs, peer);
+    // The first message is judged like the rest.
+    rest = [&first[..], &rest[..]].concat()[..].into();
     let (mut from_reader, mut to_reader) = reader.split();
     let (mut from_library, mut to_library) = library.split();
 
     let questions = async {
-        let (mut framer, mut place) = (Framer::default(), place);
+        let (mut framer, mut place, mut plays) = (Framer::default(), place, None);
         loop {
             while let Some(raw) = framer.next(&mut rest)? {
                 if let Message::Request(request) = Message::parse(raw.clone())? {
                     if !METHODS.contains(&request.method.as_str()) {
                         return Err(Error::Malformed("no reader asks that"));
                     }
-                    if request.method == "PLAY" {
+                    if request.method == "PLAY" && plays.is_none() {
+                        plays = Some(readers.places.clone().try_acquire_owned().map_err(|_| Error::Limit("readers"))?);
                         place = None;
                     }
                 }

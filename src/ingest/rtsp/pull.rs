@@ -67,7 +67,8 @@ pub async fn run(
     let peer = client.stream.peer_addr().map_err(Error::Io)?;
     let knock = Knock { protocol: "rtsp", peer, channel: Some(name.clone()), key: String::new() };
     // Who may set a channel's source needs no key to feed it.
-    let publication = door.admit_by_proof(knock, Box::new(|_| true)).await?;
+    let admitted = cancel.run_until_cancelled(door.admit_by_proof(knock, Box::new(|_| true))).await;
+    let Some(publication) = admitted.transpose()? else { return Ok(()) };
     tracing::info!(%peer, udp = client.udp.iter().any(Option::is_some), "pulling");
     let mut receiver = Receiver::new(publication, client.number, std::time::Instant::now());
     for (medium, udp) in &tracks {

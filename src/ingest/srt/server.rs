@@ -23,6 +23,9 @@ use super::{
 use crate::{ingest::Door, model::Chain};
 
 /// Sessions get this long to end.
+/// Callers lost in a row before the port counts as broken, and between two of them.
+const FAILURES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(50);
 const DRAIN: Duration = Duration::from_secs(3);
 /// Handshakes that were answered and wait to be taken.
 const BACKLOG: i32 = 32;
@@ -136,10 +139,21 @@ struct Acceptor {
 
 impl Acceptor {
     fn run(self) {
+        let mut failures = 0;
         loop {
             match self.listener.accept() {
-                Ok((socket, peer)) => self.start(socket, peer),
+                Ok((socket, peer)) => {
+                    failures = 0;
+                    self.start(socket, peer);
+                }
                 Err(_) if self.cancel.is_cancelled() => return,
+                // A caller that was gone before it was taken looks the same as a listener that is; that one fails
+                // each time.
+                Err(error) if failures < FAILURES => {
+                    failures += 1;
+                    tracing::debug!(%error, "a caller was lost");
+                    thread::sleep(PAUSE);
+                }
                 Err(error) => {
                     tracing::error!(%error, "SRT takes no callers any more");
                     return;

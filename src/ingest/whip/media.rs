@@ -23,6 +23,8 @@ use crate::{
 
 /// How long a packet is waited for, repeated ones included: two round trips around the earth.
 const PATIENCE: Duration = Duration::from_millis(400);
+/// RTP time that goes back so far, in nanoseconds, is another clock's.
+const RESTART: i64 = 1_000_000_000;
 /// Segments of HLS begin at key frames, so they come at least this often.
 const KEY_FRAMES: Duration = Duration::from_secs(2);
 /// A publisher that was asked for a key frame gets this long to send it.
@@ -236,6 +238,10 @@ impl Media {
             };
             if key {
                 (self.video.broken, self.video.last_key) = (false, Some(now));
+            }
+            // Far behind the last one it is another clock, which the live's timeline places anew.
+            if time.saturating_add(RESTART) < self.video.last_dts {
+                self.video.last_dts = i64::MIN;
             }
             // Pictures come in decoding order; browsers send none that are shown in another.
             let dts = time.max(self.video.last_dts.saturating_add(1));

@@ -95,11 +95,11 @@ impl Server {
         offer: &str,
         peer: SocketAddr,
     ) -> Result<Accepted, Error> {
-        // Read before anybody is let in: a live must not begin for an offer that cannot be answered.
+        // Answered before anybody is let in: a live must neither begin nor be taken over for an offer that cannot be.
         Port::check(offer, Direction::Receive)?;
         let knock = Knock { protocol: "whip", peer, channel: Some(channel.clone()), key };
-        let publication = self.inner.door.admit(knock).await?;
         let peer = self.inner.port.answer(offer, Direction::Receive, Instant::now())?;
+        let publication = self.inner.door.admit(knock).await?;
         let id = id().map_err(|_| Refusal::Unavailable("it has no random numbers".into()))?;
         let handle = peer.handle();
         let accepted =

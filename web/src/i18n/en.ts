@@ -146,6 +146,8 @@ export const en = {
   'studio.device.screen': 'the screen',
   'studio.trouble.insecure': 'Browsers give {device} to secure pages only. Open this page through https.',
   'studio.trouble.denied': 'This page may not use {device}. Allow it in the browser’s address bar, then try again.',
+  'studio.stopped.screen': 'The screen is no longer shared; viewers see its last picture. Choose what to show.',
+  'studio.stopped.camera': 'The camera is gone; viewers see its last picture. Plug it in again, or choose what to show.',
   'studio.trouble.absent': 'This computer does not find {device}. Plug it in, then try again.',
   'studio.trouble.busy': 'Another program uses {device}. Close it, then try again.',
   'studio.trouble.unsupported': 'This browser cannot share {device}. Use a current Firefox, Chrome, Edge or Safari.',

@@ -148,6 +148,8 @@ export const fr: Messages = {
   'studio.device.screen': 'l’écran',
   'studio.trouble.insecure': 'Les navigateurs ne donnent {device} qu’aux pages sécurisées. Ouvrez cette page en https.',
   'studio.trouble.denied': 'Cette page ne peut pas utiliser {device}. Autorisez-la dans la barre d’adresse du navigateur, puis réessayez.',
+  'studio.stopped.screen': 'L’écran n’est plus partagé ; le public voit sa dernière image. Choisissez ce qu’il faut montrer.',
+  'studio.stopped.camera': 'La caméra a disparu ; le public voit sa dernière image. Rebranchez-la ou choisissez ce qu’il faut montrer.',
   'studio.trouble.absent': 'Cet ordinateur ne trouve pas {device}. Branchez l’appareil, puis réessayez.',
   'studio.trouble.busy': 'Un autre programme utilise {device}. Fermez-le, puis réessayez.',
   'studio.trouble.unsupported': 'Ce navigateur ne peut pas partager {device}. Utilisez une version récente de Firefox, Chrome, Edge ou Safari.',

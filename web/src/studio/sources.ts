@@ -36,6 +36,7 @@ export class Sources {
   private voice: MediaStreamAudioSourceNode | null = null;
   private computer: MediaStreamAudioSourceNode | null = null;
   private picture_: Picture = 'camera';
+  private muted_ = false;
 
   /** `changed` hears that the picture comes from another track, `ended` that the screen is no longer shared. */
   constructor(
@@ -45,6 +46,17 @@ export class Sources {
     this.analyser.connect(this.mixed);
     const [track] = this.mixed.stream.getAudioTracks();
     if (track !== undefined) this.stream.addTrack(track);
+    // A call, another output or a page out of sight interrupts it; sound and composed picture hang on it.
+    const resume = (): void => {
+      if (this.audio.state !== 'running' && this.microphone !== null) void this.audio.resume().catch(() => undefined);
+    };
+    this.audio.addEventListener('statechange', resume);
+    document.addEventListener('visibilitychange', resume);
+  }
+
+  /** Whether the screen is shared just now. */
+  get sharing(): boolean {
+    return live(this.screen);
   }
 
   /** What the picture is made of. */
@@ -54,16 +66,16 @@ export class Sources {
 
   /** Whether the microphone is off. */
   get muted(): boolean {
-    return this.microphone?.getAudioTracks().every((track) => !track.enabled) ?? false;
+    return this.muted_;
   }
 
   set muted(muted: boolean) {
+    this.muted_ = muted;
     for (const track of this.microphone?.getAudioTracks() ?? []) track.enabled = !muted;
   }
 
   /** Takes the microphone; `id` chooses one. */
   async hear(id?: string): Promise<void> {
-    const muted = this.muted;
     stop(this.microphone);
     this.microphone = null;
     // No processing but what the room needs: recognition hears what viewers hear.
@@ -72,8 +84,9 @@ export class Sources {
     this.watch('microphone', this.microphone);
     this.voice?.disconnect();
     this.voice = this.audio.createMediaStreamSource(this.microphone);
+    // One that takes the place of a muted one is muted before anybody hears it.
+    this.muted = this.muted_;
     this.voice.connect(this.analyser);
-    this.muted = muted;
     await this.audio.resume();
   }
 

@@ -66,6 +66,11 @@ export class Studio {
     for (const radio of this.pictures) radio.addEventListener('change', () => { void this.show(radio.value as Picture); });
     this.cameras.addEventListener('change', () => { void this.show(this.sources?.picture ?? 'camera', this.cameras.value); });
     this.microphones.addEventListener('change', () => { void this.hear(this.microphones.value); });
+    // A link with a key may be opened in the tab that shows this page already.
+    window.addEventListener('hashchange', () => {
+      const key = streamKey(this.name);
+      if (key !== '' && this.publisher === null) this.key.value = key;
+    });
     window.addEventListener('beforeunload', (event) => { if (this.publisher !== null) event.preventDefault(); });
     window.setInterval(() => { this.draw(); }, LEVEL);
     window.setInterval(() => { void this.measure(); }, HEALTH);
@@ -175,8 +180,12 @@ export class Studio {
 
   /** A cable was pulled, or the lecturer stopped sharing in the browser's own bar. */
   private async lost(device: 'camera' | 'microphone' | 'screen'): Promise<void> {
+    const { sources } = this;
     if (device === 'microphone') await this.hear();
-    else await this.show(device === 'screen' ? 'camera' : 'screen');
+    else if (device === 'screen' && sources?.picture === 'both') await this.show('camera');
+    else if (device === 'camera' && sources?.sharing === true) await this.show('screen');
+    // Nobody is filmed who did not ask for it, and no screen can be shared without a click.
+    else this.complain(t(`studio.stopped.${device}`));
   }
 
   private async list(): Promise<void> {

@@ -50,6 +50,10 @@ impl Clock {
 
     /// A track's sender tells how its clock relates to the wall's.
     pub fn report(&mut self, track: usize, report: &SenderReport) {
+        // Senders without a clock say zero (RFC 3550 §6.4.1).
+        if report.ntp == 0 {
+            return;
+        }
         let Some(track) = self.tracks.get_mut(track) else { return };
         let Some(offset) = track.offset else {
             track.early = Some(*report);
