@@ -158,9 +158,15 @@ fn a_lecture_over_srt_is_captioned_and_status_tells_how_it_travels() {
     let mut captions = Subscriber::open(&server.http, "waves", "en");
     // The key as passphrase: it is not sent.
     let url = format!("{}?streamid=publish:waves&passphrase={key}", server.srt);
-    let publisher = server.publish(&media("lecture-en.opus"), &url, &["-t", "25"]);
-    server.playlist("waves");
-    assert_eq!(server.json("/api/v1/channels/waves/status")["protocol"], "srt");
+    let publisher = wait("the server has learnt the new channel's key", SOON, || {
+        let mut publisher = server.publish(&media("lecture-en.opus"), &url, &["-t", "25"]);
+        let status = || server.json("/api/v1/channels/waves/status");
+        let is_live = wait("it is live or refused", SOON, || match publisher.0.try_wait().unwrap() {
+            Some(_) => Some(false),
+            None => (status()["protocol"] == "srt").then_some(true),
+        });
+        is_live.then_some(publisher)
+    });
     assert!(captions.until(SOON, Subscriber::ended));
     assert!(publisher.finish().0);
     let rate = word_error_rate(include_str!("../media/lecture-en.txt"), &captions.final_text());
