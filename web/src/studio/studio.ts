@@ -185,7 +185,7 @@ export class Studio {
     else if (device === 'screen' && sources?.picture === 'both') await this.show('camera');
     else if (device === 'camera' && sources?.sharing === true) await this.show('screen');
     // Nobody is filmed who did not ask for it, and no screen can be shared without a click.
-    else this.complain(t(`studio.stopped.${device}`));
+    else this.complain(t(device === 'screen' ? 'studio.stopped.screen' : 'studio.stopped.camera'));
   }
 
   private async list(): Promise<void> {
