@@ -3,7 +3,7 @@
 
 use std::{
     io::Write as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -304,17 +304,21 @@ fn models_are_as_good_as_the_manifest_says() {
     let models: Value = serde_json::from_str(&amphi(&["models", "list", "--json"])).unwrap();
     let mut measured = 0;
     for model in models["items"].as_array().unwrap().iter().filter(|model| model["installed"] == true) {
-        for stated in model["quality"].as_array().unwrap() {
-            let text = |value: &Value| value.as_str().unwrap().to_owned();
-            let said = folder.write("said.txt", "");
-            let file =
-                |key: &str| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(text(&stated[key])).display().to_string();
-            let (of, against, id) = (file("of"), file("against"), text(&model["id"]));
-            if model["task"] == "speech" {
-                amphi(&["transcribe", &of, "--model", &id, "--format", "txt", "--output", &said]);
+        let (id, said) = (model["id"].as_str().unwrap(), folder.write("said.txt", ""));
+        // How fast a model is depends on the machine: that is measured elsewhere.
+        let stated = model["quality"].as_array().unwrap().iter().filter(|stated| stated["against"].is_string());
+        let file =
+            |name: &Value| Path::new(env!("CARGO_MANIFEST_DIR")).join(name.as_str().unwrap()).display().to_string();
+        let mut heard = None;
+        for stated in stated {
+            let (of, against) = (file(&stated["of"]), file(&stated["against"]));
+            if heard.replace(of.clone()) == Some(of.clone()) {
+                // Another figure of the same words.
+            } else if model["task"] == "speech" {
+                amphi(&["transcribe", &of, "--model", id, "--format", "txt", "--output", &said]);
             } else {
-                let (from, to) = (text(&model["languages"][0]), text(&model["languages"][1]));
-                amphi(&["translate", &of, "--from", &from, "--to", &to, "--output", &said]);
+                let (from, to) = (model["languages"][0].as_str().unwrap(), model["languages"][1].as_str().unwrap());
+                amphi(&["translate", &of, "--from", from, "--to", to, "--output", &said]);
             }
             let pair = if model["task"] == "speech" { "aligned" } else { "lines" };
             let found =

@@ -21,9 +21,9 @@ use crate::{
     cmaf::{self, Output, Packager},
     hls,
     media::ladder::LadderSettings,
-    model::{Chain, Cue, Packet, Part, RenditionId, TrackId},
+    model::{Chain, Cue, Packet, Part, RenditionId, Track, TrackId},
     serve::board::OnAir,
-    still::{Pace, Pauses, StandIn},
+    still::{Floor, Pace, Pauses, Sound, StandIn},
     stream::{Consumer, Event},
 };
 
@@ -39,7 +39,9 @@ pub(super) struct Presenter<'a> {
     packager: Packager,
     still: StandIn,
     pauses: Pauses,
-    /// Empty; keeps its allocation from packet to packet.
+    floor: Floor,
+    /// Empty; these keep their allocation from packet to packet.
+    sounds: Vec<Sound>,
     packets: Vec<Packet>,
     outputs: Vec<Output>,
     open: bool,
@@ -69,6 +71,8 @@ impl<'a> Presenter<'a> {
             packager: Packager::new(cuts),
             still: StandIn::default(),
             pauses: Pauses::default(),
+            floor: Floor::default(),
+            sounds: Vec::new(),
             packets: Vec::new(),
             outputs: Vec::new(),
             open: false,
@@ -120,16 +124,13 @@ impl<'a> Presenter<'a> {
         match event {
             // Another track brings it in a codec that is.
             Event::Track(track) if !track.format.is_packaged() => {}
-            Event::Track(track) => {
-                self.still.track(&track);
-                self.pauses.track(&track);
-                if let Err(error) = self.packager.track(&track, &mut self.outputs) {
-                    tracing::error!(error = %Chain(&error), rendition = %track.rendition, "a track cannot be packaged");
-                }
-            }
+            Event::Track(track) if track.id.is_sound() => self.sound(|floor, out| floor.track(&track, out)),
+            Event::Track(track) => self.track(&track),
+            Event::Packet(packet) if packet.track.is_sound() => self.sound(|floor, out| floor.packet(packet, out)),
             Event::Packet(packet) => self.packet(packet),
             Event::Away => {
                 self.pauses.clear();
+                self.floor.clear();
                 self.leave();
             }
             Event::Discontinuity => self.break_here(),
@@ -137,6 +138,26 @@ impl<'a> Presenter<'a> {
                 tracing::error!(count, "packets were lost before packaging: the machine is overloaded");
                 self.break_here();
             }
+        }
+    }
+
+    fn sound(&mut self, passes: impl FnOnce(&mut Floor, &mut Vec<Sound>)) {
+        let mut sounds = std::mem::take(&mut self.sounds);
+        passes(&mut self.floor, &mut sounds);
+        for sound in sounds.drain(..) {
+            match sound {
+                Sound::Track(track) => self.track(&track),
+                Sound::Packet(packet) => self.packet(packet),
+            }
+        }
+        self.sounds = sounds;
+    }
+
+    fn track(&mut self, track: &Track) {
+        self.still.track(track);
+        self.pauses.track(track);
+        if let Err(error) = self.packager.track(track, &mut self.outputs) {
+            tracing::error!(error = %Chain(&error), rendition = %track.rendition, "a track cannot be packaged");
         }
     }
 
@@ -166,6 +187,7 @@ impl<'a> Presenter<'a> {
     fn break_here(&mut self) {
         self.stand_in(StandIn::back);
         self.pauses.clear();
+        self.floor.clear();
         self.packager.discontinuity(&mut self.outputs);
     }
 

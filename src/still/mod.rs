@@ -1,10 +1,12 @@
 //! What a live shows while nothing comes: while its publisher is away the last key frame, standing still, and
-//! silence; while its picture alone pauses, the last picture ([`Pauses`]).
+//! silence; while its picture alone pauses, the last picture ([`Pauses`]); while one of several sounds is missing, the
+//! first ([`Floor`]).
 //!
 //! Real media, made bit by bit and without an encoder, so that any player plays on. Pure: packets of
 //! a live go by, and packets that go on in their place come out.
 
 mod bits;
+mod floor;
 mod pauses;
 mod picture;
 mod silence;
@@ -14,6 +16,7 @@ mod stand_in;
 #[cfg(test)]
 mod tests;
 
+pub use floor::{Floor, Sound};
 pub use pauses::{Pace, Pauses};
 pub use picture::Picture;
 pub use silence::silence;

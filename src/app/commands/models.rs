@@ -74,9 +74,13 @@ fn list(config: &Config, manifest: &Manifest, json: bool) -> Result<()> {
 
 fn measured(model: &Model) -> String {
     let figure = |quality: &Quality| {
-        let unit = if matches!(quality.metric.as_str(), "WER" | "CER") { " %" } else { "" };
         let file = Path::new(&quality.of).file_name().unwrap_or_default().to_string_lossy();
-        format!("{} {}{unit} of {file}", quality.metric, quality.value)
+        let value = match quality.metric.as_str() {
+            metric @ ("WER" | "CER") => format!("{metric} {} %", quality.value),
+            metric @ "words/s" => format!("{} {metric} a core", quality.value),
+            metric => format!("{metric} {}", quality.value),
+        };
+        format!("{value} of {file}")
     };
     model.quality.iter().map(figure).collect::<Vec<_>>().join(", ")
 }

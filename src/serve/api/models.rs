@@ -28,14 +28,16 @@ pub struct Item {
 /// A figure of a model.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct Quality {
-    /// `WER` and `CER` in percent, less is better; `chrF2` and `BLEU` of 100, more is better.
+    /// `WER` and `CER` in percent, less is better; `chrF2` and `BLEU` of 100, more is better; `RTF`, processor seconds
+    /// that a second of a live's sound takes; `words/s` that a core translates.
     pub metric: String,
     /// In that unit.
     pub value: f64,
     /// What was heard or translated: a file of Amphi's source.
     pub of: String,
-    /// What it was compared with: a file of Amphi's source.
-    pub against: String,
+    /// What it was compared with: a file of Amphi's source. None for speed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub against: Option<String>,
 }
 
 /// Every model of the manifest.

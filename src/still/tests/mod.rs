@@ -1,5 +1,6 @@
 //! What is made here, through decoders that are not ours.
 
+mod floor;
 mod pauses;
 mod pictures;
 mod sounds;
