@@ -164,7 +164,7 @@ pub struct Captions {
     pub estimates: bool,
     /// The language of channels that name none.
     pub language: LanguageTag,
-    /// Threads of one engine, 1 to 64.
+    /// Threads of one decoding, 1 to 64.
     pub threads: u8,
     /// The engine's binary.
     #[serde(deserialize_with = "optional_path")]
