@@ -51,6 +51,7 @@ class Server:
         self.http = self._address("http").rstrip("/")
         self.rtmp = self._address("rtmp")
         self.srt = self._address("srt").partition("?")[0]
+        self.rtsp = self._address("rtsp").removeprefix("rtsp://").partition("/")[0]
         # The pipe must not fill up.
         threading.Thread(target=self.process.stdout.read, daemon=True).start()
         wait("the server to be ready", lambda: self.get("/readyz") is not None)
@@ -186,6 +187,36 @@ def evaluate(*arguments: str | Path) -> dict[str, Any]:
     if done.returncode:
         sys.exit(f"amphi evaluate: {done.stderr}")
     return json.loads(done.stdout)
+
+
+def debian(name: str, *packages: str) -> Path | None:
+    """Debian packages unpacked into a folder, with what they need and this machine has not; None where that does not work.
+
+    They are not installed: nothing starts by itself, and tests never see them.
+    """
+    place = Path(os.environ["AMPHI_CACHE"]) / "debian" / name
+    stamp = place / ".complete"
+    if stamp.exists():
+        return place
+    place.mkdir(parents=True, exist_ok=True)
+    try:
+        plan = subprocess.run(["apt-get", "install", "--simulate", "--no-install-recommends", *packages],
+                              env=os.environ | {"LC_ALL": "C"}, capture_output=True, text=True, check=True).stdout
+        wanted = {*packages, *re.findall(r"^Inst (\S+)", plan, re.MULTILINE)}
+        subprocess.run(["apt-get", "download", "-q", *sorted(wanted)], cwd=place, check=True, capture_output=True)
+        for package in place.glob("*.deb"):
+            subprocess.run(["dpkg", "-x", package, place], check=True)
+            package.unlink()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    stamp.touch()
+    return place
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor seconds of a process so far, to the nanosecond and with its threads that have ended (clock_getcpuclockid(3))."""
+    # The kernel's number for the CPU clock of a process (CPUCLOCK_SCHED, include/linux/posix-timers.h).
+    return time.clock_gettime(~pid << 3 | 2)
 
 
 def stat(pid: int) -> list[str]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench_common import PAGE, TICKS, Publisher, Server, heading, moving, stat, table, wait
+from bench_common import PAGE, TICKS, Publisher, Server, debian, heading, moving, stat, table, wait
 
 PUBLISHERS = 10
 SECONDS = int(os.environ.get("SECONDS_PEER", "40"))
@@ -43,20 +43,6 @@ rtmp {{
     }}
 }}
 """
-
-
-def peer() -> Path | None:
-    """Debian's nginx with its RTMP module, unpacked and not installed: nothing starts by itself."""
-    place = Path(os.environ["AMPHI_CACHE"]) / "peers" / "nginx"
-    if not (place / "usr/sbin/nginx").exists():
-        place.mkdir(parents=True, exist_ok=True)
-        try:
-            subprocess.run(["apt-get", "download", "-q", *PACKAGES], cwd=place, check=True, capture_output=True)
-            for package in place.glob("*.deb"):
-                subprocess.run(["dpkg", "-x", package, place], check=True)
-        except (OSError, subprocess.CalledProcessError):
-            return None
-    return place
 
 
 @contextlib.contextmanager
@@ -114,7 +100,7 @@ def cpu(pid: int) -> float:
 def main() -> None:
     """Prints the table."""
     heading(f"Passing {PUBLISHERS} publishers of 1.5 Mbit/s through over {SECONDS} s, beside Debian's nginx with libnginx-mod-rtmp")
-    place = peer()
+    place = debian("nginx", *PACKAGES)
     rows: dict[str, tuple[float, float]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         film = moving(Path(scratch), "1500k")

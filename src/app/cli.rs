@@ -10,10 +10,7 @@ use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{commands, config::Config};
-use crate::{
-    ingest::pull::Source,
-    model::{LanguageTag, StreamName},
-};
+use crate::model::{LanguageTag, StreamName};
 
 /// Live streaming and real-time subtitling media server.
 #[derive(Debug, Parser)]
@@ -114,9 +111,10 @@ pub(super) enum Channel {
         /// Viewers stay 3 s behind, so that captions are there before their picture.
         #[arg(long)]
         accurate: bool,
-        /// Where the server fetches it from: rtsp://USER:PASSWORD@HOST/PATH.
+        /// Where the server fetches it from: rtsp://USER:PASSWORD@HOST/PATH; - reads that from standard input, so that
+        /// no process title shows the password.
         #[arg(long, value_name = "URL")]
-        source: Option<Source>,
+        source: Option<String>,
         /// For scripts.
         #[arg(long)]
         json: bool,
@@ -143,8 +141,8 @@ pub(super) enum Channel {
         /// Whether another publisher with the stream key replaces the one that is live, instead of being refused.
         #[arg(long, value_name = "true|false")]
         takeover: Option<bool>,
-        /// Where the server fetches it from: rtsp://USER:PASSWORD@HOST/PATH; "" for nowhere. Takes effect within
-        /// three seconds.
+        /// Where the server fetches it from: rtsp://USER:PASSWORD@HOST/PATH; - reads that from standard input, so that
+        /// no process title shows the password; "" for nowhere. Takes effect within three seconds.
         #[arg(long, value_name = "URL")]
         source: Option<String>,
         /// For scripts.

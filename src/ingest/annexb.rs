@@ -129,12 +129,12 @@ fn start_code(bytes: &[u8]) -> Option<usize> {
 }
 
 /// Parameter sets of one kind by their id, NAL unit headers included.
-type Sets = BTreeMap<u32, Bytes>;
+pub(super) type Sets = BTreeMap<u32, Bytes>;
 
 /// The `AVCDecoderConfigurationRecord` of a stream's parameter sets, with lengths of four bytes (ISO 14496-15
 /// §5.3.3.1); `None` where one kind
 /// is missing, where there are too many (31 and 255) or one is too long (65,535 bytes).
-fn record(sequence: &Sets, picture: &Sets) -> Option<Bytes> {
+pub(super) fn record(sequence: &Sets, picture: &Sets) -> Option<Bytes> {
     let &[_, profile, compatibility, level, ..] = &sequence.values().next()?[..] else { return None };
     if picture.is_empty() || sequence.len() > 31 || picture.len() > 255 {
         return None;

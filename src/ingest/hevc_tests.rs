@@ -27,6 +27,21 @@ fn pictures_as_x265_describes_them() {
 }
 
 #[test]
+fn the_record_of_parameter_sets_is_the_one_that_x265s_muxer_writes() {
+    for config in [SMALL, DEEP] {
+        let config = record(config);
+        let sets = [VPS, SPS, PPS].map(|kind| {
+            let set = parameter_set(&config[HEAD..], config[22], kind).unwrap();
+            Sets::from([(0, Bytes::copy_from_slice(set))])
+        });
+        let [video, sequence, picture] = &sets;
+        let written = super::record(video, sequence, picture).unwrap();
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        assert_eq!(hex(&written), hex(&config));
+    }
+}
+
+#[test]
 fn a_rate_in_the_record_counts_and_short_lengths_are_announced_as_four_bytes() {
     let mut short = record(SMALL);
     (short[19], short[20], short[21]) = (50, 0, short[21] & 0xfc | 1);

@@ -1,33 +1,48 @@
-//! H.264 parameter sets that come among the pictures, and the decoder configuration they make (ISO 14496-15 §5.3.3).
-//! Pure.
-
-use std::collections::BTreeMap;
+//! H.264 and H.265 parameter sets that come among the pictures, and the decoder configuration they make (ISO 14496-15
+//! §5.3.3, §8.3.3). Pure.
 
 use bytes::{Bytes, BytesMut};
 
 use super::{
+    annexb::{self, Sets},
     avc::{self, Config, InvalidVideo},
     bits::Bits,
+    hevc,
 };
 use crate::model::VideoFormat;
 
-/// Types of NAL units (ISO 14496-10 table 7-1).
-const SPS: u8 = 7;
-const PPS: u8 = 8;
-const DELIMITER: u8 = 9;
-const FILLER: u8 = 12;
-const IDR: u8 = 5;
 /// The longest set that is kept; real ones have tens of bytes.
 const MAX_SET: usize = 1_024;
 /// Sets of each kind that are kept; encoders have one or two.
 const MAX_SETS: usize = 16;
 
+/// Which of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// H.264.
+    Avc,
+    /// H.265.
+    Hevc,
+}
+
+/// What a NAL unit is to a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// A parameter set: of a video, a sequence, a picture.
+    Set(usize),
+    /// Says nothing that the container does not.
+    Idle,
+    /// Part of a picture at which decoders can start.
+    Key,
+    Other,
+}
+
 /// The parameter sets of one stream.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ParameterSets {
-    /// By the number that pictures name them with.
-    sequence: BTreeMap<u32, Bytes>,
-    picture: BTreeMap<u32, Bytes>,
+    family: Family,
+    /// Of a video (H.265 alone), of sequences, of pictures; by the number that they are named with.
+    sets: [Sets; 3],
     changed: bool,
 }
 
@@ -40,18 +55,76 @@ pub struct AccessUnit {
     pub key: bool,
 }
 
+impl Family {
+    /// Bytes of a NAL unit's header.
+    pub fn header(self) -> usize {
+        match self {
+            Self::Avc => 1,
+            Self::Hevc => 2,
+        }
+    }
+
+    /// A NAL unit's type, by its first byte.
+    pub fn kind(self, first: u8) -> u8 {
+        match self {
+            Self::Avc => first & 0x1f,
+            Self::Hevc => first >> 1 & 0x3f,
+        }
+    }
+
+    /// Whether a slice is the first of its picture: `first_mb_in_slice` is 0 (ISO 14496-10 §7.3.3),
+    /// `first_slice_segment_in_pic_flag` is set (ISO 23008-2 §7.3.6.1). `None`: the NAL unit is no slice.
+    pub fn begins_picture(self, unit: &[u8]) -> Option<bool> {
+        let slice = match self {
+            Self::Avc => 1..=5,
+            Self::Hevc => 0..=31,
+        };
+        let is_slice = unit.first().is_some_and(|first| slice.contains(&self.kind(*first)));
+        is_slice.then(|| unit.get(self.header()).is_some_and(|byte| byte & 0x80 != 0))
+    }
+
+    /// By type (ISO 14496-10 table 7-1, ISO 23008-2 table 7-1).
+    fn role(self, first: u8) -> Role {
+        match (self, self.kind(first)) {
+            (Self::Avc, 7) | (Self::Hevc, 33) => Role::Set(1),
+            (Self::Avc, 8) | (Self::Hevc, 34) => Role::Set(2),
+            (Self::Hevc, 32) => Role::Set(0),
+            // Delimiters and filler.
+            (Self::Avc, 0 | 9 | 12) | (Self::Hevc, 35 | 38) => Role::Idle,
+            (Self::Avc, 5) | (Self::Hevc, 16..=21) => Role::Key,
+            _ => Role::Other,
+        }
+    }
+
+    /// The number of a set of a kind. `None`: it is broken.
+    fn id(self, kind: usize, unit: &[u8]) -> Option<u32> {
+        // All numbers stand in the first bytes but that of H.265's sequences, of which there is one.
+        let head = |unit: &[u8]| Some(unit.get(self.header()..)?.iter().take(8).copied().collect::<Vec<_>>());
+        match (self, kind) {
+            (Self::Avc, 1) => avc::parse_sps(unit).ok().map(|set| set.coding.id),
+            (Self::Hevc, 1) => hevc::parse_sps(unit).ok().map(|_| 0),
+            (Self::Hevc, 0) => Some(0),
+            _ => Bits::new(&head(unit)?).golomb(),
+        }
+    }
+}
+
 impl ParameterSets {
+    /// None yet.
+    pub fn new(family: Family) -> Self {
+        Self { family, sets: Default::default(), changed: false }
+    }
+
     /// Takes the NAL units of one picture: parameter sets are kept, the rest is the picture. `None`: nothing is left.
     pub fn take(&mut self, units: &[Bytes]) -> Option<AccessUnit> {
         let mut data = BytesMut::with_capacity(units.iter().map(|unit| unit.len() + 4).sum());
         let mut key = false;
         for unit in units {
-            match unit.first().map_or(0, |header| header & 0x1f) {
-                SPS => self.keep_sequence(unit),
-                PPS => self.keep_picture(unit),
-                0 | DELIMITER | FILLER => {}
-                kind => {
-                    key |= kind == IDR;
+            match unit.first().map_or(Role::Idle, |first| self.family.role(*first)) {
+                Role::Set(kind) => self.keep(kind, unit),
+                Role::Idle => {}
+                role => {
+                    key |= role == Role::Key;
                     data.extend_from_slice(&u32::try_from(unit.len()).ok()?.to_be_bytes());
                     data.extend_from_slice(unit);
                 }
@@ -65,54 +138,50 @@ impl ParameterSets {
     /// # Errors
     /// [`InvalidVideo`], once after each change.
     pub fn changed(&mut self) -> Result<Option<VideoFormat>, InvalidVideo> {
-        if !self.changed || self.sequence.is_empty() || self.picture.is_empty() {
+        let [_, sequence, picture] = &self.sets;
+        if !self.changed || sequence.is_empty() || picture.is_empty() {
             return Ok(None);
         }
         self.changed = false;
-        let record = self.record().ok_or(InvalidVideo::Config)?;
-        avc::parse_config(record).map(|Config { format, .. }| Some(format))
+        self.format().map(Some)
     }
 
-    fn keep_sequence(&mut self, unit: &Bytes) {
-        let Ok(set) = avc::parse_sps(unit) else { return };
-        // Sets of another size are of another sequence: the old picture sets say nothing of it.
-        let other = self.sequence.get(&set.coding.id).is_some_and(|known| known != unit);
-        if other {
-            self.picture.clear();
+    /// The format that the sets describe.
+    ///
+    /// # Errors
+    /// [`InvalidVideo`] also while one is missing.
+    pub fn format(&self) -> Result<VideoFormat, InvalidVideo> {
+        let [video, sequence, picture] = &self.sets;
+        let config = match self.family {
+            Family::Avc => avc::parse_config(annexb::record(sequence, picture).ok_or(InvalidVideo::Config)?),
+            Family::Hevc => hevc::parse_config(hevc::record(video, sequence, picture).ok_or(InvalidVideo::Config)?),
+        };
+        config.map(|Config { format, .. }| format)
+    }
+
+    /// How many pictures may precede another in decoding and follow it on the screen, as far as it is told.
+    pub fn reordered(&self) -> Option<u32> {
+        let sequence = self.sets[1].values().next()?;
+        match self.family {
+            Family::Avc => avc::parse_sps(sequence).ok()?.reordered,
+            Family::Hevc => Some(hevc::parse_sps(sequence).ok()?.reordered),
         }
-        self.changed |= keep(&mut self.sequence, set.coding.id, unit);
     }
 
-    fn keep_picture(&mut self, unit: &Bytes) {
-        let Some(id) = unit.get(1..).and_then(|payload| Bits::new(payload).golomb()) else { return };
-        self.changed |= keep(&mut self.picture, id, unit);
-    }
-
-    fn record(&self) -> Option<Bytes> {
-        let first = self.sequence.values().next()?;
-        let [_, profile, compatibility, level, ..] = first[..] else { return None };
-        let mut record = BytesMut::from(&[1, profile, compatibility, level, 0xff][..]);
-        for (sets, reserved) in [(&self.sequence, 0xe0), (&self.picture, 0)] {
-            record.extend_from_slice(&[reserved | u8::try_from(sets.len()).ok()?]);
-            for set in sets.values() {
-                record.extend_from_slice(&u16::try_from(set.len()).ok()?.to_be_bytes());
-                record.extend_from_slice(set);
-            }
+    fn keep(&mut self, kind: usize, unit: &Bytes) {
+        let Some(id) = self.family.id(kind, unit) else { return };
+        // Another sequence's pictures need sets of their own.
+        if kind == 1 && self.sets[1].get(&id).is_some_and(|known| known != unit) {
+            self.sets[2].clear();
         }
-        // High profile is 4:2:0 or monochrome in eight bits; no other that has these fields travels over WebRTC.
-        if profile == 100 {
-            let chroma = avc::parse_sps(first).ok()?.coding.chroma.min(3) as u8;
-            record.extend_from_slice(&[0xfc | chroma, 0xf8, 0xf8, 0]);
+        let sets = &mut self.sets[kind];
+        let fits = unit.len() <= MAX_SET && (sets.len() < MAX_SETS || sets.contains_key(&id));
+        if fits && sets.get(&id) != Some(unit) {
+            // Copied: a slice would hold the whole packet it came in.
+            sets.insert(id, Bytes::copy_from_slice(unit));
+            self.changed = true;
         }
-        Some(record.freeze())
     }
-}
-
-/// True: it is new.
-fn keep(sets: &mut BTreeMap<u32, Bytes>, id: u32, unit: &Bytes) -> bool {
-    let fits = unit.len() <= MAX_SET && (sets.len() < MAX_SETS || sets.contains_key(&id));
-    // Copied: a slice would hold the whole packet it came in.
-    fits && sets.get(&id) != Some(unit) && sets.insert(id, Bytes::copy_from_slice(unit)) != Some(unit.clone())
 }
 
 #[cfg(test)]
@@ -132,7 +201,7 @@ mod tests {
 
     #[test]
     fn sets_become_a_configuration_once() {
-        let mut sets = ParameterSets::default();
+        let mut sets = ParameterSets::new(Family::Avc);
         assert_eq!(sets.take(&units(&[HIGH])), None);
         assert_eq!(sets.changed(), Ok(None));
         let unit = sets.take(&units(&[&[0x09, 0xf0], HIGH, PICTURE, &[0x65, 1, 2]])).unwrap();
@@ -146,13 +215,13 @@ mod tests {
 
     #[test]
     fn many_and_long_sets_do_not_grow_memory() {
-        let mut sets = ParameterSets::default();
+        let mut sets = ParameterSets::new(Family::Avc);
         let long = [&[0x68, 0x80][..], &[1; 70_000]].concat();
         sets.take(&[Bytes::from(long)]);
-        assert!(sets.picture.is_empty());
+        assert!(sets.sets[2].is_empty());
         for id in 0..=255_u8 {
             sets.take(&[Bytes::from(vec![0x68, 0, id | 1, id])]);
         }
-        assert!(sets.picture.len() <= MAX_SETS);
+        assert!(sets.sets[2].len() <= MAX_SETS);
     }
 }

@@ -163,6 +163,23 @@ async fn a_publisher_that_falls_silent_is_cut() {
 }
 
 #[tokio::test]
+async fn a_publisher_that_is_stuck_in_a_packet_is_cut() {
+    let settings = Settings { silence: Duration::from_secs(1), ..Settings::default() };
+    let mut fixture = Fixture::with(settings).await;
+    let (mut raw, live) = recording(&mut fixture).await;
+    // It announces 60,000 bytes, and after half of them no more come.
+    raw.say([&b"$\0\xea\x60"[..], &[0x80; 30_000]].concat()).await;
+    raw.is_cut().await;
+    in_time(async {
+        while live.state() == State::Live {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    fixture.stop().await;
+}
+
+#[tokio::test]
 async fn strangers_send_nothing() {
     let mut fixture = Fixture::start().await;
     let mut raw = fixture.raw().await;

@@ -1,8 +1,13 @@
 //! RTSP by the programs people publish and watch with.
 #![allow(clippy::unwrap_used, reason = "helpers of tests may")]
 
+#[path = "../support/udp_proxy.rs"]
+#[allow(dead_code, reason = "other tests darken it")]
+mod udp_proxy;
+
 mod encoders;
 mod faults;
+mod network;
 mod pull;
 mod readers;
 

@@ -9,16 +9,29 @@ use tokio::net::TcpListener;
 
 use super::*;
 
-const ANYWHERE: Rule = Rule { private: true };
+pub const ANYWHERE: Rule = Rule { private: true };
 
 /// A camera: GStreamer's server with a test picture and sound, for `user` with password `pa:ss` alone.
-struct Camera {
-    port: i32,
+pub struct Camera {
+    pub port: i32,
     main_loop: glib::MainLoop,
 }
 
 impl Camera {
     async fn start(protocols: gst_rtsp::RTSPLowerTrans, methods: gst_rtsp::RTSPAuthMethod) -> Self {
+        let launch = "( videotestsrc is-live=true ! video/x-raw,width=320,height=180,framerate=25/1 ! \
+            x264enc tune=zerolatency key-int-max=25 ! rtph264pay name=pay0 pt=96 \
+            audiotestsrc is-live=true ! audio/x-raw,rate=48000 ! avenc_aac ! rtpmp4gpay name=pay1 pt=97 )";
+        Self::start_with(launch, protocols, methods).await
+    }
+
+    /// The same with another picture and sound.
+    pub async fn start_with(
+        launch: &str,
+        protocols: gst_rtsp::RTSPLowerTrans,
+        methods: gst_rtsp::RTSPAuthMethod,
+    ) -> Self {
+        let launch = launch.to_owned();
         let (told, port) = tokio::sync::oneshot::channel();
         gstreamer_rtsp_server::gst::init().unwrap();
         let context = glib::MainContext::new();
@@ -29,11 +42,7 @@ impl Camera {
                 let (server, factory) = (RTSPServer::new(), RTSPMediaFactory::new());
                 server.set_address("127.0.0.1");
                 server.set_service("0");
-                factory.set_launch(
-                    "( videotestsrc is-live=true ! video/x-raw,width=320,height=180,framerate=25/1 ! \
-                     x264enc tune=zerolatency key-int-max=25 ! rtph264pay name=pay0 pt=96 \
-                     audiotestsrc is-live=true ! audio/x-raw,rate=48000 ! avenc_aac ! rtpmp4gpay name=pay1 pt=97 )",
-                );
+                factory.set_launch(&launch);
                 factory.set_shared(true);
                 factory.set_protocols(protocols);
                 factory.add_role_from_structure(
@@ -69,7 +78,7 @@ impl Drop for Camera {
     }
 }
 
-fn source(url: &str) -> Source {
+pub fn source(url: &str) -> Source {
     Source::parse(url).unwrap()
 }
 

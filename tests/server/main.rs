@@ -34,6 +34,7 @@ mod pages;
 mod pauses;
 mod quality;
 mod refusals;
+mod rtsp;
 mod sound;
 mod sources;
 mod tls;

@@ -1,6 +1,7 @@
 //! Channels that the server fetches from a source.
 
 use std::{
+    io::Write,
     net::UdpSocket,
     process::{Command, Stdio},
 };
@@ -43,6 +44,27 @@ fn an_srt_source_is_fetched_while_it_is_set_and_its_key_is_never_shown() {
     assert!(!server.get("/api/v1/channels/hall").unwrap().1.contains("0123456789"));
     server.amphi(&["channel", "change", "hall", "--source", ""]);
     wait("the live has ended", SOON, || (status(&server)["state"] == "ended").then_some(()));
+}
+
+#[test]
+fn a_source_is_read_from_standard_input_so_that_no_process_title_shows_its_password() {
+    let server = Server::start(&[]);
+    server.channel("hall", &[]);
+    for (command, name) in [("change", "hall"), ("add", "yard")] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_amphi"))
+            .args(["channel", command, name, "--source", "-", "--json"])
+            .env("AMPHI_DATA_DIR", &server.data)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(b"rtsp://me:s3cret@cam.example.org/1\n").unwrap();
+        let done = child.wait_with_output().unwrap();
+        let said = String::from_utf8(done.stdout).unwrap();
+        assert!(done.status.success() && !said.contains("s3cret"), "{said}");
+        let channel = server.json(&format!("/api/v1/channels/{name}"));
+        assert_eq!(channel["source"], "rtsp://cam.example.org/…");
+    }
 }
 
 #[test]

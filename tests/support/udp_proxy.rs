@@ -33,7 +33,12 @@ pub struct UdpProxy {
 impl UdpProxy {
     /// In front of `server`.
     pub async fn start(server: SocketAddr, path: Path) -> Self {
-        let front = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+        Self::at(UdpSocket::bind("127.0.0.1:0").await.unwrap(), server, path)
+    }
+
+    /// In front of `server`, at a socket of the test's choice.
+    pub fn at(front: UdpSocket, server: SocketAddr, path: Path) -> Self {
+        let front = Arc::new(front);
         let (address, dark) = (front.local_addr().unwrap(), Arc::new(AtomicBool::new(false)));
         let mut tasks = JoinSet::new();
         tasks.spawn(run(front, server, path, dark.clone()));

@@ -21,9 +21,7 @@ pub(in crate::app) fn run(config: &Config, command: cli::Channel) -> Result<()> 
                 if model.is_some() {
                     can_hear(config, &language, model.as_deref())?;
                 }
-                if let Some(source) = &source {
-                    config.pull.rule().check(source)?;
-                }
+                let source = source.map(|text| told(config, text)).transpose()?;
                 let (channel, key) = keys
                     .create_channel(NewChannel {
                         title: title.unwrap_or_else(|| name.to_string()),
@@ -48,11 +46,7 @@ pub(in crate::app) fn run(config: &Config, command: cli::Channel) -> Result<()> 
                 if let Some(source) = source {
                     channel.source = match source.as_str() {
                         "" => None,
-                        url => {
-                            let source = Source::parse(url)?;
-                            config.pull.rule().check(&source)?;
-                            Some(keys.seal_source(&name, source.url().as_str())?)
-                        }
+                        _ => Some(keys.seal_source(&name, told(config, source)?.url().as_str())?),
                     };
                 }
                 if let Some(list) = translate {
@@ -93,6 +87,17 @@ pub(in crate::app) fn run(config: &Config, command: cli::Channel) -> Result<()> 
             }
         }
     })
+}
+
+/// A source that an argument names, or the first line of standard input where it is `-`.
+fn told(config: &Config, mut text: String) -> Result<Source> {
+    if text == "-" {
+        text.clear();
+        std::io::stdin().read_line(&mut text).context("reading the source from standard input")?;
+    }
+    let source = Source::parse(&text)?;
+    config.pull.rule().check(&source)?;
+    Ok(source)
 }
 
 fn can_hear(config: &Config, language: &LanguageTag, model: Option<&str>) -> Result<()> {

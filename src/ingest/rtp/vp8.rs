@@ -2,13 +2,20 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::{MAX_PICTURE, Picture};
+use super::{MAX_PICTURE, Packet, Unit};
 
 /// Packets of one stream, in order, into frames.
 #[derive(Debug, Default)]
 pub struct Depacketizer {
-    timestamp: Option<u32>,
-    frame: BytesMut,
+    open: Option<Frame>,
+    dropped: u64,
+}
+
+/// A frame that is coming.
+#[derive(Debug, Default)]
+struct Frame {
+    timestamp: u32,
+    data: BytesMut,
     broken: bool,
 }
 
@@ -22,33 +29,49 @@ pub fn key_frame(frame: &[u8]) -> Option<(u32, u32)> {
 }
 
 impl Depacketizer {
-    /// Takes the next packet; returns what whole frames it ends.
-    pub fn take(&mut self, timestamp: u32, marker: bool, payload: &Bytes) -> impl Iterator<Item = Picture> + use<> {
-        let before = match self.timestamp {
-            Some(current) if current != timestamp => self.finish(),
-            _ => None,
-        };
-        self.timestamp = Some(timestamp);
+    /// Takes the next packet; gives what whole frames it ends.
+    pub fn take(&mut self, packet: &Packet) -> Vec<Unit> {
+        let mut out = Vec::new();
+        if self.open.as_ref().is_some_and(|open| open.timestamp != packet.timestamp) {
+            out.extend(self.finish());
+        }
+        let Packet { timestamp, marker, ref payload, .. } = *packet;
+        let open = self.open.get_or_insert_with(|| Frame { timestamp, ..Frame::default() });
         match descriptor(payload) {
-            Some((begins, data)) if begins == self.frame.is_empty() && self.frame.len() + data.len() <= MAX_PICTURE => {
-                self.frame.extend_from_slice(&data);
+            Some((begins, data)) if begins == open.data.is_empty() && open.data.len() + data.len() <= MAX_PICTURE => {
+                open.data.extend_from_slice(&data);
             }
             // Later partitions begin anew inside the frame, with a number of their own.
-            _ => self.broken = true,
+            _ => open.broken = true,
         }
-        let ended = if marker { self.finish() } else { None };
-        before.into_iter().chain(ended)
+        if marker {
+            out.extend(self.finish());
+        }
+        out
     }
 
-    /// Packets are missing here.
+    /// Packets are missing here. A frame that misses its beginning shows that itself.
     pub fn lost(&mut self) {
-        self.broken = true;
+        if let Some(open) = &mut self.open {
+            open.broken = true;
+        }
     }
 
-    fn finish(&mut self) -> Option<Picture> {
-        let Self { timestamp, frame, broken } = std::mem::take(self);
-        let whole = !broken && !frame.is_empty();
-        timestamp.filter(|_| whole).map(|timestamp| Picture { timestamp, units: vec![frame.freeze()] })
+    /// Another stream begins.
+    pub fn restart(&mut self) {
+        self.dropped += u64::from(self.open.take().is_some());
+    }
+
+    /// Frames that could not be put together.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    fn finish(&mut self) -> Option<Unit> {
+        let Frame { timestamp, data, broken } = self.open.take()?;
+        let whole = !broken && !data.is_empty();
+        self.dropped += u64::from(!whole);
+        whole.then(|| Unit { timestamp, pieces: vec![data.freeze()] })
     }
 }
 
@@ -80,10 +103,9 @@ mod tests {
     const NONE: Vec<Vec<u8>> = Vec::new();
 
     fn take(depacketizer: &mut Depacketizer, timestamp: u32, marker: bool, payload: &[u8]) -> Vec<Vec<u8>> {
-        depacketizer
-            .take(timestamp, marker, &Bytes::copy_from_slice(payload))
-            .map(|picture| picture.units[0].to_vec())
-            .collect()
+        let (sequence, ssrc, payload) = (0, 0, Bytes::copy_from_slice(payload));
+        let units = depacketizer.take(&Packet { marker, sequence, timestamp, ssrc, payload });
+        units.iter().map(|unit| unit.pieces[0].to_vec()).collect()
     }
 
     #[test]

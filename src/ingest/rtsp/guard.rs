@@ -1,6 +1,7 @@
 //! Between a reader and the library that serves it: only whole, small messages pass, and nobody who does nothing.
 
 use std::{
+    collections::VecDeque,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
@@ -12,7 +13,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, sleep_until, timeout},
 };
 
 use super::{
@@ -37,6 +38,8 @@ impl Readers {
 /// What a reader may ask.
 const METHODS: [&str; 8] =
     ["OPTIONS", "DESCRIBE", "SETUP", "PLAY", "PAUSE", "TEARDOWN", "GET_PARAMETER", "SET_PARAMETER"];
+/// Requests of a stranger that may wait for their answers.
+const ASKED: usize = 16;
 /// Readers at a time.
 const READERS: usize = 1_024;
 /// Bytes that one direction carries at a time.
@@ -45,7 +48,7 @@ const BUFFER: usize = 32 << 10;
 const STALLED: Duration = Duration::from_secs(20);
 
 /// Carries what a reader says to the library and back until either leaves. `first` has been read already, `rest` lies
-/// behind it. By `deadline` it has to play; `place` is given back then, and one of the readers' taken.
+/// behind it. By `deadline` the library has to let it play; `place` is given back then, and one of the readers' kept.
 ///
 /// # Errors
 /// [`Error`] says why it was cut.
@@ -54,59 +57,91 @@ pub(super) async fn run(
     peer: SocketAddr,
     readers: &Readers,
     first: Bytes,
-    mut rest: BytesMut,
+    rest: BytesMut,
     deadline: Instant,
     place: Option<OwnedSemaphorePermit>,
 ) -> Result<(), Error> {
     let (mut library, theirs) = pair(peer.ip().to_canonical().is_ipv6()).await?;
     (readers.serve)(theirs, peer);
+    let mut standing =
+        Standing { places: readers.places.clone(), stranger: place, asked: VecDeque::new(), reader: None };
     // The first message is judged like the rest.
-    rest = [&first[..], &rest[..]].concat()[..].into();
-    let (mut from_reader, mut to_reader) = reader.split();
-    let (mut from_library, mut to_library) = library.split();
-
-    let questions = async {
-        let (mut framer, mut place, mut plays) = (Framer::default(), place, None);
-        loop {
-            while let Some(raw) = framer.next(&mut rest)? {
-                if let Message::Request(request) = Message::parse(raw.clone())? {
-                    if !METHODS.contains(&request.method.as_str()) {
-                        return Err(Error::Malformed("no reader asks that"));
-                    }
-                    if request.method == "PLAY" && plays.is_none() {
-                        plays = Some(readers.places.clone().try_acquire_owned().map_err(|_| Error::Limit("readers"))?);
-                        place = None;
-                    }
-                }
-                timeout(STALLED, to_library.write_all(&raw)).await.map_err(|_| Error::Timeout("server"))??;
-            }
-            rest.reserve(BUFFER);
-            let read = from_reader.read_buf(&mut rest);
-            let count = match place {
-                Some(_) => timeout_at(deadline, read).await.map_err(|_| Error::Timeout("no PLAY in time"))??,
-                // Over UDP a reader may be silent here for as long as its reports come there.
-                None => read.await?,
-            };
-            if count == 0 {
-                return Ok(());
-            }
+    let (mut questions, mut answers) = (BytesMut::from(&[&first[..], &rest[..]].concat()[..]), BytesMut::new());
+    let (mut asking, mut answering) = (Framer::default(), Framer::default());
+    loop {
+        while let Some(raw) = asking.next(&mut questions)? {
+            standing.asks(&raw)?;
+            timeout(STALLED, library.write_all(&raw)).await.map_err(|_| Error::Timeout("server"))??;
         }
-    };
-    let answers = async {
-        let mut buffer = vec![0; BUFFER];
-        loop {
-            let count = from_library.read(&mut buffer).await?;
-            if count == 0 {
-                return Ok(());
-            }
-            let written = timeout(STALLED, to_reader.write_all(&buffer[..count])).await;
-            written.map_err(|_| Error::Timeout("reader takes nothing"))??;
+        while standing.is_stranger()
+            && let Some(raw) = answering.next(&mut answers)?
+        {
+            standing.hears(&raw)?;
+            pass(&mut reader, &raw).await?;
         }
-    };
-    tokio::select! {
-        ended = questions => ended,
-        ended = answers => ended,
+        if !standing.is_stranger() {
+            pass(&mut reader, &answers.split()).await?;
+        }
+        questions.reserve(BUFFER);
+        answers.reserve(BUFFER);
+        let count = tokio::select! {
+            read = reader.read_buf(&mut questions) => read?,
+            read = library.read_buf(&mut answers) => read?,
+            // Over UDP a reader may be silent here for as long as its reports come there.
+            () = sleep_until(deadline), if standing.is_stranger() => return Err(Error::Timeout("no PLAY in time")),
+        };
+        if count == 0 {
+            return Ok(());
+        }
     }
+}
+
+/// What a connection is held to: a stranger's place until the library lets it play, a reader's from then on.
+struct Standing {
+    places: Arc<Semaphore>,
+    stranger: Option<OwnedSemaphorePermit>,
+    /// Of each request that has no answer yet: the place that it is for, if it is a PLAY. Answers come in their order.
+    asked: VecDeque<Option<OwnedSemaphorePermit>>,
+    reader: Option<OwnedSemaphorePermit>,
+}
+
+impl Standing {
+    fn is_stranger(&self) -> bool {
+        self.reader.is_none()
+    }
+
+    /// Looks at what somebody says.
+    fn asks(&mut self, raw: &Bytes) -> Result<(), Error> {
+        let Message::Request(request) = Message::parse(raw.clone())? else { return Ok(()) };
+        if !METHODS.contains(&request.method.as_str()) {
+            return Err(Error::Malformed("no reader asks that"));
+        }
+        if self.is_stranger() {
+            if self.asked.len() == ASKED {
+                return Err(Error::Limit("requests at a time"));
+            }
+            let place = (request.method == "PLAY").then(|| self.places.clone().try_acquire_owned()).transpose();
+            self.asked.push_back(place.map_err(|_| Error::Limit("readers"))?);
+        }
+        Ok(())
+    }
+
+    /// Looks at what the library says. A PLAY that is refused makes no reader.
+    fn hears(&mut self, raw: &Bytes) -> Result<(), Error> {
+        let Message::Response(response) = Message::parse(raw.clone())? else { return Ok(()) };
+        if let Some(Some(place)) = self.asked.pop_front()
+            && response.status == 200
+        {
+            (self.reader, self.stranger) = (Some(place), None);
+            self.asked.clear();
+        }
+        Ok(())
+    }
+}
+
+async fn pass(reader: &mut TcpStream, bytes: &[u8]) -> Result<(), Error> {
+    let written = timeout(STALLED, reader.write_all(bytes)).await;
+    Ok(written.map_err(|_| Error::Timeout("reader takes nothing"))??)
 }
 
 /// Two ends of a connection within the machine. The library asks its end for an Internet address, and sends over UDP

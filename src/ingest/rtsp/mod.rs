@@ -2,16 +2,14 @@
 //! readers come to as well.
 //!
 //! [`server`] accepts and [`session`] talks to whoever comes: to publishers itself, while readers are handed over
-//! behind a [`guard`]. [`pull`] is the client. [`receiver`] turns the packets of either into frames of a live,
+//! behind a [`guard`]. [`pull`] is the client. [`receiver`] hands the packets of either to [`rtp`](super::rtp),
 //! [`transport`] carries them over UDP. [`message`], [`auth`] and [`sdp`] are pure.
 //!
 //! Publishers are ours and not gst-rtsp-server's because it keeps no bounds on what a stranger sends, knows the
 //! passwords of a digest only ahead, and would pass every packet through a pipeline.
 
-pub mod rtp;
 pub mod auth;
 mod guard;
-pub mod media;
 pub mod message;
 pub mod pull;
 pub mod receiver;

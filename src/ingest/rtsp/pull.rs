@@ -16,7 +16,7 @@ use super::{
     auth::Challenge,
     message::{Framer, Message, Request, Response, write_data},
     random,
-    receiver::{self, Receiver},
+    receiver::Receiver,
     sdp::{Description, Medium},
     transport::{self, Port, Transport, Udp},
 };
@@ -150,7 +150,7 @@ impl Client {
     /// Sets up the media that can be taken, each with whether its packets come over UDP.
     async fn set_up(&mut self, description: &Description) -> Result<Vec<(Medium, bool)>, Error> {
         let mut tracks = Vec::new();
-        for index in receiver::choose(description)? {
+        for index in description.choose()? {
             let medium = &description.media[index];
             let url = self.control(&description.control, &medium.control);
             let first = u8::try_from(2 * tracks.len()).unwrap_or(0);
@@ -345,12 +345,8 @@ impl Client {
 
 fn take(receiver: &mut Receiver, track: usize, port: Port, data: &Bytes, deadline: &mut Instant) -> Result<(), Error> {
     let now = std::time::Instant::now();
-    match port {
-        Port::Rtp => {
-            *deadline = Instant::from_std(now) + SILENCE;
-            receiver.rtp(track, data, now)?;
-        }
-        Port::Rtcp => receiver.rtcp(track, data, now),
+    if port == Port::Rtp {
+        *deadline = Instant::from_std(now) + SILENCE;
     }
-    Ok(())
+    receiver.take(track, port, data, now)
 }

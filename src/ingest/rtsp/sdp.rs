@@ -5,7 +5,11 @@ use bytes::Bytes;
 
 use super::Error;
 use crate::{
-    ingest::{aac, bits::Bits, rtsp::rtp::Codec},
+    ingest::{
+        aac,
+        bits::Bits,
+        rtp::{Codec, Content},
+    },
     model::{AudioCodec, AudioFormat},
 };
 
@@ -23,23 +27,6 @@ pub struct Medium {
     pub clock_rate: u32,
     /// Where it is set up: an absolute URL, or relative to the description's; empty for the whole.
     pub control: String,
-}
-
-/// What a medium holds that can be taken.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Content {
-    /// H.264, with its parameter sets as far as they are told ahead.
-    H264 {
-        /// NAL units.
-        parameter_sets: Vec<Bytes>,
-    },
-    /// Sound, and how it is carried.
-    Audio {
-        /// How to decode it.
-        format: AudioFormat,
-        /// How packets carry it.
-        codec: Codec,
-    },
 }
 
 /// A description.
@@ -83,14 +70,27 @@ impl Description {
             Ok(Self { control, media })
         }
     }
-}
 
-impl Content {
-    /// How packets carry it.
-    pub fn codec(&self) -> Codec {
-        match self {
-            Self::H264 { .. } => Codec::H264,
-            Self::Audio { codec, .. } => codec.clone(),
+    /// Which of its media are taken: the first video and the first audio that can be.
+    ///
+    /// # Errors
+    /// [`Error::Unusable`] names the codec where there is video, or nothing but audio, and none can be taken.
+    pub fn choose(&self) -> Result<Vec<usize>, Error> {
+        let find = |video: bool| {
+            let fits = |medium: &Medium| medium.content.as_ref().is_ok_and(|content| content.is_video() == video);
+            self.media.iter().position(fits)
+        };
+        let (video, audio) = (find(true), find(false));
+        let mut refused = self.media.iter().filter_map(|medium| medium.content.as_ref().err());
+        match (video, audio, refused.clone().find(|what| what.starts_with("video"))) {
+            (None, _, Some(what)) => {
+                Err(Error::Unusable(format!("{what}: set the encoder's video codec to H.264 or H.265")))
+            }
+            (None, None, None) => {
+                let what = refused.next().cloned().unwrap_or_default();
+                Err(Error::Unusable(format!("{what}: set the encoder's audio codec to AAC")))
+            }
+            _ => Ok(video.into_iter().chain(audio).collect()),
         }
     }
 }
@@ -124,6 +124,7 @@ fn medium(head: &str, attributes: &[&str]) -> Result<Medium, Error> {
     let clock_rate = clock_rate.unwrap_or(90_000);
     let content = match (kind, name.as_str()) {
         ("video", "h264") => h264(&parameters),
+        ("video", "h265") => h265(&parameters),
         ("audio", name) => audio(name, clock_rate, channels, &parameters),
         (_, name) => None.ok_or_else(|| named(kind, name)),
     };
@@ -136,9 +137,22 @@ fn h264(parameters: &Parameters<'_>) -> Result<Content, String> {
     if parameters.get("packetization-mode").is_some_and(|mode| mode.trim() == "2") {
         return Err("interleaved H.264 (packetization-mode 2)".into());
     }
-    let sets = parameters.get("sprop-parameter-sets").unwrap_or_default();
-    let sets = sets.split(',').filter_map(|set| STANDARD.decode(set.trim()).ok()).map(Bytes::from);
-    Ok(Content::H264 { parameter_sets: sets.filter(|set| !set.is_empty()).take(8).collect() })
+    Ok(pictures(Codec::H264, parameters, &["sprop-parameter-sets"]))
+}
+
+/// RFC 7798 §7.1.
+fn h265(parameters: &Parameters<'_>) -> Result<Content, String> {
+    if parameters.get("sprop-max-don-diff").is_some_and(|most| most.trim() != "0") {
+        return Err("interleaved H.265 (sprop-max-don-diff)".into());
+    }
+    Ok(pictures(Codec::Hevc, parameters, &["sprop-vps", "sprop-sps", "sprop-pps"]))
+}
+
+/// With the parameter sets that are told under these names.
+fn pictures(codec: Codec, parameters: &Parameters<'_>, names: &[&str]) -> Content {
+    let sets = names.iter().flat_map(|name| parameters.get(name).unwrap_or_default().split(','));
+    let sets = sets.filter_map(|set| STANDARD.decode(set.trim()).ok()).map(Bytes::from);
+    Content::Video { codec, parameter_sets: sets.filter(|set| !set.is_empty()).take(8).collect() }
 }
 
 fn audio(name: &str, rate: u32, channels: u16, parameters: &Parameters<'_>) -> Result<Content, String> {
@@ -168,7 +182,7 @@ fn audio(name: &str, rate: u32, channels: u16, parameters: &Parameters<'_>) -> R
         "mpa" => (plain(AudioCodec::Mp3, 0, 0), Codec::Mpa),
         _ => return Err(named("audio", name)),
     };
-    Ok(Content::Audio { format, codec })
+    Ok(Content::Audio { codec, format })
 }
 
 fn named(kind: &str, name: &str) -> String {
@@ -228,7 +242,7 @@ mod tests {
     fn what_ffmpeg_announces() {
         let description = Description::parse(FFMPEG.as_bytes()).unwrap();
         let [video, audio] = &description.media[..] else { panic!("{description:?}") };
-        let Ok(Content::H264 { parameter_sets }) = &video.content else { panic!("{video:?}") };
+        let Ok(Content::Video { codec: Codec::H264, parameter_sets }) = &video.content else { panic!("{video:?}") };
         assert_eq!(parameter_sets.iter().map(|set| set[0] & 31).collect::<Vec<_>>(), [7, 8]);
         assert_eq!((video.payload_type, video.clock_rate, video.control.as_str()), (96, 90_000, "streamid=0"));
         let Ok(Content::Audio { format, codec }) = &audio.content else { panic!("{audio:?}") };
@@ -254,8 +268,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_taken_is_named_or_refused() {
-        let description = Description::parse(b"m=video 0 RTP/AVP 96\na=rtpmap:96 H265/90000\n").unwrap();
-        assert_eq!(description.media[0].content, Err("video in h265".into()));
+        let description = Description::parse(b"m=video 0 RTP/AVP 96\na=rtpmap:96 VP9/90000\n").unwrap();
+        assert_eq!(description.media[0].content, Err("video in vp9".into()));
         for broken in ["", "v=0\r\n", "m=video", "m=video 0 RTP/AVP x", "m=audio 0 RTP/AVP 200"] {
             assert!(Description::parse(broken.as_bytes()).is_err(), "{broken}");
         }

@@ -18,7 +18,7 @@ use super::{
     guard,
     message::{Framer, Message, Request, Response, write_data},
     random,
-    receiver::{self, Receiver},
+    receiver::Receiver,
     sdp::Description,
     transport::{self, Port, Transport, Udp},
 };
@@ -228,14 +228,10 @@ impl Session {
     fn media(&mut self, track: usize, port: Port, data: &Bytes) -> Result<(), Error> {
         let Some(announced) = &mut self.announced else { return Ok(()) };
         let now = std::time::Instant::now();
-        match port {
-            Port::Rtp => {
-                self.deadline = Instant::from_std(now) + self.settings.silence;
-                announced.receiver.rtp(track, data, now)?;
-            }
-            Port::Rtcp => announced.receiver.rtcp(track, data, now),
+        if port == Port::Rtp {
+            self.deadline = Instant::from_std(now) + self.settings.silence;
         }
-        Ok(())
+        announced.receiver.take(track, port, data, now)
     }
 
     /// Answers a request. True: it was a goodbye.
@@ -282,7 +278,7 @@ impl Session {
             Ok(description) => description,
             Err(error) => return self.turn_away(request, 400, &error.to_string()),
         };
-        let chosen = match receiver::choose(&description) {
+        let chosen = match description.choose() {
             Ok(chosen) => chosen,
             Err(error) => return self.turn_away(request, 415, &error.to_string()),
         };

@@ -7,16 +7,16 @@ use tokio_util::sync::CancellationToken;
 use super::media::Media;
 use crate::{
     rtc::{Event, Peer},
-    stream::{Link, Publication, Replaced},
+    stream::{Publication, Replaced},
 };
 
 /// How often status is told how packets travel.
 const REPORT: Duration = Duration::from_secs(1);
 
 /// Runs until the publisher leaves, another connection takes over, or `cancel` fires; then the live waits for it.
-pub(super) async fn run(mut peer: Peer, mut publication: Publication, cancel: CancellationToken) {
+pub(super) async fn run(mut peer: Peer, publication: Publication, cancel: CancellationToken) {
     let mut wishes = publication.key_frames_wanted();
-    let mut media = Media::new(peer.streams(), Instant::now());
+    let mut media = Media::new(peer.streams(), publication, Instant::now());
     let mut report = tokio::time::interval(REPORT);
     report.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -28,7 +28,7 @@ pub(super) async fn run(mut peer: Peer, mut publication: Publication, cancel: Ca
                     media.connected(Instant::now());
                 }
                 Some(Event::Rtp(packet)) => media.arrived(packet),
-                Some(Event::SenderReport { ssrc, rtp_time, ntp }) => media.reported(ssrc, rtp_time, ntp),
+                Some(Event::SenderReport { ssrc, rtp_time, ntp }) => media.reported(ssrc, rtp_time, ntp, Instant::now()),
                 Some(_) => {}
                 None => break,
             },
@@ -36,13 +36,12 @@ pub(super) async fn run(mut peer: Peer, mut publication: Publication, cancel: Ca
             Ok(()) = wishes.changed() => media.want_key_frame(),
             _ = report.tick() => {
                 let now = Instant::now();
-                let (loss, jitter) = media.link();
-                publication.report(Link { loss, jitter, round_trip: peer.round_trip(now) });
+                media.report(peer.round_trip(now), now);
             }
             () = cancel.cancelled() => break,
         }
         let now = Instant::now();
-        if let Err(Replaced) = media.drain(&mut publication, now) {
+        if let Err(Replaced) = media.drain(now) {
             tracing::info!("another connection took over");
             break;
         }
@@ -51,5 +50,5 @@ pub(super) async fn run(mut peer: Peer, mut publication: Publication, cancel: Ca
         }
     }
     tracing::info!(dropped = media.dropped(), "unpublished");
-    publication.finish();
+    media.finish();
 }

@@ -5,8 +5,6 @@ use bytes::Bytes;
 pub struct Packet {
     /// What it marks depends on the payload: the last of a picture, the first of a talk spurt.
     pub marker: bool,
-    /// Which of the payloads of the session description.
-    pub payload_type: u8,
     /// Counts packets; wraps.
     pub sequence: u16,
     /// Ticks of the payload's clock; wraps.
@@ -21,10 +19,10 @@ pub struct Packet {
 const HEADER: usize = 12;
 
 impl Packet {
-    /// Reads a packet; `None` if it is none.
-    pub fn parse(data: &Bytes) -> Option<Self> {
+    /// Reads a packet; `None` if it is none, or none of this payload type.
+    pub fn parse(data: &Bytes, payload_type: u8) -> Option<Self> {
         let &[first, second, s0, s1, t0, t1, t2, t3, r0, r1, r2, r3] = data.first_chunk::<HEADER>()?;
-        if first >> 6 != 2 {
+        if first >> 6 != 2 || second & 0x7f != payload_type {
             return None;
         }
         let mut start = HEADER + 4 * usize::from(first & 0x0f);
@@ -36,7 +34,6 @@ impl Packet {
         let end = data.len().checked_sub(padding).filter(|end| *end >= start)?;
         Some(Self {
             marker: second & 0x80 != 0,
-            payload_type: second & 0x7f,
             sequence: u16::from_be_bytes([s0, s1]),
             timestamp: u32::from_be_bytes([t0, t1, t2, t3]),
             ssrc: u32::from_be_bytes([r0, r1, r2, r3]),

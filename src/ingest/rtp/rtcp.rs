@@ -1,8 +1,10 @@
 //! RTCP (RFC 3550 §6.4): what a sender says of its clock, and what we say of what came.
 
+use std::time::Duration;
+
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::Figures;
+use super::order::Figures;
 
 /// Types of packets (§12.1).
 const SENDER: u8 = 200;
@@ -41,8 +43,8 @@ pub fn sender_report(mut data: &[u8]) -> Option<SenderReport> {
 }
 
 /// A receiver report (§6.4.2) of `figures` by `own`, with our name; `last` is the sender's last report and how long
-/// ago it came, in units of 2⁻¹⁶ s.
-pub fn receiver_report(own: u32, figures: &Figures, last: Option<(SenderReport, u32)>) -> Bytes {
+/// ago it came.
+pub fn receiver_report(own: u32, figures: &Figures, last: Option<(SenderReport, Duration)>) -> Bytes {
     let mut out = BytesMut::with_capacity(56);
     out.put_slice(&[0x81, RECEIVER, 0, 7]);
     out.put_u32(own);
@@ -51,7 +53,10 @@ pub fn receiver_report(own: u32, figures: &Figures, last: Option<(SenderReport, 
     out.put_u32(((figures.loss * 255.0) as u32) << 24 | lost);
     out.put_u32(figures.highest);
     out.put_u32(figures.jitter);
-    let (middle, since) = last.map_or((0, 0), |(report, since)| ((report.ntp >> 16) as u32, since));
+    let (middle, since) = last.map_or((0, 0), |(report, since)| {
+        // In units of 2⁻¹⁶ s.
+        ((report.ntp >> 16) as u32, (since.as_secs_f64() * 65_536.0) as u32)
+    });
     out.put_u32(middle);
     out.put_u32(since);
     // One chunk: source, CNAME, end, filled up to whole words.
