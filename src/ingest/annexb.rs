@@ -1,4 +1,5 @@
-//! H.264 as a byte stream (ISO 14496-10 annex B) into access units and configurations as packaging wants them. Pure.
+//! H.264 and H.265 as byte streams (annex B of ISO 14496-10 and of ISO 23008-2) into access units and configurations as
+//! packaging wants them. Pure.
 
 use std::collections::BTreeMap;
 
@@ -7,29 +8,30 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use super::{
     avc::{self, InvalidVideo},
     bits::Bits,
+    hevc,
 };
 use crate::model::VideoFormat;
 
-/// Types of NAL units (ISO 14496-10 table 7-1).
-mod kind {
-    pub const IDR: u8 = 5;
-    pub const SPS: u8 = 7;
-    pub const PPS: u8 = 8;
-    pub const DELIMITER: u8 = 9;
-    pub const FILLER: u8 = 12;
-}
-
 /// Profiles whose configuration says how samples are coded (ISO 14496-15 §5.3.3.1.2, and those that came later).
 const HIGH: [u8; 6] = [100, 110, 122, 144, 244, 44];
-/// Parameter sets of one kind are this long at most, together.
+/// A stream's parameter sets are this long at most, together.
 const LONGEST: usize = 16 << 10;
+
+/// Whose NAL units a byte stream holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Syntax {
+    /// H.264 (ISO 14496-10 §7.3.1).
+    H264,
+    /// H.265 (ISO 23008-2 §7.3.1).
+    H265,
+}
 
 /// An access unit, ready for packaging.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unit {
     /// The stream's configuration, where it is new.
     pub format: Option<VideoFormat>,
-    /// It holds an IDR picture.
+    /// It holds an IDR picture, of H.265 any that a decoder can start at (IDR, BLA, CRA).
     pub idr: bool,
     /// It brings parameter sets, as encoders do where a decoder can start.
     pub configured: bool,
@@ -38,17 +40,20 @@ pub struct Unit {
 }
 
 /// One video stream's parameter sets, kept across its access units.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Stream {
-    /// By id.
-    sequence: Sets,
-    /// By id.
-    picture: Sets,
+    syntax: Syntax,
+    sets: Sets,
     /// The configuration that was told last.
     config: Bytes,
 }
 
 impl Stream {
+    /// A stream of which nothing has come.
+    pub fn new(syntax: Syntax) -> Self {
+        Self { syntax, sets: Sets::default(), config: Bytes::new() }
+    }
+
     /// The access units in a piece of byte stream that begins with one; more than one where delimiters part them.
     /// Those before the first parameter sets are left out: nothing can decode them.
     ///
@@ -59,23 +64,18 @@ impl Stream {
         let mut data = BytesMut::with_capacity(bytes.len() + 16);
         let (mut idr, mut configured) = (false, false);
         for nal in nals(bytes) {
-            match nal[0] & 0x1f {
-                kind::SPS => {
-                    avc::parse_sps(nal)?;
-                    keep(&mut self.sequence, id(nal, 3), nal)?;
+            match self.syntax.role(nal)? {
+                Role::Set(kind, id) => {
+                    keep(&mut self.sets, (kind, id), nal)?;
                     configured = true;
                 }
-                kind::PPS => {
-                    keep(&mut self.picture, id(nal, 0), nal)?;
-                    configured = true;
-                }
-                kind::DELIMITER if !data.is_empty() => {
+                Role::Delimiter if !data.is_empty() => {
                     units.extend(self.unit(&mut data, idr, configured)?);
                     (idr, configured) = (false, false);
                 }
-                kind::DELIMITER..=kind::FILLER => {}
-                other => {
-                    idr |= other == kind::IDR;
+                Role::Delimiter | Role::Nothing => {}
+                Role::Sample { key } => {
+                    idr |= key;
                     data.put_u32(nal.len() as u32);
                     data.extend_from_slice(nal);
                 }
@@ -88,14 +88,59 @@ impl Stream {
     fn unit(&mut self, data: &mut BytesMut, idr: bool, configured: bool) -> Result<Option<Unit>, InvalidVideo> {
         let (data, mut format) = (data.split().freeze(), None);
         if configured
-            && let Some(record) = record(&self.sequence, &self.picture)
+            && let Some(record) = self.record()
             && record != self.config
         {
-            format = Some(avc::parse_config(record.clone())?.format);
+            let config = match self.syntax {
+                Syntax::H264 => avc::parse_config(record.clone()),
+                Syntax::H265 => hevc::parse_config(record.clone()),
+            };
+            format = Some(config?.format);
             self.config = record;
         }
         let decodable = !self.config.is_empty() && !data.is_empty();
         Ok(decodable.then_some(Unit { format, idr, configured, data }))
+    }
+
+    fn record(&self) -> Option<Bytes> {
+        let of = |kind| self.sets.range((kind, 0)..=(kind, u32::MAX)).map(|(_, set)| set).collect::<Vec<_>>();
+        match self.syntax {
+            Syntax::H264 => record(&of(avc::SPS), &of(avc::PPS)),
+            Syntax::H265 => hevc::record(&of(hevc::VPS), &of(hevc::SPS), &of(hevc::PPS)),
+        }
+    }
+}
+
+/// What a NAL unit is to a byte stream.
+enum Role {
+    /// A parameter set: its type, and its number among those.
+    Set(u8, u32),
+    /// It parts access units.
+    Delimiter,
+    /// An end or filler: it says nothing to who has lengths and times.
+    Nothing,
+    /// A piece of an access unit.
+    Sample {
+        /// A decoder can start at it.
+        key: bool,
+    },
+}
+
+impl Syntax {
+    /// ISO 14496-10 table 7-1, ISO 23008-2 table 7-1.
+    fn role(self, nal: &[u8]) -> Result<Role, InvalidVideo> {
+        let &[header, ..] = nal else { return Ok(Role::Nothing) };
+        Ok(match (self, header & 0x1f, header >> 1 & 0x3f) {
+            (Self::H264, avc::SPS, _) => Role::Set(avc::SPS, avc::parse_sps(nal)?.coding.id),
+            (Self::H264, avc::PPS, _) => Role::Set(avc::PPS, number(nal, 1)),
+            (Self::H264, 9, _) | (Self::H265, _, 35) => Role::Delimiter,
+            (Self::H264, 10..=12, _) | (Self::H265, _, 36..=38) => Role::Nothing,
+            (Self::H264, kind, _) => Role::Sample { key: kind == avc::IDR },
+            (Self::H265, _, hevc::VPS) => Role::Set(hevc::VPS, nal.get(2).map_or(0, |byte| u32::from(byte >> 4))),
+            (Self::H265, _, hevc::SPS) => Role::Set(hevc::SPS, hevc::parse_sps(nal)?.id),
+            (Self::H265, _, hevc::PPS) => Role::Set(hevc::PPS, number(nal, 2)),
+            (Self::H265, ..) => Role::Sample { key: hevc::is_key(header) },
+        })
     }
 }
 
@@ -128,14 +173,14 @@ fn start_code(bytes: &[u8]) -> Option<usize> {
     None
 }
 
-/// Parameter sets of one kind by their id, NAL unit headers included.
-type Sets = BTreeMap<u32, Bytes>;
+/// Parameter sets by their type and number, NAL unit headers included.
+type Sets = BTreeMap<(u8, u32), Bytes>;
 
 /// The `AVCDecoderConfigurationRecord` of a stream's parameter sets, with lengths of four bytes (ISO 14496-15
-/// §5.3.3.1); `None` where one kind
-/// is missing, where there are too many (31 and 255) or one is too long (65,535 bytes).
-fn record(sequence: &Sets, picture: &Sets) -> Option<Bytes> {
-    let &[_, profile, compatibility, level, ..] = &sequence.values().next()?[..] else { return None };
+/// §5.3.3.1); `None` where one kind is missing, where there are too many (31 and 255) or one is too long (65,535 bytes).
+fn record(sequence: &[&Bytes], picture: &[&Bytes]) -> Option<Bytes> {
+    let first = *sequence.first()?;
+    let &[_, profile, compatibility, level, ..] = &first[..] else { return None };
     if picture.is_empty() || sequence.len() > 31 || picture.len() > 255 {
         return None;
     }
@@ -146,15 +191,15 @@ fn record(sequence: &Sets, picture: &Sets) -> Option<Bytes> {
         record.extend_from_slice(set);
         Some(())
     };
-    for set in sequence.values() {
+    for set in sequence {
         put(&mut record, set)?;
     }
     record.put_u8(picture.len() as u8);
-    for set in picture.values() {
+    for set in picture {
         put(&mut record, set)?;
     }
     if HIGH.contains(&profile) {
-        let (chroma, luma_depth, chroma_depth) = depths(sequence.values().next()?)?;
+        let (chroma, luma_depth, chroma_depth) = depths(first)?;
         record.extend_from_slice(&[0xfc | chroma, 0xf8 | luma_depth, 0xf8 | chroma_depth, 0]);
     }
     Some(record.freeze())
@@ -174,16 +219,17 @@ fn depths(nal: &[u8]) -> Option<(u8, u8, u8)> {
     Some((chroma as u8, depth()? as u8, depth()? as u8))
 }
 
-/// The id of a parameter set, so many bytes behind its header; one that cannot be read stands for 0.
-fn id(nal: &[u8], skip: usize) -> u32 {
-    let head = nal.get(1 + skip..).unwrap_or_default();
+/// The number that a picture parameter set begins with behind a header of so many bytes; one that cannot be read stands
+/// for 0.
+fn number(nal: &[u8], header: usize) -> u32 {
+    let head = nal.get(header..).unwrap_or_default();
     Bits::new(&head[..head.len().min(8)]).golomb().unwrap_or(0)
 }
 
 /// Keeps a parameter set in the place of its predecessor.
-fn keep(sets: &mut Sets, id: u32, nal: &[u8]) -> Result<(), InvalidVideo> {
-    if sets.get(&id).is_none_or(|known| known != nal) {
-        sets.insert(id, Bytes::copy_from_slice(nal));
+fn keep(sets: &mut Sets, key: (u8, u32), nal: &[u8]) -> Result<(), InvalidVideo> {
+    if sets.get(&key).is_none_or(|known| known != nal) {
+        sets.insert(key, Bytes::copy_from_slice(nal));
         if sets.values().map(Bytes::len).sum::<usize>() > LONGEST {
             return Err(InvalidVideo::Config);
         }
@@ -229,7 +275,7 @@ mod tests {
 
     #[test]
     fn configurations_are_told_once_and_kept_out_of_the_samples() {
-        let mut video = Stream::default();
+        let mut video = Stream::new(Syntax::H264);
         assert_eq!(video.units(&stream(&[P])), Ok(vec![]), "nothing can decode it");
         let key = stream(&[&[9, 0xf0], SPS, PPS, &[6, 5, 1, 9, 0x80], IDR]);
         let [first] = &video.units(&key).unwrap()[..] else { panic!() };
@@ -247,7 +293,7 @@ mod tests {
 
     #[test]
     fn delimiters_part_access_units() {
-        let mut video = Stream::default();
+        let mut video = Stream::new(Syntax::H264);
         let units = video.units(&stream(&[&[9, 0x10], SPS, PPS, IDR, &[9, 0x30], P, &[12, 0xff], &[9, 0x30]])).unwrap();
         let seen: Vec<_> = units.iter().map(|unit| (unit.idr, &unit.data[..])).collect();
         assert_eq!(seen, [(true, &lengths(&[IDR])[..]), (false, &lengths(&[P]))]);
@@ -255,7 +301,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_parameter_sets_ends() {
-        let mut video = Stream::default();
+        let mut video = Stream::new(Syntax::H264);
         let flood: Vec<u8> = (0..200_u8)
             .flat_map(|n| stream(&[&[0x68, 1, n, 1], &[&[0x68, n, 0x80][..], &[n; 900]].concat()]))
             .collect();

@@ -22,9 +22,11 @@ pub enum InvalidVideo {
 /// The widest and highest picture of any H.264 level, with a margin; no decoder here takes larger ones of other codecs.
 const MAX_SIDE: u32 = 8_704;
 /// Type of the NAL unit of an IDR picture (ISO 14496-10 table 7-1).
-const IDR: u8 = 5;
+pub(super) const IDR: u8 = 5;
 /// Type of a sequence parameter set.
-const SPS: u8 = 7;
+pub(super) const SPS: u8 = 7;
+/// Type of a picture parameter set.
+pub(super) const PPS: u8 = 8;
 
 /// What a sequence parameter set says about the picture.
 #[derive(Debug, Clone, Copy, PartialEq)]

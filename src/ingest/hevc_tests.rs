@@ -27,6 +27,19 @@ fn pictures_as_x265_describes_them() {
 }
 
 #[test]
+fn a_record_is_made_of_the_sets_as_ffmpeg_makes_it() {
+    for written in [SMALL, DEEP] {
+        let written = record(written);
+        let sets = |kind| parameter_set(&written[HEAD..], written[22], kind).map(Bytes::copy_from_slice).unwrap();
+        let (video, sequence, picture) = (sets(VPS), sets(SPS), sets(PPS));
+        let made = super::record(&[&video], &[&sequence], &[&picture]).unwrap();
+        assert_eq!(made[..], written[..]);
+        assert_eq!(super::record(&[], &[&sequence], &[&picture]), None);
+        assert_eq!(super::record(&[&video], &[&sequence], &[]), None);
+    }
+}
+
+#[test]
 fn a_rate_in_the_record_counts_and_short_lengths_are_announced_as_four_bytes() {
     let mut short = record(SMALL);
     (short[19], short[20], short[21]) = (50, 0, short[21] & 0xfc | 1);

@@ -43,6 +43,8 @@ pub struct Server {
     pub webrtc: SocketAddr,
     /// `srt://127.0.0.1:PORT`.
     pub srt: String,
+    /// `rtsp://127.0.0.1:PORT/live`.
+    pub rtsp: String,
     environment: Vec<(String, String)>,
     _home: Option<tempfile::TempDir>,
 }
@@ -60,9 +62,9 @@ impl Server {
     /// Starts one on an existing data directory.
     pub fn start_in(data: &Path, environment: &[(&str, &str)]) -> Self {
         let environment: Vec<_> = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let (child, [http, rtmp, webrtc, srt]) = spawn(data, &environment);
+        let (child, [http, rtmp, webrtc, srt, rtsp]) = spawn(data, &environment);
         let webrtc = webrtc.parse().unwrap();
-        let server = Self { child, data: data.to_owned(), http, rtmp, webrtc, srt, environment, _home: None };
+        let server = Self { child, data: data.to_owned(), http, rtmp, webrtc, srt, rtsp, environment, _home: None };
         wait("the server is ready", SOON, || server.status("/readyz").is_ok_and(|code| code == 200).then_some(()));
         server
     }
@@ -70,8 +72,9 @@ impl Server {
     /// `kill -9`, then a new start on the same data.
     pub fn crash_and_restart(&mut self) {
         self.kill();
-        let (child, [http, rtmp, webrtc, srt]) = spawn(&self.data, &self.environment);
-        (self.child, self.http, self.rtmp, self.webrtc, self.srt) = (child, http, rtmp, webrtc.parse().unwrap(), srt);
+        let (child, [http, rtmp, webrtc, srt, rtsp]) = spawn(&self.data, &self.environment);
+        (self.child, self.http, self.rtmp, self.webrtc) = (child, http, rtmp, webrtc.parse().unwrap());
+        (self.srt, self.rtsp) = (srt, rtsp);
         wait("the server is ready again", SOON, || self.status("/readyz").is_ok_and(|code| code == 200).then_some(()));
     }
 
@@ -186,7 +189,7 @@ impl Drop for Server {
     }
 }
 
-fn spawn(data: &Path, environment: &[(String, String)]) -> (Child, [String; 4]) {
+fn spawn(data: &Path, environment: &[(String, String)]) -> (Child, [String; 5]) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_amphi"))
         .arg("serve")
         .env("AMPHI_DATA_DIR", data)
@@ -210,14 +213,14 @@ fn spawn(data: &Path, environment: &[(String, String)]) -> (Child, [String; 4]) 
             }
         }
     });
-    let mut addresses = ["http", "rtmp", "webrtc", "srt"].map(|name| (name, None));
+    let mut addresses = ["http", "rtmp", "webrtc", "srt", "rtsp"].map(|name| (name, None));
     while addresses.iter().any(|(_, url)| url.is_none()) {
         let line = receive.recv_timeout(SOON).expect("the server prints its addresses");
         let mut words = line.split_whitespace();
         let (Some(name), Some(url)) = (words.next(), words.next()) else { continue };
         if let Some((_, address)) = addresses.iter_mut().find(|(known, _)| *known == name) {
             let url = url.split_once('?').map_or(url, |(address, _)| address);
-            *address = Some(url.trim_end_matches('/').to_owned());
+            *address = Some(url.trim_end_matches("/NAME").trim_end_matches('/').to_owned());
         }
     }
     (child, addresses.map(|(_, url)| url.unwrap()))
