@@ -1,13 +1,16 @@
 # Everything a person needs: `make run` and `make test`.
 
 SHELL := bash
-.PHONY: run test lint build bench soak clean help
+.PHONY: run test fuzz lint build bench soak clean help
 
 run: ## set up this machine, build, start the server with the demo lecture, print the page's address
 	@scripts/run $(ARGS)
 
 test: ## set up this machine, then lint and run every test (ARGS="…" goes to cargo nextest run)
 	@scripts/test $(ARGS)
+
+fuzz: ## look for bytes that a parser cannot take (ARGS="TARGET SECONDS"; needs a nightly toolchain)
+	@scripts/fuzz $(ARGS)
 
 lint: ## formatting, clippy, licences, types
 	@scripts/setup test && scripts/lint

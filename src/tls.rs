@@ -2,9 +2,10 @@
 
 use std::{
     fs, io,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use tokio::{task::spawn_blocking, time};
@@ -60,8 +61,10 @@ struct Current {
     stamps: [Option<Stamp>; 2],
 }
 
-/// What changes with a file's content.
-type Stamp = (SystemTime, u64);
+/// What changes with a file's content, and with which file the path leads to: its number, its length, and when the
+/// system last changed anything about it. When it was last written does not tell: a file that is moved or copied into
+/// place may keep an old time.
+type Stamp = (u64, u64, i64, i64);
 
 impl Certificate {
     /// Reads a chain and its key, PEM both. Blocking.
@@ -96,7 +99,7 @@ impl Certificate {
         if std::mem::replace(&mut self.current().stamps, stamps) == stamps {
             return Ok(false);
         }
-        // What could not be read may be readable the next time, though neither its time nor its length tells.
+        // What could not be read may be readable the next time, though nothing about the file tells.
         let key = read(&self.files, &self.provider).inspect_err(|_| self.current().stamps = Default::default())?;
         self.current().key = key;
         Ok(true)
@@ -142,8 +145,63 @@ fn read([certificate, key]: &[PathBuf; 2], provider: &CryptoProvider) -> Result<
 
 fn stamps(files: &[PathBuf; 2]) -> [Option<Stamp>; 2] {
     let stamp = |path: &PathBuf| -> io::Result<Stamp> {
-        let metadata = fs::metadata(path)?;
-        Ok((metadata.modified()?, metadata.len()))
+        let file = fs::metadata(path)?;
+        Ok((file.ino(), file.len(), file.ctime(), file.ctime_nsec()))
     };
     [0, 1].map(|index| stamp(&files[index]).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, process::Command};
+
+    use super::*;
+
+    /// A certificate and its key in a folder, each of 4,096 bytes and written at the same time.
+    fn certify(folder: &Path) -> [PathBuf; 2] {
+        let arguments = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=x \
+                         -keyout key.pem -out chain.pem";
+        let made = Command::new("openssl").args(arguments.split_whitespace()).current_dir(folder).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        ["chain.pem", "key.pem"].map(|name| {
+            let path = folder.join(name);
+            let mut text = fs::read(&path).unwrap();
+            text.resize(4_096, b'\n');
+            fs::write(&path, text).unwrap();
+            File::options().write(true).open(&path).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+            path
+        })
+    }
+
+    #[test]
+    fn what_is_moved_into_place_is_read_whatever_its_time_says() {
+        let (used, renewed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let [chain, key] = certify(used.path());
+        let certificate = Certificate::load(&chain, &key).unwrap();
+        let shown = || certificate.current().key.cert.clone();
+        let before = shown();
+        assert!(!certificate.reload().unwrap() && shown() == before, "nothing has changed");
+        let [new_chain, new_key] = certify(renewed.path());
+        fs::rename(new_chain, &chain).unwrap();
+        fs::rename(new_key, &key).unwrap();
+        assert!(certificate.reload().unwrap() && shown() != before);
+        assert!(!certificate.reload().unwrap());
+    }
+
+    #[test]
+    fn what_a_link_leads_to_is_what_counts() {
+        let [first, second, used] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+        let place = ["chain.pem", "key.pem"].map(|name| used.path().join(name));
+        let link = |files: &[PathBuf; 2]| {
+            for (file, place) in files.iter().zip(&place) {
+                let _ = fs::remove_file(place);
+                std::os::unix::fs::symlink(file, place).unwrap();
+            }
+        };
+        let (older, newer) = (certify(first.path()), certify(second.path()));
+        link(&newer);
+        let certificate = Certificate::load(&place[0], &place[1]).unwrap();
+        link(&older);
+        assert!(certificate.reload().unwrap(), "back to an older one");
+    }
 }

@@ -150,6 +150,7 @@ fn files_stay_small_enough_to_hold_in_mind() {
         ("src", &["rs"][..]),
         ("tests", &["rs"]),
         ("benches", &["rs"]),
+        ("fuzz/src", &["rs"]),
         ("web/src", &["ts", "css", "html"]),
         ("scripts", &["py", "sh"]),
     ] {

@@ -1,35 +1,20 @@
-//! H.264 as a byte stream (ISO 14496-10 annex B) into access units and configurations as packaging wants them. Pure.
+//! H.264 and H.265 as byte streams (annex B of ISO 14496-10 and of ISO 23008-2) into access units and configurations as
+//! packaging wants them. Pure.
 
-use std::collections::BTreeMap;
-
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::{
-    avc::{self, InvalidVideo},
-    bits::Bits,
+    avc::InvalidVideo,
+    parameter_sets::{AccessUnit, Family, ParameterSets},
 };
 use crate::model::VideoFormat;
-
-/// Types of NAL units (ISO 14496-10 table 7-1).
-mod kind {
-    pub const IDR: u8 = 5;
-    pub const SPS: u8 = 7;
-    pub const PPS: u8 = 8;
-    pub const DELIMITER: u8 = 9;
-    pub const FILLER: u8 = 12;
-}
-
-/// Profiles whose configuration says how samples are coded (ISO 14496-15 §5.3.3.1.2, and those that came later).
-const HIGH: [u8; 6] = [100, 110, 122, 144, 244, 44];
-/// Parameter sets of one kind are this long at most, together.
-const LONGEST: usize = 16 << 10;
 
 /// An access unit, ready for packaging.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unit {
     /// The stream's configuration, where it is new.
     pub format: Option<VideoFormat>,
-    /// It holds an IDR picture.
+    /// It holds an IDR picture, of H.265 any that a decoder can start at (IDR, BLA, CRA).
     pub idr: bool,
     /// It brings parameter sets, as encoders do where a decoder can start.
     pub configured: bool,
@@ -38,64 +23,38 @@ pub struct Unit {
 }
 
 /// One video stream's parameter sets, kept across its access units.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Stream {
-    /// By id.
-    sequence: Sets,
-    /// By id.
-    picture: Sets,
-    /// The configuration that was told last.
-    config: Bytes,
+    family: Family,
+    sets: ParameterSets,
+    /// A configuration has been told.
+    decodable: bool,
 }
 
 impl Stream {
+    /// A stream of which nothing has come.
+    pub fn new(family: Family) -> Self {
+        Self { family, sets: ParameterSets::new(family), decodable: false }
+    }
+
     /// The access units in a piece of byte stream that begins with one; more than one where delimiters part them.
     /// Those before the first parameter sets are left out: nothing can decode them.
     ///
     /// # Errors
     /// [`InvalidVideo`] for parameter sets that are broken or of an absurd size.
     pub fn units(&mut self, bytes: &[u8]) -> Result<Vec<Unit>, InvalidVideo> {
+        let (nals, family) = (nals(bytes).collect::<Vec<_>>(), self.family);
+        nals.iter().try_for_each(|nal| family.check(nal))?;
         let mut units = Vec::new();
-        let mut data = BytesMut::with_capacity(bytes.len() + 16);
-        let (mut idr, mut configured) = (false, false);
-        for nal in nals(bytes) {
-            match nal[0] & 0x1f {
-                kind::SPS => {
-                    avc::parse_sps(nal)?;
-                    keep(&mut self.sequence, id(nal, 3), nal)?;
-                    configured = true;
-                }
-                kind::PPS => {
-                    keep(&mut self.picture, id(nal, 0), nal)?;
-                    configured = true;
-                }
-                kind::DELIMITER if !data.is_empty() => {
-                    units.extend(self.unit(&mut data, idr, configured)?);
-                    (idr, configured) = (false, false);
-                }
-                kind::DELIMITER..=kind::FILLER => {}
-                other => {
-                    idr |= other == kind::IDR;
-                    data.put_u32(nal.len() as u32);
-                    data.extend_from_slice(nal);
-                }
+        for nals in nals.chunk_by(|_, next| !next.first().is_some_and(|first| family.is_delimiter(*first))) {
+            let Some(AccessUnit { data, key, configured }) = self.sets.take(nals) else { continue };
+            let format = self.sets.changed()?;
+            self.decodable |= format.is_some();
+            if self.decodable {
+                units.push(Unit { format, idr: key, configured, data });
             }
         }
-        units.extend(self.unit(&mut data, idr, configured)?);
         Ok(units)
-    }
-
-    fn unit(&mut self, data: &mut BytesMut, idr: bool, configured: bool) -> Result<Option<Unit>, InvalidVideo> {
-        let (data, mut format) = (data.split().freeze(), None);
-        if configured
-            && let Some(record) = record(&self.sequence, &self.picture)
-            && record != self.config
-        {
-            format = Some(avc::parse_config(record.clone())?.format);
-            self.config = record;
-        }
-        let decodable = !self.config.is_empty() && !data.is_empty();
-        Ok(decodable.then_some(Unit { format, idr, configured, data }))
     }
 }
 
@@ -126,69 +85,6 @@ fn start_code(bytes: &[u8]) -> Option<usize> {
         }
     }
     None
-}
-
-/// Parameter sets of one kind by their id, NAL unit headers included.
-pub(super) type Sets = BTreeMap<u32, Bytes>;
-
-/// The `AVCDecoderConfigurationRecord` of a stream's parameter sets, with lengths of four bytes (ISO 14496-15
-/// §5.3.3.1); `None` where one kind
-/// is missing, where there are too many (31 and 255) or one is too long (65,535 bytes).
-pub(super) fn record(sequence: &Sets, picture: &Sets) -> Option<Bytes> {
-    let &[_, profile, compatibility, level, ..] = &sequence.values().next()?[..] else { return None };
-    if picture.is_empty() || sequence.len() > 31 || picture.len() > 255 {
-        return None;
-    }
-    let mut record = BytesMut::new();
-    record.extend_from_slice(&[1, profile, compatibility, level, 0xff, 0xe0 | sequence.len() as u8]);
-    let put = |record: &mut BytesMut, set: &Bytes| {
-        record.put_u16(u16::try_from(set.len()).ok()?);
-        record.extend_from_slice(set);
-        Some(())
-    };
-    for set in sequence.values() {
-        put(&mut record, set)?;
-    }
-    record.put_u8(picture.len() as u8);
-    for set in picture.values() {
-        put(&mut record, set)?;
-    }
-    if HIGH.contains(&profile) {
-        let (chroma, luma_depth, chroma_depth) = depths(sequence.values().next()?)?;
-        record.extend_from_slice(&[0xfc | chroma, 0xf8 | luma_depth, 0xf8 | chroma_depth, 0]);
-    }
-    Some(record.freeze())
-}
-
-/// `chroma_format_idc` and both `bit_depth_minus8` of a high profile's sequence parameter set (ISO 14496-10 §7.3.2.1.1).
-fn depths(nal: &[u8]) -> Option<(u8, u8, u8)> {
-    // All three stand in the first bytes.
-    let payload = avc::without_emulation_prevention(&nal[4..nal.len().min(32)]);
-    let mut bits = Bits::new(&payload);
-    bits.golomb()?; // seq_parameter_set_id
-    let chroma = bits.golomb().filter(|chroma| *chroma <= 3)?;
-    if chroma == 3 {
-        bits.flag()?;
-    }
-    let mut depth = || bits.golomb().filter(|depth| *depth <= 6);
-    Some((chroma as u8, depth()? as u8, depth()? as u8))
-}
-
-/// The id of a parameter set, so many bytes behind its header; one that cannot be read stands for 0.
-fn id(nal: &[u8], skip: usize) -> u32 {
-    let head = nal.get(1 + skip..).unwrap_or_default();
-    Bits::new(&head[..head.len().min(8)]).golomb().unwrap_or(0)
-}
-
-/// Keeps a parameter set in the place of its predecessor.
-fn keep(sets: &mut Sets, id: u32, nal: &[u8]) -> Result<(), InvalidVideo> {
-    if sets.get(&id).is_none_or(|known| known != nal) {
-        sets.insert(id, Bytes::copy_from_slice(nal));
-        if sets.values().map(Bytes::len).sum::<usize>() > LONGEST {
-            return Err(InvalidVideo::Config);
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -229,7 +125,7 @@ mod tests {
 
     #[test]
     fn configurations_are_told_once_and_kept_out_of_the_samples() {
-        let mut video = Stream::default();
+        let mut video = Stream::new(Family::Avc);
         assert_eq!(video.units(&stream(&[P])), Ok(vec![]), "nothing can decode it");
         let key = stream(&[&[9, 0xf0], SPS, PPS, &[6, 5, 1, 9, 0x80], IDR]);
         let [first] = &video.units(&key).unwrap()[..] else { panic!() };
@@ -247,18 +143,19 @@ mod tests {
 
     #[test]
     fn delimiters_part_access_units() {
-        let mut video = Stream::default();
+        let mut video = Stream::new(Family::Avc);
         let units = video.units(&stream(&[&[9, 0x10], SPS, PPS, IDR, &[9, 0x30], P, &[12, 0xff], &[9, 0x30]])).unwrap();
         let seen: Vec<_> = units.iter().map(|unit| (unit.idr, &unit.data[..])).collect();
         assert_eq!(seen, [(true, &lengths(&[IDR])[..]), (false, &lengths(&[P]))]);
     }
 
     #[test]
-    fn a_flood_of_parameter_sets_ends() {
-        let mut video = Stream::default();
-        let flood: Vec<u8> = (0..200_u8)
-            .flat_map(|n| stream(&[&[0x68, 1, n, 1], &[&[0x68, n, 0x80][..], &[n; 900]].concat()]))
-            .collect();
-        assert_eq!(video.units(&flood), Err(InvalidVideo::Config));
+    fn a_flood_of_parameter_sets_is_not_kept() {
+        let mut video = Stream::new(Family::Avc);
+        video.units(&stream(&[SPS, PPS, IDR])).unwrap();
+        for n in 0..200_u8 {
+            let _ = video.units(&stream(&[&[0x68, 1, n, 1], &[&[0x68, n, 0x80][..], &[n; 900]].concat(), P]));
+        }
+        assert!(video.units(&stream(&[P])).unwrap().len() == 1 && video.sets.size() < 32 << 10);
     }
 }

@@ -1,8 +1,8 @@
 //! H.264 configuration and access units (ISO 14496-15 §5.3, ISO 14496-10 §7.3.2.1). Pure.
 
-use bytes::Bytes;
+use bytes::{BufMut as _, Bytes, BytesMut};
 
-use super::bits::Bits;
+use super::{bits::Bits, parameter_sets::Sets};
 use crate::model::{VideoCodec, VideoFormat};
 
 /// Why a decoder configuration or access unit cannot be taken.
@@ -21,6 +21,8 @@ pub enum InvalidVideo {
 
 /// The widest and highest picture of any H.264 level, with a margin; no decoder here takes larger ones of other codecs.
 const MAX_SIDE: u32 = 8_704;
+/// Profiles whose configuration says how samples are coded (ISO 14496-15 §5.3.3.1.2, and those that came later).
+const HIGH: [u8; 6] = [100, 110, 122, 144, 244, 44];
 /// Type of the NAL unit of an IDR picture (ISO 14496-10 table 7-1).
 const IDR: u8 = 5;
 /// Type of a sequence parameter set.
@@ -125,6 +127,48 @@ pub fn parse_sps(nal: &[u8]) -> Result<Sps, InvalidVideo> {
     let (width, height) = (cropped(width, crop_x), cropped(height, crop_y));
     let sps = Sps { width, height, frame_rate: vui.frame_rate, reordered, coding };
     if is_plausible(sps.width, sps.height) { Ok(sps) } else { Err(InvalidVideo::Size) }
+}
+
+/// The `AVCDecoderConfigurationRecord` of a stream's parameter sets, with lengths of four bytes (ISO 14496-15
+/// §5.3.3.1); `None` where one kind is missing, where there are too many (31 and 255) or one is too long (65,535 bytes).
+pub fn record(sequence: &Sets, picture: &Sets) -> Option<Bytes> {
+    let &[_, profile, compatibility, level, ..] = &sequence.values().next()?[..] else { return None };
+    if picture.is_empty() || sequence.len() > 31 || picture.len() > 255 {
+        return None;
+    }
+    let mut record = BytesMut::new();
+    record.extend_from_slice(&[1, profile, compatibility, level, 0xff, 0xe0 | sequence.len() as u8]);
+    let put = |record: &mut BytesMut, set: &Bytes| {
+        record.put_u16(u16::try_from(set.len()).ok()?);
+        record.extend_from_slice(set);
+        Some(())
+    };
+    for set in sequence.values() {
+        put(&mut record, set)?;
+    }
+    record.put_u8(picture.len() as u8);
+    for set in picture.values() {
+        put(&mut record, set)?;
+    }
+    if HIGH.contains(&profile) {
+        let (chroma, luma_depth, chroma_depth) = depths(sequence.values().next()?)?;
+        record.extend_from_slice(&[0xfc | chroma, 0xf8 | luma_depth, 0xf8 | chroma_depth, 0]);
+    }
+    Some(record.freeze())
+}
+
+/// `chroma_format_idc` and both `bit_depth_minus8` of a high profile's sequence parameter set (ISO 14496-10 §7.3.2.1.1).
+fn depths(nal: &[u8]) -> Option<(u8, u8, u8)> {
+    // All three stand in the first bytes.
+    let payload = without_emulation_prevention(&nal[4..nal.len().min(32)]);
+    let mut bits = Bits::new(&payload);
+    bits.golomb()?; // seq_parameter_set_id
+    let chroma = bits.golomb().filter(|chroma| *chroma <= 3)?;
+    if chroma == 3 {
+        bits.flag()?;
+    }
+    let mut depth = || bits.golomb().filter(|depth| *depth <= 6);
+    Some((chroma as u8, depth()? as u8, depth()? as u8))
 }
 
 /// An access unit ready for packaging, and whether it holds an IDR picture; nothing if it is empty.

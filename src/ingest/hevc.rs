@@ -3,9 +3,9 @@
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::{
-    annexb::Sets,
     avc::{self, Config, InvalidVideo},
     bits::Bits,
+    parameter_sets::Sets,
 };
 use crate::model::{VideoCodec, VideoFormat};
 

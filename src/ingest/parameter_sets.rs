@@ -1,10 +1,11 @@
 //! H.264 and H.265 parameter sets that come among the pictures, and the decoder configuration they make (ISO 14496-15
 //! §5.3.3, §8.3.3). Pure.
 
+use std::collections::BTreeMap;
+
 use bytes::{Bytes, BytesMut};
 
 use super::{
-    annexb::{self, Sets},
     avc::{self, Config, InvalidVideo},
     bits::Bits,
     hevc,
@@ -15,6 +16,9 @@ use crate::model::VideoFormat;
 const MAX_SET: usize = 1_024;
 /// Sets of each kind that are kept; encoders have one or two.
 const MAX_SETS: usize = 16;
+
+/// Parameter sets of one kind by their number, NAL unit headers included.
+pub(super) type Sets = BTreeMap<u32, Bytes>;
 
 /// Which of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +34,7 @@ pub enum Family {
 enum Role {
     /// A parameter set: of a video, a sequence, a picture.
     Set(usize),
-    /// Says nothing that the container does not.
+    /// Says nothing that the container does not: a delimiter, an end, filler.
     Idle,
     /// Part of a picture at which decoders can start.
     Key,
@@ -53,6 +57,8 @@ pub struct AccessUnit {
     pub data: Bytes,
     /// A decoder can start here.
     pub key: bool,
+    /// It came with parameter sets.
+    pub configured: bool,
 }
 
 impl Family {
@@ -69,6 +75,23 @@ impl Family {
         match self {
             Self::Avc => first & 0x1f,
             Self::Hevc => first >> 1 & 0x3f,
+        }
+    }
+
+    /// Whether a NAL unit that begins with this byte is an access unit delimiter.
+    pub fn is_delimiter(self, first: u8) -> bool {
+        matches!((self, self.kind(first)), (Self::Avc, 9) | (Self::Hevc, 35))
+    }
+
+    /// Reads a NAL unit that is a sequence parameter set.
+    ///
+    /// # Errors
+    /// [`InvalidVideo`]: it is broken, or of an absurd size.
+    pub fn check(self, unit: &[u8]) -> Result<(), InvalidVideo> {
+        match (self, unit.first().map(|first| self.kind(*first))) {
+            (Self::Avc, Some(7)) => avc::parse_sps(unit).map(drop),
+            (Self::Hevc, Some(33)) => hevc::parse_sps(unit).map(drop),
+            _ => Ok(()),
         }
     }
 
@@ -89,8 +112,7 @@ impl Family {
             (Self::Avc, 7) | (Self::Hevc, 33) => Role::Set(1),
             (Self::Avc, 8) | (Self::Hevc, 34) => Role::Set(2),
             (Self::Hevc, 32) => Role::Set(0),
-            // Delimiters and filler.
-            (Self::Avc, 0 | 9 | 12) | (Self::Hevc, 35 | 38) => Role::Idle,
+            (Self::Avc, 0 | 9..=12) | (Self::Hevc, 35..=38) => Role::Idle,
             (Self::Avc, 5) | (Self::Hevc, 16..=21) => Role::Key,
             _ => Role::Other,
         }
@@ -116,12 +138,15 @@ impl ParameterSets {
     }
 
     /// Takes the NAL units of one picture: parameter sets are kept, the rest is the picture. `None`: nothing is left.
-    pub fn take(&mut self, units: &[Bytes]) -> Option<AccessUnit> {
-        let mut data = BytesMut::with_capacity(units.iter().map(|unit| unit.len() + 4).sum());
-        let mut key = false;
-        for unit in units {
+    pub fn take(&mut self, units: &[impl AsRef<[u8]>]) -> Option<AccessUnit> {
+        let mut data = BytesMut::with_capacity(units.iter().map(|unit| unit.as_ref().len() + 4).sum());
+        let (mut key, mut configured) = (false, false);
+        for unit in units.iter().map(AsRef::as_ref) {
             match unit.first().map_or(Role::Idle, |first| self.family.role(*first)) {
-                Role::Set(kind) => self.keep(kind, unit),
+                Role::Set(kind) => {
+                    self.keep(kind, unit);
+                    configured = true;
+                }
                 Role::Idle => {}
                 role => {
                     key |= role == Role::Key;
@@ -130,7 +155,7 @@ impl ParameterSets {
                 }
             }
         }
-        (!data.is_empty()).then(|| AccessUnit { data: data.freeze(), key })
+        (!data.is_empty()).then(|| AccessUnit { data: data.freeze(), key, configured })
     }
 
     /// The format that the sets describe, once after each change; `None` too while one is missing.
@@ -153,7 +178,7 @@ impl ParameterSets {
     pub fn format(&self) -> Result<VideoFormat, InvalidVideo> {
         let [video, sequence, picture] = &self.sets;
         let config = match self.family {
-            Family::Avc => avc::parse_config(annexb::record(sequence, picture).ok_or(InvalidVideo::Config)?),
+            Family::Avc => avc::parse_config(avc::record(sequence, picture).ok_or(InvalidVideo::Config)?),
             Family::Hevc => hevc::parse_config(hevc::record(video, sequence, picture).ok_or(InvalidVideo::Config)?),
         };
         config.map(|Config { format, .. }| format)
@@ -168,7 +193,13 @@ impl ParameterSets {
         }
     }
 
-    fn keep(&mut self, kind: usize, unit: &Bytes) {
+    /// Bytes that are kept.
+    #[cfg(test)]
+    pub(super) fn size(&self) -> usize {
+        self.sets.iter().flat_map(Sets::values).map(Bytes::len).sum()
+    }
+
+    fn keep(&mut self, kind: usize, unit: &[u8]) {
         let Some(id) = self.family.id(kind, unit) else { return };
         // Another sequence's pictures need sets of their own.
         if kind == 1 && self.sets[1].get(&id).is_some_and(|known| known != unit) {
@@ -176,7 +207,7 @@ impl ParameterSets {
         }
         let sets = &mut self.sets[kind];
         let fits = unit.len() <= MAX_SET && (sets.len() < MAX_SETS || sets.contains_key(&id));
-        if fits && sets.get(&id) != Some(unit) {
+        if fits && sets.get(&id).is_none_or(|known| known != unit) {
             // Copied: a slice would hold the whole packet it came in.
             sets.insert(id, Bytes::copy_from_slice(unit));
             self.changed = true;

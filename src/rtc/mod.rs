@@ -9,7 +9,7 @@ mod feedback;
 mod peer;
 mod port;
 pub mod sdp;
-mod stun;
+pub mod stun;
 mod tcp;
 
 pub use peer::{Event, Handle, Incoming, Outgoing, Peer, Stream};

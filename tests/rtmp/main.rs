@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may")]
 
 mod encoders;
+mod faults;
 mod refusals;
 mod demo;
 

@@ -224,3 +224,26 @@ fn a_browser_plays_av1_as_it_was_sent() {
     drop(browser);
     publisher.join().unwrap().unwrap();
 }
+
+#[test]
+fn hevc_over_srt_plays_in_step() {
+    let server = Server::start(&[
+        ("AMPHI_RECONNECT_GRACE", "1s"),
+        ("AMPHI_CAPTIONS__ENABLED", "false"),
+        ("AMPHI_RECORDING__ENABLED", "false"),
+        ("AMPHI_LADDER__ENABLED", "false"),
+    ]);
+    let key = server.channel("hall", &[]);
+    let mut publisher = Command::new("ffmpeg");
+    publisher.args(["-nostdin", "-v", "error"]);
+    publisher.args(FLASHES.replace("-f lavfi", "-re -f lavfi").split_whitespace()).args(HEVC.split_whitespace());
+    publisher.args(["-t", "11", "-f", "mpegts", &format!("{}?streamid=publish:hall:{key}", server.srt)]);
+    let publisher = publisher.stdin(Stdio::null()).spawn().unwrap();
+    let playlist = server.playlist("hall");
+    assert!(playlist.contains("CODECS=\"hvc1.1.6.L63.90,mp4a.40.2\",RESOLUTION=640x360"), "{playlist}");
+    let status = server.json("/api/v1/channels/hall/status");
+    assert_eq!((&status["protocol"], &status["codecs"][0]), (&"srt".into(), &"hvc1.1.6.L63.90".into()), "{status}");
+    assert!(publisher.wait_with_output().unwrap().status.success());
+    ended(&server, "hall");
+    check_step(&format!("{}/live/hall/index.m3u8", server.http));
+}

@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     browser::Browser,
-    support::{SOON, Server, media, wait},
+    support::{Publisher, SOON, Server, media, wait},
 };
 
 /// A certificate for `localhost` that certifies itself, under this name.
@@ -76,8 +76,11 @@ fn curl(house: &House, options: &[&str], path: &str) -> String {
 fn a_publisher_in_tls_is_watched_in_tls_over_one_connection() {
     let house = open(WITHOUT_CAPTIONS);
     let key = house.server.channel("hall", &[]);
-    let url = format!("rtmps://{}/live/hall?key={key}", house.rtmps);
-    let publisher = house.server.publish(&media("lecture-en.opus"), &url, &["-t", "8"]);
+    let (_, port) = house.rtmps.split_once(':').unwrap();
+    let url = format!("rtmps://localhost:{port}/live/hall?key={key}");
+    let chain = house.folder.path().join("chain.pem");
+    let checked = ["-tls_verify", "1", "-ca_file", chain.to_str().unwrap(), "-t", "8"];
+    let publisher = house.server.publish(&media("lecture-en.opus"), &url, &checked);
     house.server.playlist("hall");
     assert_eq!(house.server.json("/api/v1/channels/hall/status")["protocol"], "rtmps");
     let path = "/live/hall/index.m3u8";
@@ -92,6 +95,35 @@ fn a_publisher_in_tls_is_watched_in_tls_over_one_connection() {
     assert!(curl(&house, &[], &next).starts_with("200 2 "), "{next}");
     let (well, said) = publisher.finish();
     assert!(well, "{said}");
+}
+
+/// GStreamer's encoder, which insists on what `checks` lists.
+fn gstreamer(house: &House, key: &str, checks: &str) -> Command {
+    let (_, port) = house.rtmps.split_once(':').unwrap();
+    let pipeline = format!(
+        "flvmux name=mux streamable=true ! rtmp2sink location=rtmps://localhost:{port}/live/hall?key={key} \
+         tls-validation-flags={checks} videotestsrc is-live=true ! video/x-raw,width=320,height=180,framerate=25/1 ! \
+         x264enc tune=zerolatency key-int-max=25 ! h264parse ! mux. audiotestsrc is-live=true ! \
+         audio/x-raw,rate=48000,channels=2 ! avenc_aac ! aacparse ! mux."
+    );
+    let mut command = Command::new("gst-launch-1.0");
+    command.arg("-q").args(pipeline.split_whitespace()).stdin(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+#[test]
+fn gstreamer_publishes_in_tls_to_a_certificate_it_trusts() {
+    let house = open(WITHOUT_CAPTIONS);
+    let key = house.server.channel("hall", &[]);
+    // Whose certificate it is, who certified it and until when.
+    let all = "unknown-ca+bad-identity+not-activated+expired+revoked+insecure+generic-error";
+    let turned_away = gstreamer(&house, &key, all).output().unwrap();
+    assert!(!turned_away.status.success(), "nobody it knows has certified this one");
+    let publisher = Publisher(gstreamer(&house, &key, all.strip_prefix("unknown-ca+").unwrap()).spawn().unwrap());
+    house.server.playlist("hall");
+    let status = house.server.json("/api/v1/channels/hall/status");
+    assert_eq!((&status["state"], &status["protocol"]), (&"live".into(), &"rtmps".into()), "{status}");
+    drop(publisher);
 }
 
 #[test]

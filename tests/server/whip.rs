@@ -38,7 +38,7 @@ impl Peer {
     }
 
     /// aiortc (PyPI).
-    fn aiortc(server: &Server, channel: &str, key: &str, codec: &str, source: &Path, port: Option<u16>) -> Self {
+    pub fn aiortc(server: &Server, channel: &str, key: &str, codec: &str, source: &Path, port: Option<u16>) -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/server/whip/publish.py");
         let mut command = Command::new(python());
         command.arg(script).args([&format!("{}/whip/{channel}", server.http), key, codec]).arg(source);
@@ -92,7 +92,7 @@ pub fn python() -> PathBuf {
 }
 
 /// A file of flashes and beeps together, 200 ms of every two seconds.
-fn flashes(folder: &Path, seconds: u32) -> PathBuf {
+pub fn flashes(folder: &Path, seconds: u32) -> PathBuf {
     flashes_every(2, folder, seconds)
 }
 

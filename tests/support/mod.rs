@@ -43,7 +43,7 @@ pub struct Server {
     pub webrtc: SocketAddr,
     /// `srt://127.0.0.1:PORT`.
     pub srt: String,
-    /// `127.0.0.1:PORT`.
+    /// `rtsp://127.0.0.1:PORT/live`.
     pub rtsp: String,
     environment: Vec<(String, String)>,
     _home: Option<tempfile::TempDir>,
@@ -220,8 +220,7 @@ fn spawn(data: &Path, environment: &[(String, String)]) -> (Child, [String; 5]) 
         let (Some(name), Some(url)) = (words.next(), words.next()) else { continue };
         if let Some((_, address)) = addresses.iter_mut().find(|(known, _)| *known == name) {
             let url = url.split_once('?').map_or(url, |(address, _)| address);
-            let url = url.strip_prefix("rtsp://").map_or(url, |rest| rest.split('/').next().unwrap());
-            *address = Some(url.trim_end_matches('/').to_owned());
+            *address = Some(url.trim_end_matches("/NAME").trim_end_matches('/').to_owned());
         }
     }
     (child, addresses.map(|(_, url)| url.unwrap()))

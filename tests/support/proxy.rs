@@ -31,6 +31,7 @@ pub struct Proxy {
 
 struct Shared {
     weather: Weather,
+    dark: AtomicBool,
     ended: AtomicBool,
     passed: AtomicU64,
     lost: AtomicU64,
@@ -48,6 +49,7 @@ impl Proxy {
         let port = front.local_addr().unwrap().port();
         let shared = Arc::new(Shared {
             weather,
+            dark: AtomicBool::default(),
             ended: AtomicBool::default(),
             passed: AtomicU64::default(),
             lost: AtomicU64::default(),
@@ -61,6 +63,11 @@ impl Proxy {
         let deliverer = shared.clone();
         thread::spawn(move || deliverer.deliver(&late, &front, &back));
         Self { port, shared }
+    }
+
+    /// While it is dark, nothing comes through.
+    pub fn set_dark(&self, dark: bool) {
+        self.shared.dark.store(dark, Ordering::Relaxed);
     }
 
     /// Datagrams that were passed on and that were lost.
@@ -91,7 +98,7 @@ impl Shared {
             if upwards {
                 *self.client.lock().unwrap() = Some(source);
             }
-            if chance() < self.weather.loss {
+            if chance() < self.weather.loss || self.dark.load(Ordering::Relaxed) {
                 self.lost.fetch_add(1, Ordering::Relaxed);
                 continue;
             }

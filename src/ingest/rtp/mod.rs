@@ -17,9 +17,9 @@ mod receiver;
 pub mod rtcp;
 mod vp8;
 
-pub use depacketizer::Codec;
+pub use depacketizer::{Codec, Depacketizer};
 pub use media::Content;
-pub use order::Figures;
+pub use order::{Figures, Next, Order};
 pub use packet::Packet;
 pub use receiver::{Loss, Receiver, Report};
 

@@ -53,7 +53,7 @@ pub enum Unusable {
     /// A codec that Amphi does not take.
     #[error("audio is {0}: set the encoder's audio codec to AAC")]
     Audio(&'static str),
-    /// H.264 that is none, or too large.
+    /// H.264 or H.265 that is none, or too large.
     #[error("{0}: set the encoder to H.264 and at most 8192 pixels a side")]
     VideoConfig(#[from] avc::InvalidVideo),
     /// AAC that is none, or of a rare kind.

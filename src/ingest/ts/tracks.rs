@@ -11,7 +11,7 @@ use super::{
     section::Entry,
 };
 use crate::{
-    ingest::annexb,
+    ingest::{annexb, parameter_sets::Family},
     model::{MediaTime, TrackId},
     stream::Frame,
 };
@@ -26,7 +26,7 @@ const HELD: usize = 128;
 /// What an elementary stream holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Content {
-    H264,
+    Video(Family),
     Audio(Packing),
     OtherVideo(&'static str),
     OtherAudio(&'static str),
@@ -36,7 +36,7 @@ enum Content {
 
 /// Whether a programme has a picture that can be taken.
 pub fn have_video(entries: &[Entry]) -> bool {
-    entries.iter().any(|entry| content(entry) == Content::H264)
+    entries.iter().any(|entry| matches!(content(entry), Content::Video(_)))
 }
 
 /// Whether a programme has pictures or sound of any kind.
@@ -58,6 +58,7 @@ pub struct Tracks {
 #[derive(Debug)]
 struct Video {
     pid: u16,
+    family: Family,
     pes: pes::Reader,
     stream: annexb::Stream,
     /// Too long to be known as whole.
@@ -84,7 +85,7 @@ impl Tracks {
         let (mut video, mut audio, mut other) = (None, None, None);
         for entry in entries {
             match content(entry) {
-                Content::H264 => video = video.or(Some(entry.pid)),
+                Content::Video(family) => video = video.or(Some((entry.pid, family))),
                 Content::Audio(packing) => audio = audio.or(Some((entry.pid, packing))),
                 Content::OtherVideo(name) => other = other.or(Some(Unusable::Video(name))),
                 Content::OtherAudio(name) => other = other.or(Some(Unusable::Audio(name))),
@@ -96,13 +97,15 @@ impl Tracks {
             Some(unusable @ Unusable::Audio(_)) if audio.is_none() => return Err(unusable),
             _ => {}
         }
-        let known =
-            (self.video.as_ref().map(|known| known.pid), self.audio.as_ref().map(|known| (known.pid, known.packing)));
+        let known = (
+            self.video.as_ref().map(|known| (known.pid, known.family)),
+            self.audio.as_ref().map(|known| (known.pid, known.packing)),
+        );
         if known != (video, audio) {
             self.finish(outputs)?;
         }
         if known.0 != video {
-            self.video = video.map(Video::new);
+            self.video = video.map(|(pid, family)| Video::new(pid, family));
             self.held = video.map(|_| VecDeque::new());
         }
         if known.1 != audio {
@@ -231,9 +234,9 @@ impl Tracks {
 }
 
 impl Video {
-    fn new(pid: u16) -> Self {
-        let (pes, stream) = (pes::Reader::default(), annexb::Stream::default());
-        Self { pid, pes, stream, piece: None, last: None, step: PICTURE }
+    fn new(pid: u16, family: Family) -> Self {
+        let (pes, stream) = (pes::Reader::default(), annexb::Stream::new(family));
+        Self { pid, family, pes, stream, piece: None, last: None, step: PICTURE }
     }
 }
 
@@ -246,11 +249,11 @@ fn nanos(ticks: i64) -> i64 {
 fn content(entry: &Entry) -> Content {
     let has = |tag| entry.descriptors(tag).next().is_some();
     match entry.kind {
-        0x1b => Content::H264,
+        0x1b => Content::Video(Family::Avc),
+        0x24 => Content::Video(Family::Hevc),
         0x01 | 0x02 => Content::OtherVideo("MPEG-2"),
         0x10 => Content::OtherVideo("MPEG-4 part 2"),
         0x21 => Content::OtherVideo("JPEG 2000"),
-        0x24 => Content::OtherVideo("HEVC (H.265)"),
         0x33 => Content::OtherVideo("VVC (H.266)"),
         0xea => Content::OtherVideo("VC-1"),
         0x03 | 0x04 => Content::Audio(Packing::Mpeg),
