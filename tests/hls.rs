@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex},
     time::{Duration, Instant, SystemTime},
 };
@@ -16,7 +16,7 @@ use amphi::{
     },
     serve::hls::{Lives, router},
 };
-use axum::{Router, body::Body, extract::Request, middleware::Next, response::Response};
+use axum::{Router, body::Body, extract::Request, http::HeaderMap, middleware::Next, response::Response};
 use bytes::Bytes;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -38,6 +38,8 @@ impl Lives for Channels {
     fn live(&self, name: &StreamName) -> Option<Arc<Live>> {
         self.0.lock().unwrap().get(name).cloned()
     }
+
+    fn asked(&self, _: &StreamName, _: Option<IpAddr>, _: &HeaderMap) {}
 }
 
 fn renditions() -> [RenditionId; 4] {

@@ -87,6 +87,8 @@ async fn on_air(rooms: &Rooms, live: Arc<stream::Live>) -> Result<Arc<OnAir>> {
         stream: live.clone(),
         hls: Arc::default(),
         feed: rooms.config.webrtc.listen.map(|_| whep::Feed::new(live.clone())),
+        readers: rooms.readers.as_ref().map(|readers| readers.of(&live.name)),
+        players: Default::default(),
         desk: desk.clone(),
         recording: recorder.as_ref().map(Recorder::monitor),
         pace: Default::default(),

@@ -13,7 +13,10 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use crate::{
     captions::Quality,
-    serve::board::{Board, OnAir, state_of},
+    serve::{
+        board::{Board, OnAir, state_of},
+        viewers::Viewers,
+    },
     speech::{EngineStatus, Engines},
 };
 
@@ -125,6 +128,14 @@ fn lives(page: &mut Page, lives: &[Arc<OnAir>]) {
     for (kind, name, help, value) in of_lives {
         page.metric(kind, name, help, lives.iter().map(|live| (label(live), value(live))));
     }
+    let watching = lives.iter().flat_map(|live| {
+        let Viewers { hls, whep, rtsp } = live.viewers();
+        [("hls", hls), ("whep", whep), ("rtsp", rtsp)].map(|(protocol, count)| {
+            let protocol = ("protocol", protocol.to_owned());
+            (label(live).into_iter().chain([protocol]).collect(), count)
+        })
+    });
+    page.metric(Gauge, "amphi_live_viewers", "Who watches: sessions, and players seen within 10 seconds.", watching);
     let factors = lives.iter().filter_map(|live| Some((label(live), live.desk.pace().real_time_factor?)));
     let help =
         "Seconds recognition took for a second of sound over the last 2 minutes, waiting for other lives included.";

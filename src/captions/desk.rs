@@ -84,6 +84,7 @@ struct Inner {
     pace: Pace,
     ended: bool,
     hold_back: Option<Duration>,
+    viewers: u32,
 }
 
 #[derive(Debug)]
@@ -136,6 +137,7 @@ impl Desk {
             pace: Pace::default(),
             ended: false,
             hold_back: None,
+            viewers: 0,
         };
         let desk = Self { anchor, ids: Ids::new(), hold, inner: Mutex::new(inner), finals };
         let tracks: Vec<_> = tracks.into_iter().collect();
@@ -297,6 +299,11 @@ impl Desk {
         self.lock().report(now);
     }
 
+    /// How many watch; what is told from now on says so.
+    pub fn watched_by(&self, viewers: u32) {
+        self.lock().viewers = viewers;
+    }
+
     /// The publisher goes away or comes back; subscribers hear of it at once.
     pub fn set_phase(&self, phase: Phase, now: MediaTime) {
         self.change(now, |inner| inner.phase = phase);
@@ -452,24 +459,15 @@ impl Inner {
     }
 
     fn status(&self, track: &Track, now: MediaTime) -> Status {
-        let quality = track.figures.quality(now, self.hold_back);
-        let millis = |lag: Option<Duration>| lag.map(|lag| lag.as_millis() as u64);
         Status {
-            kind: "status",
-            state: self.shown(),
             lang: Some(track.builder.lang().clone()),
             engine: Some(track.engine.clone()),
             model: Some(track.model.clone()),
             languages: self.lineup.current.clone(),
             load: self.pace.load.as_str(),
-            lag_p50_ms: millis(quality.lag_p50),
-            lag_p95_ms: millis(quality.lag_p95),
-            final_lag_p50_ms: millis(quality.final_lag_p50),
-            final_lag_p95_ms: millis(quality.final_lag_p95),
-            ahead: quality.ahead.map(thousandths),
-            confidence: quality.confidence.map(thousandths),
-            erasure: quality.erasure.map(thousandths),
             dropped: track.dropped(),
+            viewers: self.viewers,
+            ..Status::new(self.shown(), &track.figures.quality(now, self.hold_back))
         }
     }
 }
@@ -491,8 +489,4 @@ impl Track {
     fn dropped(&self) -> u64 {
         self.dropped + self.lane.dropped()
     }
-}
-
-fn thousandths(figure: f64) -> f64 {
-    (figure * 1e3).round() / 1e3
 }

@@ -3,6 +3,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use serde::Serialize;
 
+use super::Quality;
 use crate::{
     model::{Anchor, Cue, LanguageTag, MediaTime, Source},
     speech::Load,
@@ -80,28 +81,40 @@ pub(super) struct Status {
     pub confidence: Option<f64>,
     pub erasure: Option<f64>,
     pub dropped: u64,
+    /// How many watch the live.
+    pub viewers: u32,
 }
 
-impl Event {
-    /// Before the live: nobody is publishing.
-    pub fn idle() -> Self {
-        Self::status(Status {
+impl Status {
+    /// With what is known of a track's quality.
+    pub fn new(state: Phase, quality: &Quality) -> Self {
+        let millis = |lag: Option<Duration>| lag.map(|lag| lag.as_millis() as u64);
+        let thousandths = |figure: f64| (figure * 1e3).round() / 1e3;
+        Self {
             kind: "status",
-            state: Phase::Idle,
+            state,
             lang: None,
             engine: None,
             model: None,
             languages: Vec::new(),
             load: Load::NORMAL.as_str(),
-            lag_p50_ms: None,
-            lag_p95_ms: None,
-            final_lag_p50_ms: None,
-            final_lag_p95_ms: None,
-            ahead: None,
-            confidence: None,
-            erasure: None,
+            lag_p50_ms: millis(quality.lag_p50),
+            lag_p95_ms: millis(quality.lag_p95),
+            final_lag_p50_ms: millis(quality.final_lag_p50),
+            final_lag_p95_ms: millis(quality.final_lag_p95),
+            ahead: quality.ahead.map(thousandths),
+            confidence: quality.confidence.map(thousandths),
+            erasure: quality.erasure.map(thousandths),
             dropped: 0,
-        })
+            viewers: 0,
+        }
+    }
+}
+
+impl Event {
+    /// Before the live: nobody is publishing.
+    pub fn idle() -> Self {
+        Self::status(Status::new(Phase::Idle, &Quality::default()))
     }
 
     /// The live is over.

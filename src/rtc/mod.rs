@@ -6,6 +6,7 @@
 
 mod connection;
 mod feedback;
+mod path;
 mod peer;
 mod port;
 pub mod sdp;

@@ -31,15 +31,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Codec,
+    path::Path,
     port::{Datagram, Place},
     sdp::{self, Offer},
     stun::{self, Kind},
 };
 
-/// From the answer to the first media that may flow; a client that has not come by then does not.
 /// Addresses that a peer may check from. ICE keeps a candidate for each and sends checks of its own there: whoever
 /// knows a session's password must neither grow it without end nor have it send to everybody.
 const SOURCES: usize = 16;
+/// From the answer to the first media that may flow; a client that has not come by then does not.
 const CONNECTING: Duration = Duration::from_secs(15);
 /// Seconds from 1900, where NTP counts from, to 1970.
 const NTP_EPOCH: u64 = 2_208_988_800;
@@ -127,8 +128,7 @@ pub struct Peer {
     datagrams: mpsc::Receiver<Datagram>,
     events: VecDeque<Event>,
     handle: Handle,
-    /// The address that ICE has validated. What is no check from elsewhere is nobody's.
-    remote: Option<SocketAddr>,
+    path: Path,
     connections: HashMap<SocketAddr, mpsc::Sender<Bytes>>,
     /// Where checks came from.
     sources: Vec<SocketAddr>,
@@ -187,7 +187,7 @@ impl Peer {
             datagrams,
             events: VecDeque::new(),
             handle,
-            remote: None,
+            path: Path::default(),
             connections: HashMap::new(),
             sources: Vec::new(),
             deadline: Some(now + CONNECTING),
@@ -284,12 +284,13 @@ impl Peer {
 
     fn take(&mut self, datagram: Datagram) {
         let Datagram { at, source, reply, bytes } = datagram;
-        if stun::kind(&bytes) == Kind::Other && self.remote != Some(source) {
+        let is_check = stun::kind(&bytes) == Kind::Stun;
+        if !is_check && !self.place.is_at(source) {
             metrics::counter!("amphi_rtc_datagrams_of_strangers_total").increment(1);
             return;
         }
         let transport_protocol = if reply.is_some() { TransportProtocol::TCP } else { TransportProtocol::UDP };
-        if stun::kind(&bytes) == Kind::Stun && !self.sources.contains(&source) {
+        if is_check && !self.sources.contains(&source) {
             if self.sources.len() == SOURCES {
                 metrics::counter!("amphi_rtc_sources_refused_total").increment(1);
                 return;
@@ -302,7 +303,19 @@ impl Peer {
         }
         let local_addr = self.place.port.reached(source);
         let transport = TransportContext { local_addr, peer_addr: source, transport_protocol, ecn: None };
-        if let Err(error) = self.connection.handle_read(TaggedBytesMut { now: at, transport, message: bytes }) {
+        let again = is_check.then(|| self.path.hear(source, &bytes)).flatten();
+        let copy = again.map(|transport| TaggedBytesMut { now: at, transport, message: bytes.clone() });
+        self.read(TaggedBytesMut { now: at, transport, message: bytes });
+        if let Some(copy) = copy {
+            // What it answers to the check itself goes out first.
+            self.flush(false);
+            self.read(copy);
+            self.flush(true);
+        }
+    }
+
+    fn read(&mut self, datagram: TaggedBytesMut) {
+        if let Err(error) = self.connection.handle_read(datagram) {
             tracing::debug!(%error, "datagram not understood");
         }
     }
@@ -329,7 +342,7 @@ impl Peer {
         if let Err(error) = self.connection.handle_write(TaggedRTCMessage { now, message }) {
             tracing::debug!(%error, "packet not sent");
         }
-        self.flush();
+        self.flush(false);
     }
 
     /// Hands over what has become of the input.
@@ -340,11 +353,18 @@ impl Peer {
         while let Some(message) = self.connection.poll_read() {
             self.arrived(message);
         }
-        self.flush();
+        self.flush(false);
     }
 
-    fn flush(&mut self) {
+    /// Sends what there is. `repeating`: it comes of what was heard a second time.
+    fn flush(&mut self, repeating: bool) {
         while let Some(TaggedBytesMut { transport, message, .. }) = self.connection.poll_write() {
+            let Some(transport) = self.path.route(transport, &message, repeating) else { continue };
+            if let Some(address) = self.path.answer(transport, &message) {
+                tracing::debug!(%address, "peer has moved");
+                metrics::counter!("amphi_rtc_moves_total").increment(1);
+                self.place.validated(address);
+            }
             if transport.transport_protocol == TransportProtocol::UDP {
                 if stun::kind(&message) == Kind::Stun {
                     self.place.asks(transport.peer_addr);
@@ -364,14 +384,13 @@ impl Peer {
             RTCPeerConnectionEvent::OnIceConnectionStateChangeEvent(
                 RTCIceConnectionState::Connected | RTCIceConnectionState::Completed,
             ) => {
-                if let Some(address) = self.selected().filter(|address| self.remote != Some(*address)) {
-                    self.remote = Some(address);
-                    self.place.validated(address);
+                if let Some(path) = self.selected().filter(|path| self.path.select(*path)) {
+                    self.place.validated(path.peer_addr);
                 }
             }
             RTCPeerConnectionEvent::OnConnectionStateChangeEvent(RTCPeerConnectionState::Connected) => {
-                if let (Some(_), Some(remote)) = (self.deadline.take(), self.remote) {
-                    self.events.push_back(Event::Connected(remote));
+                if let (Some(_), Some(address)) = (self.deadline.take(), self.path.current()) {
+                    self.events.push_back(Event::Connected(address));
                 }
             }
             RTCPeerConnectionEvent::OnConnectionStateChangeEvent(
@@ -384,8 +403,8 @@ impl Peer {
         }
     }
 
-    /// The other end of the pair that ICE has selected.
-    fn selected(&mut self) -> Option<SocketAddr> {
+    /// The pair that the crate has selected.
+    fn selected(&mut self) -> Option<TransportContext> {
         let receiver = self.connection.get_receivers().next();
         let sender = self.connection.get_senders().next();
         let pair = match (receiver, sender) {
@@ -398,7 +417,11 @@ impl Peer {
             (None, None) => None,
         }?;
         let remote = pair.remote();
-        Some(SocketAddr::new(remote.address.parse().ok()?, remote.port))
+        let peer_addr = SocketAddr::new(remote.address.parse().ok()?, remote.port);
+        let is_tcp = self.connections.contains_key(&peer_addr);
+        let transport_protocol = if is_tcp { TransportProtocol::TCP } else { TransportProtocol::UDP };
+        let local_addr = self.place.port.reached(peer_addr);
+        Some(TransportContext { local_addr, peer_addr, transport_protocol, ecn: None })
     }
 
     fn arrived(&mut self, message: TaggedRTCMessage) {
@@ -448,7 +471,7 @@ impl Drop for Peer {
     fn drop(&mut self) {
         if !self.over {
             self.leave();
-            self.flush();
+            self.flush(false);
         }
     }
 }

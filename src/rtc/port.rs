@@ -159,7 +159,7 @@ impl Port {
             table.fragments.insert(fragment.clone(), Entry { sender: sender.clone(), connections });
         }
         let answer = sdp::with_candidates(&answer, &self.inner.announced, &self.inner.announced);
-        let place = Place { port: self.clone(), fragment, sender, validated: None, asked: VecDeque::new() };
+        let place = Place { port: self.clone(), fragment, sender, validated: VecDeque::new(), asked: VecDeque::new() };
         Ok(Peer::new(connection, place, answer, &offer, streams, datagrams, now))
     }
 
@@ -254,13 +254,16 @@ pub struct Place {
     pub port: Port,
     pub fragment: String,
     sender: mpsc::Sender<Datagram>,
-    validated: Option<SocketAddr>,
+    /// The newest last.
+    validated: VecDeque<SocketAddr>,
     asked: VecDeque<SocketAddr>,
 }
 
 impl Place {
     /// Addresses of one peer that are remembered for answers to come.
     const ASKED: usize = 16;
+    /// Addresses whose packets are its: where it is, and where it was before, from where some are under way.
+    const VALIDATED: usize = 2;
 
     /// A check goes to this address.
     pub fn asks(&mut self, address: SocketAddr) {
@@ -277,14 +280,23 @@ impl Place {
         table.asked.insert(address, self.sender.clone());
     }
 
-    /// From now on what is no check comes from this address, and from no other.
+    /// From now on what is no check comes from this address, or from the one before it.
     pub fn validated(&mut self, address: SocketAddr) {
         let mut table = self.port.table();
-        if let Some(before) = self.validated.replace(address).filter(|before| *before != address) {
-            leave(&mut table.addresses, before, &self.sender);
+        self.validated.retain(|before| *before != address);
+        self.validated.push_back(address);
+        if self.validated.len() > Self::VALIDATED
+            && let Some(oldest) = self.validated.pop_front()
+        {
+            leave(&mut table.addresses, oldest, &self.sender);
         }
         // Two peers cannot both hold an address: whoever answered from there last has it.
         table.addresses.insert(address, self.sender.clone());
+    }
+
+    /// ICE has validated this address. What is no check from elsewhere is nobody's.
+    pub fn is_at(&self, address: SocketAddr) -> bool {
+        self.validated.contains(&address)
     }
 }
 
@@ -295,7 +307,7 @@ impl Drop for Place {
         for address in self.asked.drain(..) {
             leave(&mut table.asked, address, &self.sender);
         }
-        if let Some(address) = self.validated {
+        for address in self.validated.drain(..) {
             leave(&mut table.addresses, address, &self.sender);
         }
     }

@@ -11,8 +11,16 @@ pub enum Kind {
 
 /// Length of a STUN header (§5).
 const HEADER: usize = 20;
+/// Types of a binding request and of the answer to one that is accepted (§5).
+const REQUEST: [u8; 2] = [0x00, 0x01];
+const SUCCESS: [u8; 2] = [0x01, 0x01];
 /// Type of the attribute USERNAME (§14.3).
 const USERNAME: u16 = 0x0006;
+/// Type of the attribute USE-CANDIDATE (RFC 8445 §16.1).
+const USE_CANDIDATE: u16 = 0x0025;
+
+/// What ties an answer to its request.
+pub type Transaction = [u8; 12];
 
 /// Tells STUN from what travels beside it.
 pub fn kind(datagram: &[u8]) -> Kind {
@@ -22,14 +30,41 @@ pub fn kind(datagram: &[u8]) -> Kind {
 /// The receiver's user fragment in a connectivity check: USERNAME is `RECEIVER:SENDER` (RFC 8445 §7.2.2).
 /// Answers carry none.
 pub fn receiver(datagram: &[u8]) -> Option<&str> {
+    let name = attribute(datagram, USERNAME)?;
+    std::str::from_utf8(name).ok()?.split_once(':').map(|(receiver, _)| receiver)
+}
+
+/// A request for an answer.
+pub fn is_request(datagram: &[u8]) -> bool {
+    datagram.starts_with(&REQUEST)
+}
+
+/// The transaction of a check that nominates the path it came by (RFC 8445 §7.2.2, USE-CANDIDATE). Whether the
+/// sender may say so its receiver's answer tells.
+pub fn nomination(datagram: &[u8]) -> Option<Transaction> {
+    attribute(datagram, USE_CANDIDATE)?;
+    transaction(datagram, REQUEST)
+}
+
+/// The transaction of a check that this accepts.
+pub fn acceptance(datagram: &[u8]) -> Option<Transaction> {
+    transaction(datagram, SUCCESS)
+}
+
+fn transaction(datagram: &[u8], kind: [u8; 2]) -> Option<Transaction> {
+    datagram.get(8..HEADER)?.try_into().ok().filter(|_| datagram.starts_with(&kind))
+}
+
+/// The first attribute of a type.
+fn attribute(datagram: &[u8], wanted: u16) -> Option<&[u8]> {
     let mut rest = datagram.get(HEADER..)?;
     loop {
         let (kind, tail) = rest.split_first_chunk()?;
         let (length, tail) = tail.split_first_chunk()?;
         let length = usize::from(u16::from_be_bytes(*length));
         let value = tail.get(..length)?;
-        if u16::from_be_bytes(*kind) == USERNAME {
-            return std::str::from_utf8(value).ok()?.split_once(':').map(|(receiver, _)| receiver);
+        if u16::from_be_bytes(*kind) == wanted {
+            return Some(value);
         }
         // Attributes begin at multiples of four bytes (RFC 8489 §14).
         rest = tail.get(length.next_multiple_of(4)..)?;
@@ -56,6 +91,23 @@ mod tests {
         let bytes = check(&[(0x8022, b"libjingle"), (USERNAME, b"serverfragment:clientfragment")]);
         assert_eq!(kind(&bytes), Kind::Stun);
         assert_eq!(receiver(&bytes), Some("serverfragment"));
+    }
+
+    #[test]
+    fn a_nomination_and_its_acceptance_share_a_transaction() {
+        let mut request = check(&[(USERNAME, b"a:b"), (USE_CANDIDATE, b"")]);
+        request[1] = 1;
+        request[8..HEADER].copy_from_slice(b"transaction!");
+        assert_eq!((nomination(&request), is_request(&request)), (Some(*b"transaction!"), true));
+        assert_eq!(acceptance(&request), None);
+        let mut answer = check(&[]);
+        answer[..2].copy_from_slice(&SUCCESS);
+        answer[8..HEADER].copy_from_slice(b"transaction!");
+        assert_eq!((acceptance(&answer), nomination(&answer)), (Some(*b"transaction!"), None));
+        let mut plain = check(&[(USERNAME, b"a:b")]);
+        plain[1] = 1;
+        assert_eq!(nomination(&plain), None);
+        assert_eq!(acceptance(&answer[..HEADER - 1]), None);
     }
 
     #[test]

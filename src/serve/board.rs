@@ -2,14 +2,28 @@
 
 use std::{
     collections::HashMap,
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Instant, SystemTime},
 };
 
 use tokio::sync::{broadcast, watch};
 
-use super::{pace::Pace, poster::Poster};
-use crate::{archive, captions::Desk, egress::whep, hls, model::StreamName, stream};
+use axum::http::HeaderMap;
+
+use super::{
+    pace::Pace,
+    poster::Poster,
+    viewers::{Players, Viewers},
+};
+use crate::{
+    archive,
+    captions::Desk,
+    egress::{rtsp, whep},
+    hls,
+    model::StreamName,
+    stream,
+};
 
 /// A live and everything made from it. Stays on the board for a while after its end, so that
 /// players can fetch the rest.
@@ -20,6 +34,10 @@ pub struct OnAir {
     pub hls: Arc<hls::Live>,
     /// WebRTC viewers, where WebRTC is on.
     pub feed: Option<Arc<whep::Feed>>,
+    /// RTSP readers, where RTSP is spoken.
+    pub readers: Option<rtsp::Readership>,
+    /// HLS players.
+    pub players: Players,
     /// Captions.
     pub desk: Arc<Desk>,
     /// Where it is recorded, and how that goes.
@@ -30,6 +48,18 @@ pub struct OnAir {
     pub poster: Arc<Poster>,
     /// When it began.
     pub started_at: SystemTime,
+}
+
+impl OnAir {
+    /// How many watch: the one place that adds up protocols. Nobody behind the end, when players fetch the rest.
+    pub fn viewers(&self) -> Viewers {
+        if self.stream.state() == stream::State::Ended {
+            return Viewers::default();
+        }
+        let whep = self.feed.as_ref().map_or(0, |feed| feed.viewers());
+        let rtsp = self.readers.as_ref().map_or(0, rtsp::Readership::count);
+        Viewers { hls: self.players.count(), whep: whep as u32, rtsp: rtsp as u32 }
+    }
 }
 
 /// Something that changed, as `/api/v1/events` tells it.
@@ -94,11 +124,13 @@ impl Board {
         self.lock().values().cloned().collect()
     }
 
-    /// Notes how fast lives come in. Call it about twice a second.
+    /// Notes how fast lives come in, which players have gone, and how many are left, for subscribers of captions. Call it about twice a second.
     pub fn sample(&self, now: Instant) {
         for live in self.all() {
             let stats = live.stream.stats();
             live.pace.sample(now, stats.bytes, stats.video_frames);
+            live.players.expire(now);
+            live.desk.watched_by(live.viewers().total());
         }
     }
 
@@ -133,6 +165,12 @@ impl Board {
 impl super::hls::Lives for Board {
     fn live(&self, name: &StreamName) -> Option<Arc<hls::Live>> {
         self.get(name).map(|live| live.hls.clone())
+    }
+
+    fn asked(&self, name: &StreamName, address: Option<IpAddr>, headers: &HeaderMap) {
+        if let Some(live) = self.get(name) {
+            live.players.ask(address, headers, Instant::now());
+        }
     }
 }
 

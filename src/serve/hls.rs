@@ -1,11 +1,16 @@
 //! Delivery of lives over HTTP: playlists, initialisation segments, segments and parts.
 
-use std::{convert::Infallible, ops::Range, sync::Arc};
+use std::{
+    convert::Infallible,
+    net::{IpAddr, SocketAddr},
+    ops::Range,
+    sync::Arc,
+};
 
 use axum::{
     Router,
     body::Body,
-    extract::{Path, RawQuery, State},
+    extract::{ConnectInfo, Path, RawQuery, State},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
@@ -32,6 +37,9 @@ const BLOCKED_CACHE: HeaderValue = HeaderValue::from_static("public, max-age=0, 
 pub trait Lives: Send + Sync + 'static {
     /// The live of a channel: running, or over but still to be watched to its end.
     fn live(&self, name: &StreamName) -> Option<Arc<Live>>;
+
+    /// A player at this address asks for a playlist of a rendition, as it does every few seconds while it plays.
+    fn asked(&self, name: &StreamName, address: Option<IpAddr>, headers: &HeaderMap);
 }
 
 /// Routes under `/live/NAME` and `/hls/NAME.m3u8`. Playlists are compressed here; media must not be, by
@@ -64,7 +72,7 @@ async fn multivariant(
     Path(name): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response> {
-    Ok(playlist(&*find(&*lives, &name)?.multivariant().await?, PLAYLIST_CACHE, &headers))
+    Ok(playlist(&*find(&*lives, &name)?.1.multivariant().await?, PLAYLIST_CACHE, &headers))
 }
 
 /// The address nginx-rtmp and Esup-Pod use.
@@ -77,9 +85,10 @@ async fn file(
     State(lives): State<Arc<dyn Lives>>,
     Path((name, rendition, file)): Path<(String, String, String)>,
     RawQuery(query): RawQuery,
+    peer: Option<axum::Extension<ConnectInfo<SocketAddr>>>,
     headers: HeaderMap,
 ) -> Result<Response> {
-    let live = find(&*lives, &name)?;
+    let (name, live) = find(&*lives, &name)?;
     let (Ok(id), Some(file)) = (RenditionId::parse(&rendition), File::parse(&file)) else {
         return Err(no_file());
     };
@@ -91,6 +100,7 @@ async fn file(
             Err(why) => return Err(Problem::bad_request(why)),
         };
         let cache = if directives.msn.is_some() { BLOCKED_CACHE } else { PLAYLIST_CACHE };
+        lives.asked(&name, peer.map(|peer| peer.0.0.ip()), &headers);
         return Ok(playlist(&*live.playlist(&id, directives).await?, cache, &headers));
     }
     if !live.serves(&query) {
@@ -134,9 +144,10 @@ impl File {
     }
 }
 
-fn find(lives: &dyn Lives, name: &str) -> Result<Arc<Live>> {
+fn find(lives: &dyn Lives, name: &str) -> Result<(StreamName, Arc<Live>)> {
     let name = StreamName::parse(name).map_err(|_| not_live())?;
-    lives.live(&name).ok_or_else(not_live)
+    let live = lives.live(&name).ok_or_else(not_live)?;
+    Ok((name, live))
 }
 
 fn not_live() -> Problem {

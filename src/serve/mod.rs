@@ -11,6 +11,7 @@ pub mod pages;
 pub mod poster;
 pub mod problem;
 pub mod rtc;
+pub mod viewers;
 pub mod vod;
 pub mod whep;
 
@@ -106,7 +107,7 @@ pub fn router(server: Server, shutdown: CancellationToken) -> Router {
             CorsLayer::new()
                 .allow_origin(Any)
                 .allow_methods([Method::GET, Method::HEAD, Method::OPTIONS])
-                .allow_headers([header::RANGE])
+                .allow_headers([header::RANGE, viewers::PLAYBACK])
                 .expose_headers([header::CONTENT_RANGE, header::CONTENT_LENGTH])
                 .max_age(Duration::from_secs(86_400)),
         )

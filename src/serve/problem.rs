@@ -133,6 +133,17 @@ impl From<whip::Error> for Problem {
     }
 }
 
+impl From<whip::Denied> for Problem {
+    fn from(denied: whip::Denied) -> Self {
+        match denied {
+            whip::Denied::Unknown => Self::not_found(denied.to_string()),
+            whip::Denied::Key => Self::unauthorized(denied.to_string()),
+            whip::Denied::Mismatch => Self::precondition(denied.to_string()),
+            whip::Denied::Restart => Self::unprocessable(denied.to_string()),
+        }
+    }
+}
+
 impl From<rtc::Refused> for Problem {
     fn from(refused: rtc::Refused) -> Self {
         match refused {

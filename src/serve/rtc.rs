@@ -1,12 +1,13 @@
 //! WebRTC's signalling over HTTP: WHIP (RFC 9725) at `/whip/NAME`. [`whep`](super::whep) shares its forms.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
     body::Bytes,
     extract::{ConnectInfo, DefaultBodyLimit, FromRequest, Path, Request, State, rejection::BytesRejection},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{delete, post},
 };
@@ -18,7 +19,7 @@ use tower_http::{
 use super::problem::{Problem, Result};
 use crate::{
     egress::whep,
-    ingest::whip::{self, Accepted, Trickle},
+    ingest::whip::{self, Accepted, Denied},
     model::StreamName,
     rtc::sdp,
 };
@@ -58,11 +59,13 @@ pub struct IceServer {
 pub fn router(rtc: Rtc) -> Router {
     let routes =
         Router::new().route("/whip/{name}", post(publish)).route("/whip/{name}/{id}", delete(end).patch(trickle));
-    signalling(routes).with_state(rtc)
+    signalling(routes, &rtc.ice_servers).with_state(rtc)
 }
 
-/// What all signalling has: pages from anywhere may use it, and what they send is bounded.
-pub(super) fn signalling<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
+/// What all signalling has: pages from anywhere may use it, what they send is bounded, and OPTIONS tells of ICE
+/// servers: a client that learns of them from the answer to its offer has gathered its addresses without them.
+pub(super) fn signalling<S: Clone + Send + Sync + 'static>(routes: Router<S>, ice_servers: &[IceServer]) -> Router<S> {
+    let links: Arc<[_]> = links(ice_servers).collect();
     let cors = CorsLayer::new()
         .allow_origin(Any)
         .allow_methods([Method::POST, Method::PATCH, Method::DELETE, Method::OPTIONS])
@@ -73,6 +76,18 @@ pub(super) fn signalling<S: Clone + Send + Sync + 'static>(routes: Router<S>) ->
         .layer(DefaultBodyLimit::max(sdp::MAX_BYTES))
         .layer(cors)
         .layer(SetResponseHeaderLayer::if_not_present(ACCEPT_POST, HeaderValue::from_static(SDP)))
+        .layer(middleware::from_fn_with_state(links, advertise))
+}
+
+async fn advertise(State(links): State<Arc<[HeaderValue]>>, request: Request, next: Next) -> Response {
+    let asks = request.method() == Method::OPTIONS;
+    let mut response = next.run(request).await;
+    if asks {
+        let headers = response.headers_mut();
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("link, accept-post"));
+        headers.extend(links.iter().map(|link| (header::LINK, link.clone())));
+    }
+    response
 }
 
 /// A description as a request's body.
@@ -100,15 +115,28 @@ pub(super) fn created(answer: String, location: &str, session: &str, ice_servers
             headers.insert(name, value);
         }
     }
-    for server in ice_servers {
-        if let Ok(value) = HeaderValue::from_str(&link(server)) {
-            headers.append(header::LINK, value);
-        }
-    }
+    headers.extend(links(ice_servers).map(|link| (header::LINK, link)));
     response
 }
 
-async fn publish(
+/// Begins to publish (WHIP, RFC 9725): an offer comes, the answer goes back with the session's resource.
+#[utoipa::path(post, path = "/whip/{name}", operation_id = "whip_publish", tag = "webrtc",
+    params(("name" = String, Path, description = "The channel")), security(("stream_key" = [])),
+    request_body(content = String, content_type = "application/sdp", description = "The offer: H.264 or VP8, and Opus"),
+    responses(
+        (status = 201, description = "The answer", content_type = "application/sdp", body = String, headers(
+            ("location" = String, description = "The session's resource"),
+            ("etag" = String, description = "The ICE session, for If-Match"),
+            ("link" = String, description = "A STUN or TURN server, rel=\"ice-server\""))),
+        (status = 400, description = "No usable session description"),
+        (status = 401, description = "Not the channel's stream key"),
+        (status = 404, description = "No such channel"),
+        (status = 406, description = "Nothing in the offer can be taken"),
+        (status = 409, description = "Another publisher is on the air"),
+        (status = 413, description = "Longer than 64 KiB"),
+        (status = 415, description = "Another media type"),
+        (status = 503, description = "As many peers as the server takes")))]
+pub(super) async fn publish(
     State(rtc): State<Rtc>,
     Path(name): Path<String>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
@@ -122,7 +150,22 @@ async fn publish(
     Ok(created(answer, &format!("/whip/{channel}/{id}"), &session, &rtc.ice_servers))
 }
 
-async fn trickle(
+/// Takes candidates of a client that trickles (§4.3.1). Nothing is done with them: a client's addresses are learnt from
+/// the checks that it sends.
+#[utoipa::path(patch, path = "/whip/{name}/{id}", operation_id = "whip_trickle", tag = "webrtc",
+    params(("name" = String, Path), ("id" = String, Path), ("if-match" = Option<String>, Header, description = "The ICE session")),
+    security(("stream_key" = [])),
+    request_body(content = String, content_type = "application/trickle-ice-sdpfrag"),
+    responses(
+        (status = 204, description = "Taken"),
+        (status = 400, description = "Not text"),
+        (status = 401, description = "Not the key that the session was begun with"),
+        (status = 404, description = "No such session"),
+        (status = 412, description = "If-Match names another ICE session"),
+        (status = 413, description = "Longer than 64 KiB"),
+        (status = 415, description = "Another media type"),
+        (status = 422, description = "ICE is not restarted: begin another session")))]
+pub(super) async fn trickle(
     State(rtc): State<Rtc>,
     Path((name, id)): Path<(String, String)>,
     headers: HeaderMap,
@@ -132,22 +175,26 @@ async fn trickle(
     let fragment = body(fragment)?;
     let tag = headers.get(header::IF_MATCH).and_then(|value| value.to_str().ok());
     let tag = tag.map(|tag| tag.trim().trim_start_matches("W/").trim_matches('"'));
-    let channel = StreamName::parse(&name).map_err(|_| no_such_session())?;
-    match rtc.whip.trickle(&channel, &id, tag, &fragment) {
-        Trickle::Taken => Ok(StatusCode::NO_CONTENT),
-        Trickle::Unknown => Err(no_such_session()),
-        Trickle::Mismatch => Err(Problem::precondition("If-Match names another ICE session than this one")),
-        Trickle::Restart => Err(Problem::unprocessable("ICE is not restarted here: begin another session with POST")),
-    }
+    let channel = StreamName::parse(&name).map_err(|_| Denied::Unknown)?;
+    rtc.whip.trickle(&(channel, id), bearer(&headers).unwrap_or_default(), tag, &fragment)?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
-async fn end(State(rtc): State<Rtc>, Path((name, id)): Path<(String, String)>) -> Result<StatusCode> {
-    let channel = StreamName::parse(&name).map_err(|_| no_such_session())?;
-    if rtc.whip.end(&channel, &id) { Ok(StatusCode::OK) } else { Err(no_such_session()) }
-}
-
-pub(super) fn no_such_session() -> Problem {
-    Problem::not_found("no such session: it has ended, or belongs to another channel")
+/// Ends a session (§4.2).
+#[utoipa::path(delete, path = "/whip/{name}/{id}", operation_id = "whip_end", tag = "webrtc",
+    params(("name" = String, Path), ("id" = String, Path)), security(("stream_key" = [])),
+    responses(
+        (status = 200, description = "It has ended"),
+        (status = 401, description = "Not the key that the session was begun with"),
+        (status = 404, description = "No such session")))]
+pub(super) async fn end(
+    State(rtc): State<Rtc>,
+    Path((name, id)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<StatusCode> {
+    let channel = StreamName::parse(&name).map_err(|_| Denied::Unknown)?;
+    rtc.whip.end(&(channel, id), bearer(&headers).unwrap_or_default())?;
+    Ok(StatusCode::OK)
 }
 
 pub(super) fn expect(headers: &HeaderMap, media_type: &'static str) -> Result<()> {
@@ -171,6 +218,10 @@ pub(super) fn body(bytes: std::result::Result<Bytes, BytesRejection>) -> Result<
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn links(servers: &[IceServer]) -> impl Iterator<Item = HeaderValue> {
+    servers.iter().filter_map(|server| HeaderValue::from_str(&link(server)).ok())
 }
 
 /// `<turn:…>; rel="ice-server"; username="…"; credential="…"; credential-type="password"`.

@@ -16,10 +16,10 @@ use super::{
     problem::{Problem, Result},
     rtc::{self, Description, Rtc},
 };
-use crate::{egress::whep::Opened, model::StreamName, rtc::sdp};
+use crate::{egress::whep::Opened, ingest::whip::Denied, model::StreamName, rtc::sdp};
 
 #[derive(Clone)]
-struct Whep {
+pub(super) struct Whep {
     rtc: Rtc,
     board: Board,
 }
@@ -28,10 +28,25 @@ struct Whep {
 pub fn router(rtc: Rtc, board: Board) -> Router {
     let routes =
         Router::new().route("/whep/{name}", post(open)).route("/whep/{name}/{id}", delete(close).patch(trickle));
-    rtc::signalling(routes).with_state(Whep { rtc, board })
+    rtc::signalling(routes, &rtc.ice_servers).with_state(Whep { rtc, board })
 }
 
-async fn open(
+/// Begins to watch (WHEP): an offer comes, the answer goes back with the session's resource.
+#[utoipa::path(post, path = "/whep/{name}", operation_id = "whep_watch", tag = "webrtc",
+    params(("name" = String, Path, description = "The channel")),
+    request_body(content = String, content_type = "application/sdp", description = "The offer, to receive H.264 and Opus"),
+    responses(
+        (status = 201, description = "The answer", content_type = "application/sdp", body = String, headers(
+            ("location" = String, description = "The session's resource"),
+            ("etag" = String, description = "The ICE session"),
+            ("link" = String, description = "A STUN or TURN server, rel=\"ice-server\""))),
+        (status = 400, description = "No usable session description"),
+        (status = 404, description = "The channel is not live, or there is none"),
+        (status = 406, description = "Nothing in the offer can be sent"),
+        (status = 413, description = "Longer than 64 KiB"),
+        (status = 415, description = "Another media type"),
+        (status = 503, description = "As many peers as the server takes")))]
+pub(super) async fn open(
     State(Whep { rtc, board }): State<Whep>,
     Path(name): Path<String>,
     Description(offer): Description,
@@ -43,8 +58,18 @@ async fn open(
     Ok(rtc::created(answer, &format!("/whep/{channel}/{id}"), &session, &rtc.ice_servers))
 }
 
-/// Nothing is taken from it: a viewer's addresses are learnt from its own checks.
-async fn trickle(
+/// Takes candidates of a viewer that trickles. Nothing is done with them: its addresses are learnt from its checks.
+#[utoipa::path(patch, path = "/whep/{name}/{id}", operation_id = "whep_trickle", tag = "webrtc",
+    params(("name" = String, Path), ("id" = String, Path)),
+    request_body(content = String, content_type = "application/trickle-ice-sdpfrag"),
+    responses(
+        (status = 204, description = "Taken"),
+        (status = 400, description = "Not text"),
+        (status = 404, description = "No such session"),
+        (status = 413, description = "Longer than 64 KiB"),
+        (status = 415, description = "Another media type"),
+        (status = 422, description = "ICE is not restarted: begin another session")))]
+pub(super) async fn trickle(
     State(Whep { rtc, .. }): State<Whep>,
     Path((name, id)): Path<(String, String)>,
     headers: HeaderMap,
@@ -52,17 +77,22 @@ async fn trickle(
 ) -> Result<StatusCode> {
     rtc::expect(&headers, rtc::FRAGMENT)?;
     let fragment = rtc::body(fragment)?;
-    let channel = StreamName::parse(&name).map_err(|_| rtc::no_such_session())?;
-    let client = rtc.whep.client(&channel, &id).ok_or_else(rtc::no_such_session)?;
+    let channel = StreamName::parse(&name).map_err(|_| Denied::Unknown)?;
+    let client = rtc.whep.client(&channel, &id).ok_or(Denied::Unknown)?;
     match sdp::fragment_of(&fragment) {
-        Some(other) if other != client => {
-            Err(Problem::unprocessable("ICE is not restarted here: begin another session with POST"))
-        }
+        Some(other) if other != client => Err(Denied::Restart.into()),
         _ => Ok(StatusCode::NO_CONTENT),
     }
 }
 
-async fn close(State(Whep { rtc, .. }): State<Whep>, Path((name, id)): Path<(String, String)>) -> Result<StatusCode> {
-    let channel = StreamName::parse(&name).map_err(|_| rtc::no_such_session())?;
-    if rtc.whep.close(&channel, &id) { Ok(StatusCode::OK) } else { Err(rtc::no_such_session()) }
+/// Ends a viewer's session.
+#[utoipa::path(delete, path = "/whep/{name}/{id}", operation_id = "whep_end", tag = "webrtc",
+    params(("name" = String, Path), ("id" = String, Path)),
+    responses((status = 200, description = "It has ended"), (status = 404, description = "No such session")))]
+pub(super) async fn close(
+    State(Whep { rtc, .. }): State<Whep>,
+    Path((name, id)): Path<(String, String)>,
+) -> Result<StatusCode> {
+    let channel = StreamName::parse(&name).map_err(|_| Denied::Unknown)?;
+    if rtc.whep.close(&channel, &id) { Ok(StatusCode::OK) } else { Err(Denied::Unknown.into()) }
 }

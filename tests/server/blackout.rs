@@ -38,16 +38,16 @@ fn a_browser_gets_over_a_short_blackout_and_comes_back_after_a_long_one() {
     let proxy = Proxy::start(server.webrtc, Weather { loss: 0.0, jitter: Default::default() });
     let peer = Peer::aiortc(&server, "waves", &key, "H264", &source, Some(proxy.port));
     server.playlist("waves");
-    proxy.set_dark(true);
+    proxy.turn(Weather::CUT);
     lose(&proxy, 100);
-    proxy.set_dark(false);
+    proxy.turn(Weather::FAIR);
     let before = newest(&server).unwrap();
     wait("the live going on", SOON, || newest(&server).filter(|part| *part > before + 4));
     assert_eq!((&status(&server)["state"], &status(&server)["reconnects"]), (&"live".into(), &0.into()));
-    proxy.set_dark(true);
+    proxy.turn(Weather::CUT);
     wait("the publisher is missed", SOON, || (status(&server)["state"] == "reconnecting").then_some(()));
     // It may not know yet that it has been given up.
-    proxy.set_dark(false);
+    proxy.turn(Weather::FAIR);
     let _again = Peer::aiortc(&server, "waves", &key, "H264", &source, Some(proxy.port));
     wait("the live goes on", SOON, || (status(&server)["state"] == "live").then_some(()));
     assert_eq!(status(&server)["reconnects"], 1);

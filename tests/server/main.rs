@@ -41,5 +41,6 @@ mod sound;
 mod sources;
 mod tls;
 mod studio;
+mod viewers;
 mod whep;
 mod whip;

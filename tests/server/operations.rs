@@ -116,6 +116,12 @@ fn health_readiness_metrics_and_the_api_document_are_there() {
     for path in ["/channels", "/channels/{name}/status", "/recordings", "/models", "/events"] {
         assert!(document["paths"][path].is_object(), "{path} is not described");
     }
+    for (path, statuses) in [("/whip/{name}", 9), ("/whep/{name}", 7)] {
+        let (described, resource) = (&document["paths"][path], &document["paths"][format!("{path}/{{id}}")]);
+        assert_eq!(described["servers"][0]["url"], "/", "{path} lies at the root");
+        assert_eq!(described["post"]["responses"].as_object().unwrap().len(), statuses, "{path}");
+        assert!(resource["patch"]["responses"]["204"].is_object() && resource["delete"].is_object(), "{resource}");
+    }
     let key = server.channel("waves", &[]);
     let _publisher = server.publish(&media("lecture-en.opus"), &format!("{}/waves?key={key}", server.rtmp), &[]);
     server.playlist("waves");
@@ -127,6 +133,7 @@ fn health_readiness_metrics_and_the_api_document_are_there() {
         "amphi_live_bus_dropped_total{channel=\"waves\"} 0\n",
         "amphi_hls_held_requests{channel=\"waves\"}",
         "amphi_hls_window_bytes{channel=\"waves\"}",
+        "amphi_live_viewers{channel=\"waves\",protocol=\"hls\"}",
         "amphi_recorder_dropped_parts_total{channel=\"waves\"} 0\n",
         "amphi_recorder_failed{channel=\"waves\"} 0\n",
         "process_resident_memory_bytes ",

@@ -203,7 +203,7 @@ impl Vlc {
 fn mpv_plays_a_live_over_hls_and_rtsp() {
     let server = server();
     let _publisher = publish(&server, "hall", 100);
-    let rtsp = format!("{}/hall", server.rtsp);
+    let rtsp = format!("{}/live/hall", server.rtsp);
     Mpv::open(&format!("{}/live/hall/index.m3u8", server.http), &[]).plays("HLS");
     Mpv::open(&rtsp, &["--rtsp-transport=tcp"]).plays("RTSP over TCP");
     Mpv::open(&rtsp, &["--rtsp-transport=udp"]).plays("RTSP over UDP");

@@ -7,12 +7,8 @@ use crate::support::{Publisher, Server, ffprobe};
 /// A channel of its own for each encoder, whose H.265 comes out under the name of its profile and level.
 fn check_h265(server: &Server, channel: &str, publisher: impl FnOnce(&str) -> Command) {
     let key = server.channel(channel, &[]);
-    let mut command = publisher(
-        &server
-            .rtsp
-            .replace("rtsp://", &format!("rtsp://{channel}:{key}@"))
-            .replace("/live", &format!("/publish/{channel}")),
-    );
+    let mut command =
+        publisher(&format!("rtsp://{channel}:{key}@{}/publish/{channel}", server.rtsp.trim_start_matches("rtsp://")));
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let _publisher = Publisher(child);
     let playlist = server.playlist(channel);

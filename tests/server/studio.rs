@@ -1,10 +1,11 @@
 //! The lecturer's page, in Chromium with its fake camera and microphone.
 
-use std::{path::Path, process::Command};
+use std::{net::UdpSocket, path::Path, process::Command};
 
 use serde_json::{Value, json};
 
 use crate::{
+    proxy::{Proxy, Weather},
     support::{SOON, Server, ffprobe, wait},
     whip::Peer,
 };
@@ -62,6 +63,105 @@ fn a_lecturer_goes_live_from_the_browser_stops_and_goes_live_again() {
     lecturer.tell("go");
     until(&lecturer, "live again", |row| row["state"] == "live");
     state(&server, "maths", "live");
+}
+
+/// Pictures that the server has had of the channel's live.
+fn pictures(server: &Server) -> u64 {
+    server.json("/api/v1/channels/maths/status")["video_frames"].as_u64().unwrap()
+}
+
+fn more_pictures(server: &Server) {
+    let before = pictures(server);
+    wait("more pictures", SOON, || (pictures(server) > before + 50).then_some(()));
+}
+
+#[test]
+fn a_lecturer_whose_network_is_cut_is_live_again_without_a_click() {
+    let server = server();
+    let key = server.channel("maths", &[]);
+    let proxy = Proxy::start(server.webrtc, Weather::FAIR);
+    let mut lecturer = studio(&server, "maths", &key, &["--port", &proxy.port.to_string()]);
+    lecturer.tell("go");
+    until(&lecturer, "live", |row| row["state"] == "live");
+    more_pictures(&server);
+    // Neither media nor requests get through, and the browser is not told: the fault lies beyond the first hop.
+    lecturer.tell("cut");
+    proxy.turn(Weather::CUT);
+    let row = until(&lecturer, "what is wrong", |row| row["state"] == "reconnecting");
+    assert!(row["says"].as_str().is_some_and(|says| says.contains("interrupted")), "{row}");
+    assert_eq!((&row["button"], &row["problem"]), (&json!("Stop"), &Value::Null), "{row}");
+    // The server gives the connection up, and keeps the live.
+    state(&server, "maths", "reconnecting");
+    let row = until(&lecturer, "still trying", |row| row["state"] == "reconnecting");
+    assert_eq!(row["problem"], Value::Null);
+    lecturer.tell("mend");
+    proxy.turn(Weather::FAIR);
+    until(&lecturer, "live again", |row| row["state"] == "live");
+    state(&server, "maths", "live");
+    more_pictures(&server);
+    assert_eq!(server.json("/api/v1/channels/maths/status")["reconnects"], 1);
+}
+
+#[test]
+fn a_lecturer_is_live_again_when_the_server_was_killed_and_is_back() {
+    let mut server = server();
+    let key = server.channel("maths", &[]);
+    let mut lecturer = studio(&server, "maths", &key, &[]);
+    lecturer.tell("go");
+    until(&lecturer, "live", |row| row["state"] == "live");
+    more_pictures(&server);
+    server.kill();
+    until(&lecturer, "what is wrong", |row| row["state"] == "reconnecting");
+    server.restart_in_place();
+    until(&lecturer, "live again", |row| row["state"] == "live");
+    state(&server, "maths", "live");
+    more_pictures(&server);
+}
+
+#[test]
+fn a_lecturer_who_changes_the_network_goes_on_in_the_same_session() {
+    let server = server();
+    let key = server.channel("maths", &[]);
+    let proxy = Proxy::start(server.webrtc, Weather::FAIR);
+    let mut lecturer = studio(&server, "maths", &key, &["--port", &proxy.port.to_string()]);
+    lecturer.tell("go");
+    until(&lecturer, "live", |row| row["state"] == "live");
+    more_pictures(&server);
+    for moves in 1..=2 {
+        proxy.move_clients();
+        wait("the server to follow", SOON, || {
+            let (_, metrics) = server.get("/metrics").ok()?;
+            let line = metrics.lines().find(|line| line.starts_with("amphi_rtc_moves_total"))?;
+            (line.rsplit(' ').next()?.parse::<f64>().ok()? >= f64::from(moves)).then_some(())
+        });
+        // Longer than a peer that is silent at the place it began from is kept.
+        for _ in 0..6 {
+            more_pictures(&server);
+        }
+    }
+    let status = server.json("/api/v1/channels/maths/status");
+    assert_eq!((&status["reconnects"], &status["state"]), (&json!(0), &json!("live")));
+}
+
+#[test]
+fn the_page_gathers_addresses_with_the_servers_that_the_operator_names() {
+    let stun = UdpSocket::bind("127.0.0.1:0").unwrap();
+    stun.set_read_timeout(Some(SOON)).unwrap();
+    let url = format!("stun:{}", stun.local_addr().unwrap());
+    let settings = format!("[webrtc]\nice_servers = [{{ url = \"{url}\" }}]\n");
+    let server = Server::configured(&settings, &[("AMPHI_CAPTIONS__ENABLED", "false")]);
+    let key = server.channel("maths", &[]);
+    for endpoint in ["whip", "whep"] {
+        let options = ureq::options(format!("{}/{endpoint}/maths", server.http)).call().unwrap();
+        assert_eq!(options.headers()["link"], format!("<{url}>; rel=\"ice-server\""), "{endpoint}");
+    }
+    let mut lecturer = studio(&server, "maths", &key, &[]);
+    lecturer.tell("go");
+    let mut request = [0; 2_048];
+    let (length, _) = stun.recv_from(&mut request).expect("the browser asks for its address");
+    // A binding request with the magic cookie (RFC 8489 §5).
+    assert_eq!((length >= 20, &request[..2], &request[4..8]), (true, &[0, 1][..], &[0x21, 0x12, 0xa4, 0x42][..]));
+    until(&lecturer, "live", |row| row["state"] == "live");
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn server(environment: &[(&str, &str)]) -> Server {
 }
 
 /// aiortc (PyPI).
-fn aiortc(server: &Server, channel: &str, port: Option<u16>) -> Peer {
+pub fn aiortc(server: &Server, channel: &str, port: Option<u16>) -> Peer {
     let mut command = Command::new(python());
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/server/whep/watch.py"));
     command.arg(format!("{}/whep/{channel}", server.http)).args(port.map(|port| port.to_string()));
@@ -74,8 +74,11 @@ fn aiortc_sees_and_hears_in_step_what_passes_and_what_is_made_for_it() {
 #[test]
 fn a_path_that_loses_and_reorders_costs_neither_the_picture_nor_the_sound() {
     let server = server(&[("AMPHI_CAPTIONS__ENABLED", "false")]);
-    // Pictures of several packets, and key frames too seldom to be what mends them.
-    let _publisher = flashes(&server, "waves", &["-bf", "0", "-g", "250", "-b:v", "1M"]);
+    // Key frames too seldom to be what mends pictures. What a viewer begins with is long then: at a pace that takes no
+    // notice of it, packets would overtake each other by hundreds, which no receiver puts in order.
+    let _publisher = flashes(&server, "waves", &["-bf", "0", "-g", "1000"]);
+    let status = || server.json("/api/v1/channels/waves/status");
+    wait("a long group of pictures", SOON, || (status()["video_frames"].as_u64() > Some(250)).then_some(()));
     let proxy = Proxy::start(server.webrtc, Weather { loss: 0.05, jitter: Duration::from_millis(50) });
     let peer = aiortc(&server, "waves", Some(proxy.port));
     peer.says("answered 201");
@@ -88,12 +91,29 @@ fn a_path_that_loses_and_reorders_costs_neither_the_picture_nor_the_sound() {
     let seen = seen(&peer, |seen| live(seen).len() > 8);
     let (passed, lost) = proxy.counts();
     assert!(lost > passed / 50, "{lost} of {passed} were lost");
-    assert_eq!(seen["backwards"], 0);
+    assert_eq!((&seen["backwards"], &seen["shuffled"]), (&Value::from(0), &Value::from(0)));
     // Flashes come once a second; one may be missed until an interrupted picture is mended.
     let apart = live(&seen);
     assert!(apart.iter().filter(|apart| (0.9..1.1).contains(*apart)).count() + 1 >= apart.len(), "{apart:?}");
     assert!(apart.iter().all(|apart| *apart < 2.5), "the picture stood still: {apart:?}");
     peer.finish();
+}
+
+#[test]
+fn a_page_whose_path_becomes_too_bad_goes_on_by_hls_and_says_so() {
+    let server = server(&[("AMPHI_CAPTIONS__ENABLED", "false")]);
+    let _publisher = flashes(&server, "waves", &["-bf", "0"]);
+    let proxy = Proxy::start(server.webrtc, Weather::FAIR);
+    let choice = ["--port", &proxy.port.to_string(), "--choose", "Delay/Direct (captions come a little later)"];
+    let mut browser = Browser::open(&format!("{}/watch/waves", server.http), 120, &choice);
+    let live = |row: &Value| row["state"] == "live";
+    browser.until("the picture by WebRTC", |row| row["direct"] == true && live(row));
+    // What is left of the path is enough to stay connected.
+    proxy.turn(Weather { loss: 0.4, jitter: Duration::ZERO });
+    let row = browser.until("the picture by HLS", |row| row["direct"] == false && live(row));
+    assert!(row["notice"].as_str().is_some_and(|notice| notice.contains("a few seconds behind")), "{row}");
+    let frames = row["frames"].as_u64();
+    browser.until("more of it", |row| row["frames"].as_u64() > frames && live(row) && row["direct"] == false);
 }
 
 #[test]

@@ -63,6 +63,15 @@ impl Peer {
         }
     }
 
+    /// The address of its session.
+    fn resource(&self) -> String {
+        loop {
+            if let Some(resource) = self.line().strip_prefix("resource ") {
+                return resource.to_owned();
+            }
+        }
+    }
+
     /// The next thing it says.
     pub fn line(&self) -> String {
         self.said.recv_timeout(SOON).expect("it says something")
@@ -283,6 +292,7 @@ fn a_session_is_its_publishers_alone() {
     let (key, other) = (server.channel("waves", &[]), server.channel("others", &[]));
     let source = flashes(folder.path(), 60);
     let peer = Peer::aiortc(&server, "waves", &key, "H264", &source, None);
+    let resource = peer.resource();
     peer.says("connected");
     server.playlist("waves");
     let second = Peer::aiortc(&server, "waves", &key, "H264", &source, None);
@@ -297,6 +307,27 @@ fn a_session_is_its_publishers_alone() {
         assert_eq!(patch.unwrap().status(), 404, "{path}");
     }
     assert_eq!(status(&server, "waves")["state"], "live");
+    // The resource that there is, without its publisher's key: none, another channel's, one that is almost the same.
+    let almost = format!("{key}x");
+    for token in [None, Some(&other), Some(&almost)] {
+        let bearer = |token: &String| format!("Bearer {token}");
+        let (mut delete, mut patch) = (agent.delete(&resource), agent.patch(&resource));
+        if let Some(token) = token {
+            (delete, patch) =
+                (delete.header("authorization", bearer(token)), patch.header("authorization", bearer(token)));
+        }
+        assert_eq!(delete.call().unwrap().status(), 401, "{token:?}");
+        let patch = patch.header("content-type", "application/trickle-ice-sdpfrag").send("a=end-of-candidates\r\n");
+        assert_eq!(patch.unwrap().status(), 401, "{token:?}");
+    }
+    // The same id below another channel.
+    let elsewhere = resource.replace("/whip/waves/", "/whip/others/");
+    for token in [&key, &other] {
+        let delete = agent.delete(&elsewhere).header("authorization", format!("Bearer {token}"));
+        assert_eq!(delete.call().unwrap().status(), 404);
+    }
+    let frames = status(&server, "waves")["video_frames"].as_u64().unwrap();
+    wait("more pictures", SOON, || (status(&server, "waves")["video_frames"].as_u64()? > frames + 25).then_some(()));
     peer.finish();
     state(&server, "waves", "ended");
 }

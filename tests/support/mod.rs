@@ -30,6 +30,9 @@ pub fn wait<T>(what: &str, limit: Duration, mut condition: impl FnMut() -> Optio
     }
 }
 
+/// A server's configuration file, beside its data directory.
+const CONFIGURATION: &str = "amphi.toml";
+
 /// A running `amphi serve`.
 pub struct Server {
     child: Child,
@@ -43,7 +46,7 @@ pub struct Server {
     pub webrtc: SocketAddr,
     /// `srt://127.0.0.1:PORT`.
     pub srt: String,
-    /// `rtsp://127.0.0.1:PORT/live`.
+    /// `rtsp://127.0.0.1:PORT`.
     pub rtsp: String,
     environment: Vec<(String, String)>,
     _home: Option<tempfile::TempDir>,
@@ -59,7 +62,16 @@ impl Server {
         server
     }
 
-    /// Starts one on an existing data directory.
+    /// Starts one with a configuration file.
+    pub fn configured(toml: &str, environment: &[(&str, &str)]) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::write(home.path().join(CONFIGURATION), toml).unwrap();
+        let mut server = Self::start_in(&home.path().join("data"), environment);
+        server._home = Some(home);
+        server
+    }
+
+    /// Starts one on an existing data directory, configured by the file beside it, if there is one.
     pub fn start_in(data: &Path, environment: &[(&str, &str)]) -> Self {
         let environment: Vec<_> = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let (child, [http, rtmp, webrtc, srt, rtsp]) = spawn(data, &environment);
@@ -72,9 +84,22 @@ impl Server {
     /// `kill -9`, then a new start on the same data.
     pub fn crash_and_restart(&mut self) {
         self.kill();
-        let (child, [http, rtmp, webrtc, srt, rtsp]) = spawn(&self.data, &self.environment);
-        (self.child, self.http, self.rtmp, self.webrtc) = (child, http, rtmp, webrtc.parse().unwrap());
-        (self.srt, self.rtsp) = (srt, rtsp);
+        self.restart(&[]);
+    }
+
+    /// A new start on the same data after [`Server::kill`], HTTP and WebRTC on the same ports.
+    pub fn restart_in_place(&mut self) {
+        let http = self.http.trim_start_matches("http://").to_owned();
+        let webrtc = self.webrtc.to_string();
+        self.restart(&[("AMPHI_HTTP__LISTEN", &http), ("AMPHI_WEBRTC__LISTEN", &webrtc)]);
+    }
+
+    fn restart(&mut self, settings: &[(&str, &str)]) {
+        let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let environment: Vec<_> = self.environment.iter().cloned().chain(settings).collect();
+        let (child, [http, rtmp, webrtc, srt, rtsp]) = spawn(&self.data, &environment);
+        (self.child, self.http, self.rtmp, self.srt, self.rtsp) = (child, http, rtmp, srt, rtsp);
+        self.webrtc = webrtc.parse().unwrap();
         wait("the server is ready again", SOON, || self.status("/readyz").is_ok_and(|code| code == 200).then_some(()));
     }
 
@@ -190,8 +215,11 @@ impl Drop for Server {
 }
 
 fn spawn(data: &Path, environment: &[(String, String)]) -> (Child, [String; 5]) {
+    let configuration = Some(data.with_file_name(CONFIGURATION)).filter(|file| file.is_file());
+    let configuration = configuration.map(|file| format!("--config={}", file.display()));
     let mut child = Command::new(env!("CARGO_BIN_EXE_amphi"))
         .arg("serve")
+        .args(configuration)
         .env("AMPHI_DATA_DIR", data)
         .env("AMPHI_HTTP__LISTEN", "127.0.0.1:0")
         .env("AMPHI_RTMP__LISTEN", "127.0.0.1:0")
@@ -220,7 +248,7 @@ fn spawn(data: &Path, environment: &[(String, String)]) -> (Child, [String; 5]) 
         let (Some(name), Some(url)) = (words.next(), words.next()) else { continue };
         if let Some((_, address)) = addresses.iter_mut().find(|(known, _)| *known == name) {
             let url = url.split_once('?').map_or(url, |(address, _)| address);
-            *address = Some(url.trim_end_matches("/NAME").trim_end_matches('/').to_owned());
+            *address = Some(url.trim_end_matches("/live/NAME").trim_end_matches('/').to_owned());
         }
     }
     (child, addresses.map(|(_, url)| url.unwrap()))

@@ -6,7 +6,9 @@ import { shortcomings } from '../src/captions/quality';
 import { Resume } from '../src/captions/resume';
 import { parseEvent } from '../src/captions/wire';
 import { routeOf } from '../src/pages/route';
+import { type Arrived, Carriage } from '../src/player/carriage';
 import { Watchdog } from '../src/player/watchdog';
+import { iceServers } from '../src/rtc/resource';
 
 describe('addresses', () => {
   it.each([
@@ -130,5 +132,56 @@ describe('what readers are told of the captions', () => {
   it('is that they are late, or likely wrong', () => {
     expect(shortcomings({ ...status, lag_p50_ms: 7000, confidence: 0.93 })).toEqual(['transcript.late']);
     expect(shortcomings({ ...status, lag_p50_ms: 7000, confidence: 0.4 })).toEqual(['transcript.late', 'transcript.unsure']);
+  });
+});
+
+describe('ICE servers in Link headers', () => {
+  it('are those that are called so, with what they ask for', () => {
+    const link = '<stun:stun.example.org>; rel="ice-server", <https://example.org/,x>; rel="help", '
+      + '<turn:turn.example.org?transport=udp>; rel="ice-server"; username="a, \\"b\\""; credential="c;d"; credential-type="password"';
+    expect(iceServers(link)).toEqual([
+      { urls: 'stun:stun.example.org' },
+      { urls: 'turn:turn.example.org?transport=udp', username: 'a, "b"', credential: 'c;d' },
+    ]);
+  });
+  it.each(['', 'nonsense', '<turn:x>; rel=ice-server', '<turn:x; rel="ice-server"'])('are none in %j', (link) => {
+    expect(iceServers(link)).toEqual([]);
+  });
+});
+
+describe('a direct connection', () => {
+  /** A look a second: `+` all is well, `~` some is lost, `x` much, `.` sound alone, ` ` nothing. The look at which it fails. */
+  const failsAt = (seconds: string): number | null => {
+    const now: Arrived = { pictures: 1, received: 0, lost: 0, sound: 0 };
+    const carriage = new Carriage();
+    carriage.fails(now);
+    for (const [index, second] of Array.from(seconds).entries()) {
+      const lost = { '~': 5, 'x': 30 }[second] ?? 0;
+      if ('+~x'.includes(second)) {
+        now.pictures += 25;
+        now.received += 100 - lost;
+        now.lost += lost;
+      }
+      if (second !== ' ') now.sound += 50;
+      if (carriage.fails({ ...now })) return index;
+    }
+    return null;
+  };
+  it.each([
+    ['++++++++++++++++++++', null],
+    ['~~~~~~~~~~~~~~~~~~~~', null],
+    ['+++xxx++++++xxxx++++++', null],
+    ['+++xxxxxx', 8],
+    ['+++xxx...', 8],
+    ['++......', 7],
+    ['++x+x+x+x+x+x+x+x', null],
+    ['++          ++', null],
+  ])('%s', (seconds, at) => {
+    expect(failsAt(seconds)).toBe(at);
+  });
+  it('without pictures from the beginning is one of sound', () => {
+    const carriage = new Carriage();
+    const looks = Array.from({ length: 20 }, (_, sound) => carriage.fails({ pictures: 0, received: 0, lost: 0, sound }));
+    expect(looks).not.toContain(true);
   });
 });

@@ -1,11 +1,15 @@
 // Goes live from the studio page with Chromium's fake devices: a JSON line every half second of what the lecturer sees.
-// usage: node tests/studio.mjs URL [--picture both] [--language fr] [--dark] [--audit] [--screenshot FILE]
-// Standard input: "go" and "stop" press the button, "offline" and "online" cut the browser's network, its end closes it.
+// usage: node tests/studio.mjs URL [--port N] [--picture both] [--language fr] [--dark] [--audit] [--screenshot FILE]
+// N: where media goes instead of to the port that the server names: a proxy's.
+// Standard input: "go" and "stop" press the button; between "cut" and "mend" no request reaches the server, which the
+// browser is not told of; the end closes it.
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { createInterface } from 'node:readline'
 
 import { chromium } from 'playwright-core'
+
+import { through } from './through.mjs'
 
 const [url, ...options] = process.argv.slice(2)
 const option = (name, fallback) => (options.includes(`--${name}`) ? options[options.indexOf(`--${name}`) + 1] : fallback)
@@ -29,6 +33,10 @@ page.on('console', (message) => {
   const unreachable = /^(Failed to load resource|WebSocket connection to)/.test(message.text())
   if (message.type() === 'error' && !unreachable) problems.push(message.text())
 })
+let cut = false
+if (options.includes('--port')) await through(page, option('port'))
+// Asked before the routes of above.
+await page.route('**/*', (route) => (cut ? route.abort('connectionfailed') : route.fallback()))
 await page.goto(url)
 await page.locator('.studio-open button').click()
 await page.waitForSelector('form:not([hidden])')
@@ -71,7 +79,7 @@ let open = true
 const lines = createInterface({ input: process.stdin })
 lines.on('line', async (line) => {
   if (line === 'go' || line === 'stop') await page.locator('[type="submit"]').click()
-  else await context.setOffline(line === 'offline')
+  else cut = line === 'cut'
 })
 lines.on('close', () => { open = false })
 while (open) {

@@ -1,10 +1,12 @@
 // Opens a page in Chromium and reports, a JSON line every half second, what a viewer would see.
 // usage: node tests/viewer.mjs URL [--seconds N] [--screenshot FILE] [--phone] [--dark] [--language fr]
-//          [--without-websocket] [--choose MENU/ITEM]… [--audit] [--any-certificate]
+//          [--port N] [--without-websocket] [--choose MENU/ITEM]… [--audit] [--any-certificate]
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 
 import { chromium } from 'playwright-core'
+
+import { through } from './through.mjs'
 
 const [url, ...options] = process.argv.slice(2)
 const option = (name, fallback) => {
@@ -43,6 +45,7 @@ page.on('console', (message) => {
   const unreachable = /^(Failed to load resource|WebSocket connection to)/.test(message.text())
   if (message.type() === 'error' && !unreachable) problems.push(message.text())
 })
+if (options.includes('--port')) await through(page, option('port'))
 if (options.includes('--without-websocket')) await page.routeWebSocket(/./, (socket) => socket.close())
 await page.goto(url)
 
@@ -83,6 +86,7 @@ const look = () => {
     heading: document.querySelector('h1')?.textContent ?? null,
     notice: document.querySelector('[data-notice]')?.textContent || null,
     direct: Boolean(video?.srcObject),
+    viewers: document.querySelector('.about-viewers:not([hidden])')?.textContent ?? null,
     lag: document.querySelector('[data-caption-lag]:not([hidden])')?.textContent ?? null,
     veil: document.querySelector('.veil:not([hidden])')?.innerText ?? null,
     loaded: performance.timeOrigin,

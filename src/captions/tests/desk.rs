@@ -57,6 +57,7 @@ fn a_cue_is_sent_as_documented() {
             "words": [{"text": "Eigen<b>", "start": 12.48, "end": 12.98, "confidence": 0.9}], "source": "asr"
         })]
     );
+    desk.watched_by(7);
     desk.report(at(15_000));
     desk.end(at(15_000));
     assert_eq!(
@@ -66,7 +67,7 @@ fn a_cue_is_sent_as_documented() {
                 "type": "status", "state": "live", "lang": "en", "engine": "vosk", "model": "vosk-ko",
                 "languages": ["en"], "load": "normal",
                 "lag_p50_ms": 640, "lag_p95_ms": 640, "final_lag_p50_ms": null, "final_lag_p95_ms": null,
-                "ahead": null, "confidence": 0.9, "erasure": null, "dropped": 0
+                "ahead": null, "confidence": 0.9, "erasure": null, "dropped": 0, "viewers": 7
             }),
             json!({"type": "end"})
         ]

@@ -9,7 +9,7 @@ mod factory;
 mod feed;
 mod server;
 
-pub use server::{Mount, Readers};
+pub use server::{Mount, Readers, Readership};
 
 /// Elements that reading needs, and the Debian package of each.
 const ELEMENTS: [(&str, &str); 6] = [

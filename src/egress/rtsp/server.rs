@@ -1,19 +1,19 @@
 use std::{
     collections::HashMap,
     net::{SocketAddr, TcpStream},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     thread::{self, JoinHandle},
     time::Duration,
 };
 
 use gstreamer::glib;
-use gstreamer_rtsp_server::{RTSPMountPoints, RTSPServer, gio, prelude::*};
+use gstreamer_rtsp_server::{RTSPMountPoints, RTSPServer, RTSPSession, gio, prelude::*};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::{Error, factory::Factory};
 use crate::{
-    model::{MediaTime, TrackId},
+    model::{MediaTime, StreamName, TrackId},
     stream::{Consumer, Event, Live},
 };
 
@@ -55,6 +55,24 @@ pub struct Mount {
     path: String,
     live: Arc<Live>,
     gone: CancellationToken,
+}
+
+/// Who reads a live. It keeps nothing running.
+#[derive(Debug, Clone)]
+pub struct Readership {
+    readers: Weak<Inner>,
+    path: String,
+}
+
+impl Readership {
+    /// Sessions on it. One whose reader vanished without a word is among them for a minute.
+    pub fn count(&self) -> usize {
+        let sessions = self.readers.upgrade().and_then(|inner| inner.server.session_pool());
+        let sessions = sessions.map(|pool| pool.filter(None)).unwrap_or_default();
+        let reads =
+            |session: &RTSPSession| session.filter(None).iter().any(|media| media.matches(&self.path).is_some());
+        sessions.iter().filter(|session| reads(session)).count()
+    }
 }
 
 impl Readers {
@@ -105,7 +123,7 @@ impl Readers {
 
     /// Lets a live be read at `/live/NAME` as soon as its tracks are known: a reader is told of them once.
     pub fn mount(&self, live: Arc<Live>) -> Mount {
-        let (path, gone) = (format!("/live/{}", live.name), CancellationToken::new());
+        let (path, gone) = (path_of(&live.name), CancellationToken::new());
         let mount = Mount { readers: self.clone(), path: path.clone(), live: live.clone(), gone: gone.clone() };
         let (inner, consumer) = (Arc::downgrade(&self.inner), live.producer.consume());
         self.inner.runtime.spawn(async move {
@@ -119,6 +137,11 @@ impl Readers {
             }
         });
         mount
+    }
+
+    /// Who reads the live of this name.
+    pub fn of(&self, live: &StreamName) -> Readership {
+        Readership { readers: Arc::downgrade(&self.inner), path: path_of(live) }
     }
 
     /// Serves the reader at the other end of `socket`, who has sent nothing yet. UDP goes to the address of `peer`.
@@ -188,4 +211,8 @@ async fn known(mut consumer: Consumer) -> bool {
         }
     }
     false
+}
+
+fn path_of(live: &StreamName) -> String {
+    format!("/live/{live}")
 }

@@ -157,11 +157,15 @@ impl Joined {
     }
 
     /// The pictures since the last key frame, for a decoder that has to begin anew; what comes next follows them.
-    /// Where there are none the publisher is asked for a key frame. `None` once the live is over.
+    /// Where there are none, what comes next is what would have come anyway. The publisher is asked for a key frame.
+    /// `None` once the live is over.
     pub fn anew(&mut self) -> Option<Vec<Arc<Unit>>> {
         let recent = {
             let shared = self.feed.lock();
-            self.units = shared.units.as_ref()?.subscribe();
+            let units = shared.units.as_ref()?;
+            if !shared.recent.units().is_empty() {
+                self.units = units.subscribe();
+            }
             shared.recent.units().to_vec()
         };
         self.feed.live.want_key_frame();

@@ -6,6 +6,7 @@
 
 mod feed;
 pub mod h264;
+mod link;
 mod recent;
 mod server;
 mod session;

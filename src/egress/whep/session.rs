@@ -6,10 +6,11 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use super::{
     feed::{Feed, Next},
+    link::Link,
     recent::{Kind, Unit},
 };
 use crate::{
@@ -19,9 +20,13 @@ use crate::{
 
 /// Between two sender reports.
 const REPORTS: Duration = Duration::from_secs(1);
-/// What a viewer begins with goes out at 50 Mbit/s at most: faster than a burst lasts, slower than buffers overflow.
+/// How often packets go out, and how many at once at most: 50 Mbit/s, so that a key frame overflows no buffer.
 const PACE: Duration = Duration::from_millis(5);
 const PACKETS: usize = 26;
+/// What a viewer begins with is on its way for a quarter of the time it lasts, and a second at most: a path that
+/// carries the live with some room to spare carries that as well.
+const CATCHING_UP: Duration = Duration::from_secs(1);
+const FASTER: u32 = 4;
 /// A decoder that has begun anew is not begun anew again so soon: it may ask for what is on its way. The wait doubles
 /// up to the longest while it keeps asking: what is sent to begin with may be what its path cannot carry.
 const ANEW: Duration = Duration::from_secs(2);
@@ -45,23 +50,43 @@ pub async fn run(mut peer: Peer, feed: Arc<Feed>) {
     reports.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut outbox = Outbox::new(feed.anchor());
     outbox.begin(recent);
+    let pictures = peer.streams().iter().find(|stream| stream.codec.is_video()).map(|stream| stream.ssrc);
+    let mut link = Link::default();
     let (mut begun, mut wait, mut wanted) = (Instant::now(), ANEW, false);
     loop {
+        let mut due = false;
         tokio::select! {
             event = peer.recv() => match event {
-                Some(Event::KeyFrameWanted) => wanted = true,
-                Some(Event::ReceiverReport { loss, .. }) => {
+                Some(Event::KeyFrameWanted) => wanted = !link.rests(),
+                Some(Event::ReceiverReport { ssrc, loss, .. }) => {
                     metrics::histogram!("amphi_whep_loss_ratio").record(loss);
+                    if Some(ssrc) == pictures && link.report(loss, Instant::now()) {
+                        metrics::counter!("amphi_whep_rests_total").increment(1);
+                        tracing::debug!(loss, "the path does not carry the pictures: sound alone for a while");
+                        outbox.rest();
+                        wanted = false;
+                    }
                 }
                 Some(_) => {}
                 None => return,
             },
-            next = joined.recv(), if outbox.is_empty() => match next {
-                Some(Next::Unit(unit)) => outbox.add(unit),
-                Some(Next::Anew(recent)) => outbox.begin(recent),
-                None => return,
-            },
-            _ = pace.tick(), if !outbox.is_empty() => {}
+            next = joined.recv(), if outbox.is_empty() => {
+                match next {
+                    Some(Next::Unit(unit)) if unit.kind == Kind::Video && link.rests() => {}
+                    Some(Next::Unit(unit)) => outbox.add(unit),
+                    Some(Next::Anew(_)) if link.rests() => {}
+                    Some(Next::Anew(recent)) => outbox.begin(recent),
+                    None => return,
+                }
+                due = true;
+            }
+            _ = pace.tick(), if !outbox.is_empty() => due = true,
+            () = sleep_until(link.until().unwrap_or(begun).into()), if link.rests() => {
+                link.resume(Instant::now());
+                begun = Instant::now();
+                let Some(recent) = joined.anew() else { return };
+                outbox.begin(recent);
+            }
             _ = reports.tick() => {
                 let now = Instant::now();
                 for (codec, rtp_time, at) in outbox.reports() {
@@ -74,10 +99,15 @@ pub async fn run(mut peer: Peer, feed: Arc<Feed>) {
             wait = if begun.elapsed() >= 4 * wait { ANEW } else { LONGEST.min(2 * wait) };
             (begun, wanted) = (Instant::now(), false);
             let Some(recent) = joined.anew() else { return };
-            outbox.begin(recent);
+            // Where there is nothing to begin with, what comes still follows what went out.
+            if !recent.is_empty() {
+                outbox.begin(recent);
+            }
         }
-        let now = Instant::now();
-        outbox.send(PACKETS, |codec, packet| peer.send(codec, packet, now));
+        if due {
+            let now = Instant::now();
+            outbox.send(|codec, packet| peer.send(codec, packet, now));
+        }
     }
 }
 
@@ -91,47 +121,74 @@ pub(super) struct Outbox {
     waiting: VecDeque<(Arc<Unit>, u32)>,
     /// Payloads of the first one that are out.
     out: usize,
+    /// How many of those that wait are past, and how many packets of them go out at once.
+    past: usize,
+    pace: usize,
+    /// A decoder can go on with the next picture; otherwise pictures are left out up to a key frame.
+    open: bool,
     streams: [Stream; 2],
 }
 
 #[derive(Debug, Default)]
 struct Stream {
     sequence: u16,
+    /// RTP time of the last packet.
+    stamp: Option<u32>,
     /// The last one sent.
     last: Option<Arc<Unit>>,
 }
 
 impl Outbox {
     pub fn new(anchor: Anchor) -> Self {
-        Self { anchor, waiting: VecDeque::new(), out: 0, streams: Default::default() }
+        let (waiting, streams) = Default::default();
+        Self { anchor, waiting, out: 0, past: 0, pace: PACKETS, open: false, streams }
     }
 
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
-    /// Adds a unit at its own time.
+    /// Adds a unit at its own time, or a tick behind the one before where that is later.
     pub fn add(&mut self, unit: Arc<Unit>) {
-        let stamp = ticks(&unit);
+        if unit.kind == Kind::Video {
+            self.open |= unit.key;
+            if !self.open {
+                return;
+            }
+        }
+        let waiting = self.waiting.iter().rev().find(|(other, _)| other.kind == unit.kind).map(|(_, stamp)| *stamp);
+        let stamp = behind(waiting.or(self.streams[unit.kind as usize].stamp), ticks(&unit));
         self.waiting.push_back((unit, stamp));
     }
 
     /// Begins with pictures that are past: each is decoded, but shown for a tick of the clock at most, so that the
     /// viewer is not as far behind as the key frame is old. They take the ticks behind the newest, which are
-    /// fewer than there are up to the next picture.
+    /// fewer than there are up to the next picture. Where there are none, pictures begin with the next key frame.
     pub fn begin(&mut self, recent: Vec<Arc<Unit>>) {
+        self.open = !recent.is_empty();
+        let (Some(first), Some(newest)) = (recent.first(), recent.last()) else { return };
         self.finish();
-        let Some(newest) = recent.last().map(|unit| ticks(unit)) else { return };
-        // Behind what is half out as well.
-        let open = self.waiting.back().map_or(newest, |(_, stamp)| *stamp);
-        let newest = if open.wrapping_sub(newest) < 1 << 31 { open } else { newest };
-        for (index, unit) in recent.into_iter().enumerate() {
-            self.waiting.push_back((unit, newest.wrapping_add(1 + index as u32)));
+        let lasts = newest.time.since(first.time);
+        let ticks_out = (lasts / FASTER).min(CATCHING_UP).as_nanos().div_ceil(PACE.as_nanos()).max(1) as usize;
+        let packets = recent.iter().map(|unit| unit.payloads.len()).sum::<usize>();
+        (self.past, self.pace) = (recent.len() + self.waiting.len(), packets.div_ceil(ticks_out).min(PACKETS));
+        // Behind what went out, which may have been the same pictures.
+        let mut stamp = behind(self.streams[Kind::Video as usize].stamp, ticks(newest).wrapping_add(1));
+        for unit in recent {
+            self.waiting.push_back((unit, stamp));
+            stamp = stamp.wrapping_add(1);
         }
     }
 
-    /// Hands out so many packets at most.
-    pub fn send(&mut self, packets: usize, mut out: impl FnMut(Codec, Outgoing)) {
+    /// Leaves out the pictures that wait, and those to come up to what begins anew.
+    pub fn rest(&mut self) {
+        self.finish();
+        self.open = false;
+    }
+
+    /// Hands out as many packets as may go at once.
+    pub fn send(&mut self, mut out: impl FnMut(Codec, Outgoing)) {
+        let packets = if self.past > 0 { self.pace } else { PACKETS };
         for _ in 0..packets {
             let Some((unit, timestamp)) = self.waiting.front() else { return };
             let stream = &mut self.streams[unit.kind as usize];
@@ -141,10 +198,10 @@ impl Outbox {
             // RFC 7587 §4.2: of sound it marks what follows silence, which is sent here.
             let marker = last && unit.kind == Kind::Video;
             let (sequence, timestamp) = (stream.sequence, *timestamp);
-            stream.sequence = sequence.wrapping_add(1);
+            (stream.sequence, stream.stamp) = (sequence.wrapping_add(1), Some(timestamp));
             out(codec(unit.kind), Outgoing { sequence, timestamp, marker, payload: payload.clone() });
             if last {
-                self.out = 0;
+                (self.out, self.past) = (0, self.past.saturating_sub(1));
                 stream.last = self.waiting.pop_front().map(|(unit, _)| unit);
             }
         }
@@ -160,7 +217,14 @@ impl Outbox {
     /// Leaves out what waits, but for the rest of what is half out.
     fn finish(&mut self) {
         self.waiting.truncate(usize::from(self.out > 0));
+        self.past = 0;
     }
+}
+
+/// RTP time of what follows: its own, unless what went before lies there already.
+fn behind(last: Option<u32>, stamp: u32) -> u32 {
+    let next = last.map_or(stamp, |last| last.wrapping_add(1));
+    if stamp.wrapping_sub(next) < 1 << 31 { stamp } else { next }
 }
 
 fn ticks(unit: &Unit) -> u32 {

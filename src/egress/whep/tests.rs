@@ -211,15 +211,18 @@ fn what_a_viewer_begins_with_is_shown_at_once_and_nothing_runs_backwards() {
     let group: Vec<_> = (0..30).map(|n| unit(Kind::Video, n * 40, 3)).collect();
     outbox.begin(group.clone());
     let mut sent = Vec::new();
-    outbox.send(4, |_, packet| sent.push(packet));
-    assert_eq!(sent.len(), 4, "paced");
+    // 90 packets that last 1.16 s are on their way for a quarter of it, in steps of 5 ms.
+    for paced in [2, 4] {
+        outbox.send(|_, packet| sent.push(packet));
+        assert_eq!(sent.len(), paced);
+    }
     // The viewer wants to begin anew while a picture is half out.
     outbox.begin(group);
     outbox.add(unit(Kind::Audio, 1_180, 1));
     outbox.add(unit(Kind::Video, 1_200, 2));
     let mut codecs = Vec::new();
     while !outbox.is_empty() {
-        outbox.send(7, |codec, packet| {
+        outbox.send(|codec, packet| {
             codecs.push(codec);
             if codec == Codec::H264 {
                 sent.push(packet);
@@ -236,4 +239,77 @@ fn what_a_viewer_begins_with_is_shown_at_once_and_nothing_runs_backwards() {
     let reports: Vec<_> = outbox.reports().collect();
     let wall = |millis| std::time::SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
     assert_eq!(reports, [(Codec::H264, 108_000, wall(1_200)), (Codec::Opus, 56_640, wall(1_180))]);
+}
+
+fn picture(millis: i64, key: bool) -> Arc<Unit> {
+    let payloads = vec![Bytes::from_static(b"x")];
+    Arc::new(Unit { kind: Kind::Video, time: MediaTime::from_millis(millis), key, payloads })
+}
+
+/// RTP times of all that waits.
+fn sent(outbox: &mut Outbox) -> Vec<u32> {
+    let mut stamps = Vec::new();
+    while !outbox.is_empty() {
+        outbox.send(|_, packet| stamps.push(packet.timestamp));
+    }
+    stamps
+}
+
+#[test]
+fn the_same_pictures_begun_with_again_lie_behind_themselves() {
+    let mut outbox = Outbox::new(Anchor::new(std::time::SystemTime::UNIX_EPOCH));
+    let group = vec![picture(0, true), picture(40, false)];
+    let mut stamps = Vec::new();
+    // The publisher is away: nothing new comes between.
+    for _ in 0..3 {
+        outbox.begin(group.clone());
+        stamps.extend(sent(&mut outbox));
+    }
+    assert_eq!(stamps, [3_601, 3_602, 3_603, 3_604, 3_605, 3_606]);
+    outbox.add(picture(80, false));
+    assert_eq!(sent(&mut outbox), [7_200]);
+    // Two within a tick of each other.
+    outbox.add(picture(80, false));
+    assert_eq!(sent(&mut outbox), [7_201]);
+}
+
+#[test]
+fn without_pictures_to_begin_with_a_viewer_begins_with_the_next_key_frame() {
+    let mut outbox = Outbox::new(Anchor::new(std::time::SystemTime::UNIX_EPOCH));
+    outbox.begin(Vec::new());
+    outbox.add(picture(40, false));
+    assert!(outbox.is_empty(), "no decoder makes anything of it");
+    outbox.add(picture(80, true));
+    outbox.add(picture(120, false));
+    // It fell behind, and the last group has grown too large to be kept: what waits is whole.
+    outbox.begin(Vec::new());
+    outbox.add(picture(200, false));
+    assert_eq!(sent(&mut outbox), [7_200, 10_800]);
+    outbox.add(picture(240, true));
+    // Pictures rest.
+    outbox.rest();
+    outbox.add(picture(280, false));
+    assert!(sent(&mut outbox).is_empty());
+}
+
+#[test]
+fn what_a_viewer_begins_with_takes_a_second_at_most_and_never_more_than_50_megabits() {
+    let group = |pictures: i64, payloads: usize| -> Vec<_> {
+        let payloads = vec![Bytes::from_static(&[0; 1_200]); payloads];
+        let unit = |n| Unit {
+            kind: Kind::Video,
+            time: MediaTime::from_millis(n * 40),
+            key: n == 0,
+            payloads: payloads.clone(),
+        };
+        (0..pictures).map(|n| Arc::new(unit(n))).collect()
+    };
+    // Pictures, packets of each, packets a step of 5 ms.
+    for (pictures, payloads, expected) in [(1, 100, 26), (50, 10, 6), (250, 1, 2), (250, 10, 13), (250, 30, 26)] {
+        let mut outbox = Outbox::new(Anchor::new(std::time::SystemTime::UNIX_EPOCH));
+        outbox.begin(group(pictures, payloads));
+        let mut packets = 0;
+        outbox.send(|_, _| packets += 1);
+        assert_eq!(packets, expected, "{pictures} pictures of {payloads} packets");
+    }
 }

@@ -4,4 +4,4 @@ mod media;
 mod server;
 mod session;
 
-pub use server::{Accepted, Error, Server, Trickle};
+pub use server::{Accepted, Denied, Error, Server};

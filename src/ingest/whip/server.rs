@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use subtle::ConstantTimeEq;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
@@ -29,9 +30,18 @@ pub struct Server {
 struct Inner {
     port: Port,
     door: Arc<dyn Door>,
-    resources: Mutex<HashMap<(StreamName, String), Handle>>,
+    resources: Mutex<HashMap<Place, Session>>,
     tracker: TaskTracker,
     cancel: CancellationToken,
+}
+
+/// Where a session's resource lies: its channel, and its id there.
+pub type Place = (StreamName, String);
+
+struct Session {
+    handle: Handle,
+    /// The key that it was begun with: whoever has another touches it no more than a stranger.
+    key: String,
 }
 
 /// A publisher that was let in.
@@ -56,16 +66,20 @@ pub enum Error {
     Door(#[from] Refusal),
 }
 
-/// What becomes of candidates that a client sends after its offer (RFC 9725 §4.3.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trickle {
-    /// Taken. Nothing needs them: the server waits to be called.
-    Taken,
+/// Why a session's resource is not touched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
     /// There is no such session.
+    #[error("no such session: it has ended, or belongs to another channel")]
     Unknown,
-    /// They belong to another ICE session.
+    /// It was begun with another key.
+    #[error("the session is another publisher's: send the key that it was begun with")]
+    Key,
+    /// The request is for another ICE session.
+    #[error("If-Match names another ICE session than this one")]
     Mismatch,
-    /// They would begin ICE anew, which this server does not; the client begins a new session instead.
+    /// It would begin ICE anew, which this server does not.
+    #[error("ICE is not restarted here: begin another session with POST")]
     Restart,
 }
 
@@ -97,7 +111,7 @@ impl Server {
     ) -> Result<Accepted, Error> {
         // Answered before anybody is let in: a live must neither begin nor be taken over for an offer that cannot be.
         Port::check(offer, Direction::Receive)?;
-        let knock = Knock { protocol: "whip", peer, channel: Some(channel.clone()), key };
+        let knock = Knock { protocol: "whip", peer, channel: Some(channel.clone()), key: key.clone() };
         let peer = self.inner.port.answer(offer, Direction::Receive, Instant::now())?;
         let publication = self.inner.door.admit(knock).await?;
         let id = id().map_err(|_| Refusal::Unavailable("it has no random numbers".into()))?;
@@ -105,8 +119,8 @@ impl Server {
         let accepted =
             Accepted { answer: peer.answer().to_owned(), id: id.clone(), session: handle.session().to_owned() };
         let span = tracing::info_span!("whip", channel = %channel);
-        let resource = Resource { server: self.clone(), key: (channel, id) };
-        self.resources().insert(resource.key.clone(), handle);
+        let resource = Resource { server: self.clone(), place: (channel, id) };
+        self.resources().insert(resource.place.clone(), Session { handle, key });
         let cancel = self.inner.cancel.child_token();
         self.inner.tracker.spawn(
             async move {
@@ -118,24 +132,38 @@ impl Server {
         Ok(accepted)
     }
 
-    /// Takes a fragment of candidates for the session that `tag` names, if any is named.
-    pub fn trickle(&self, channel: &StreamName, id: &str, tag: Option<&str>, fragment: &str) -> Trickle {
-        let Some(handle) = self.resources().get(&(channel.clone(), id.to_owned())).cloned() else {
-            return Trickle::Unknown;
-        };
+    /// Takes a fragment of candidates (RFC 9725 §4.3.1) for the session that `tag` names, if any is named. Nothing
+    /// needs them: the server waits to be called.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub fn trickle(&self, place: &Place, key: &str, tag: Option<&str>, fragment: &str) -> Result<(), Denied> {
+        let handle = self.session(place, key)?;
         if tag.is_some_and(|tag| tag != "*" && tag != handle.session()) {
-            return Trickle::Mismatch;
+            return Err(Denied::Mismatch);
         }
         match sdp::fragment_of(fragment) {
-            Some(client) if client != handle.client() => Trickle::Restart,
-            _ => Trickle::Taken,
+            Some(client) if client != handle.client() => Err(Denied::Restart),
+            _ => Ok(()),
         }
     }
 
-    /// Ends a session; false if there is none of that name.
-    pub fn end(&self, channel: &StreamName, id: &str) -> bool {
-        let handle = self.resources().remove(&(channel.clone(), id.to_owned()));
-        handle.inspect(Handle::close).is_some()
+    /// Ends a session.
+    ///
+    /// # Errors
+    /// [`Denied::Unknown`] and [`Denied::Key`].
+    pub fn end(&self, place: &Place, key: &str) -> Result<(), Denied> {
+        let handle = self.session(place, key)?;
+        self.resources().remove(place);
+        handle.close();
+        Ok(())
+    }
+
+    fn session(&self, place: &Place, key: &str) -> Result<Handle, Denied> {
+        let resources = self.resources();
+        let session = resources.get(place).ok_or(Denied::Unknown)?;
+        let same = session.key.as_bytes().ct_eq(key.as_bytes());
+        bool::from(same).then(|| session.handle.clone()).ok_or(Denied::Key)
     }
 
     /// Ends every session within three seconds.
@@ -147,7 +175,7 @@ impl Server {
         }
     }
 
-    fn resources(&self) -> MutexGuard<'_, HashMap<(StreamName, String), Handle>> {
+    fn resources(&self) -> MutexGuard<'_, HashMap<Place, Session>> {
         self.inner.resources.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -155,12 +183,12 @@ impl Server {
 /// A session's entry among the resources; leaves with it.
 struct Resource {
     server: Server,
-    key: (StreamName, String),
+    place: Place,
 }
 
 impl Drop for Resource {
     fn drop(&mut self) {
-        self.server.resources().remove(&self.key);
+        self.server.resources().remove(&self.place);
     }
 }
 

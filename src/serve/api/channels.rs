@@ -27,6 +27,7 @@ use crate::{
         admin::Admin,
         board::{OnAir, state_of},
         problem::{Problem, Result},
+        viewers::Viewers,
     },
     store::{self, Channel},
     stream,
@@ -56,6 +57,9 @@ pub struct Item {
     /// When the live began (RFC 3339).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<String>,
+    /// How many watch, while it is live.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub viewers: Option<u32>,
     /// Where its picture of now is, while it is live and shows one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub poster: Option<String>,
@@ -138,8 +142,10 @@ pub struct Status {
     pub bitrate: Option<u64>,
     /// Frames a second over the last ten seconds, as `bitrate`.
     pub fps: Option<f64>,
-    /// People watching. Null: not counted yet.
-    pub viewers: Option<u32>,
+    /// How many watch, over all protocols.
+    pub viewers: u32,
+    /// The same, by protocol.
+    pub viewers_by: Viewers,
     /// What is made of it.
     pub renditions: Vec<Rendition>,
     /// Caption tracks, the language spoken now first, those that rest last.
@@ -323,7 +329,8 @@ pub async fn status(
             publishers: vec![],
             bitrate: None,
             fps: None,
-            viewers: None,
+            viewers: 0,
+            viewers_by: Viewers::default(),
             renditions: vec![],
             captions: vec![],
             dropped: 0,
@@ -333,6 +340,7 @@ pub async fn status(
     let (stats, tracks) = (live.stream.stats(), live.stream.producer.tracks());
     let publishers = publishers::connected(&live.stream, Instant::now(), admin.is_ok());
     let state = state_of(Some(&live.stream));
+    let viewers = live.viewers();
     let rates = live.pace.rates().filter(|_| state != "ended");
     let rendition = |track: &model::Track| {
         let video = match &track.format {
@@ -356,7 +364,8 @@ pub async fn status(
         publishers,
         bitrate: rates.map(|rates| rates.bitrate as u64),
         fps: rates.map(|rates| (rates.fps * 100.0).round() / 100.0),
-        viewers: None,
+        viewers: viewers.total(),
+        viewers_by: viewers,
         renditions: tracks.iter().filter(|track| track.format.is_packaged()).map(|track| rendition(track)).collect(),
         captions: captions(&live),
         dropped: live.stream.producer.dropped(),
@@ -428,6 +437,7 @@ fn item(server: &Server, channel: Channel) -> Item {
     Item {
         poster: shown.map(|live| format!("/live/{}/poster.jpg", live.stream.name)),
         state: state_of(live.as_ref().map(|live| &*live.stream)),
+        viewers: live.as_ref().map(|live| live.viewers().total()),
         started_at: live.map(|live| rfc3339(live.started_at)),
         name: channel.name.to_string(),
         title: channel.title,

@@ -10,7 +10,7 @@ use axum::{Json, Router, routing::get};
 use serde::Serialize;
 use utoipa::OpenApi;
 
-use super::Server;
+use super::{Server, rtc, whep};
 
 /// A list, as every list of this API looks.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -29,8 +29,9 @@ pub struct List<T> {
         publishers::key, publishers::rotate, publishers::backup, publishers::remove_backup, publishers::call,
         recordings::list, recordings::show, recordings::remove,
         models::list, events::events,
+        rtc::publish, rtc::trickle, rtc::end, whep::open, whep::trickle, whep::close,
     ),
-    modifiers(&Bearer),
+    modifiers(&Bearer, &AtTheRoot),
 )]
 struct Document;
 
@@ -40,7 +41,23 @@ impl utoipa::Modify for Bearer {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
         let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
-        document.components.get_or_insert_default().add_security_scheme("admin", scheme);
+        let components = document.components.get_or_insert_default();
+        for name in ["admin", "stream_key"] {
+            components.add_security_scheme(name, scheme.clone());
+        }
+    }
+}
+
+/// WHIP and WHEP lie beside the API, where players and encoders look for them.
+struct AtTheRoot;
+
+impl utoipa::Modify for AtTheRoot {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        for (path, item) in &mut document.paths.paths {
+            if path.starts_with("/whip/") || path.starts_with("/whep/") {
+                item.servers = Some(vec![utoipa::openapi::Server::new("/")]);
+            }
+        }
     }
 }
 

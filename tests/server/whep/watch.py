@@ -26,8 +26,12 @@ CLOCK = {"video": 90_000, "audio": 48_000}
 
 reports = {}
 """By SSRC: wall clock minus RTP time, in seconds."""
-frames = {"frames": 0, "samples": 0, "size": None, "backwards": 0, "flashes": [], "beeps": []}
+frames = {"frames": 0, "samples": 0, "size": None, "backwards": 0, "shuffled": 0, "flashes": [], "beeps": []}
+stamps = {}
+"""RTP time of each packet of the pictures, by sequence number counted on beyond 16 bits, the newest of which is:"""
+newest = [None]
 handle = RTCRtpReceiver._handle_rtcp_packet
+take = RTCRtpReceiver._handle_rtp_packet
 
 
 async def reported(receiver, packet):
@@ -38,7 +42,19 @@ async def reported(receiver, packet):
     await handle(receiver, packet)
 
 
+async def arrived(receiver, packet, **arguments):
+    """Keeps what the server numbered and stamped, whatever aiortc makes of it. Packets sent again have numbers of
+    their own and are left out."""
+    codec = receiver._RTCRtpReceiver__codecs.get(packet.payload_type)
+    if codec and codec.mimeType == "video/H264":
+        last = packet.sequence_number if newest[0] is None else newest[0]
+        number = last + (packet.sequence_number - last + 2**15) % 2**16 - 2**15
+        stamps[number], newest[0] = packet.timestamp, max(last, number)
+    await take(receiver, packet, **arguments)
+
+
 RTCRtpReceiver._handle_rtcp_packet = reported
+RTCRtpReceiver._handle_rtp_packet = arrived
 
 
 def say(*words):
@@ -105,6 +121,8 @@ async def tell():
             name: [at + reports[clock] for at in frames[name]] if clock in reports else []
             for name, clock in (("flashes", 90_000), ("beeps", 48_000))
         }
+        times = [stamps[number] for number in sorted(stamps)]
+        frames["shuffled"] = sum(later < earlier for earlier, later in zip(times, times[1:]))
         say(json.dumps(frames | wall))
 
 

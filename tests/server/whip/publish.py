@@ -2,7 +2,7 @@
 
 usage: publish.py URL KEY CODEC SOURCE [PORT]
 CODEC is H264 or VP8; SOURCE is a file with picture and sound. PORT is where media goes instead of to the port that
-the server names: a proxy's. Prints "answered STATUS", "connected", "deleted STATUS" and "gone".
+the server names: a proxy's. Prints "answered STATUS", "resource URL", "connected", "deleted STATUS" and "gone".
 """
 
 import asyncio
@@ -49,11 +49,13 @@ async def main(url, key, codec, source, port=None):
     if status != 201:
         say(answer)
         return
+    resource = urllib.parse.urljoin(url, headers["Location"])
+    say("resource", resource)
     if port:
         answer = re.sub(r"(a=candidate:\S+ 1 udp \d+ \S+) \d+", rf"\1 {port}", answer)
     await connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
     await asyncio.to_thread(sys.stdin.read)
-    status, _, _ = await asyncio.to_thread(request, "DELETE", urllib.parse.urljoin(url, headers["Location"]), key)
+    status, _, _ = await asyncio.to_thread(request, "DELETE", resource, key)
     say("deleted", status)
     await connection.close()
 

@@ -36,6 +36,7 @@ export const en = {
 
   'watch.latency': '{seconds} s behind live',
   'watch.captionLag': 'words come {seconds} s after the picture',
+  'watch.narrow': 'Your network loses too much for the direct picture: playing a few seconds behind. Delay → Direct tries again.',
   'watch.noDirect': 'A direct connection is not possible here: you watch a few seconds behind.',
   'watch.goLive': 'Go to live',
   'watch.unmute': 'Tap for sound',

@@ -42,6 +42,12 @@ export class DelayChoice {
     return this.chosen_;
   }
 
+  /** The network is too weak for the other ones now; they may be chosen again. The choice stays for the next time. */
+  relax(): void {
+    this.chosen_ = 'relaxed';
+    this.refresh();
+  }
+
   /** This server or network has no other. The viewer's choice stays for the next time. */
   giveUp(): void {
     this.possible = ['relaxed'];

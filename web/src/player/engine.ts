@@ -12,7 +12,7 @@ export interface Quality {
 }
 
 /** Why an engine gave up. */
-export type Failure = 'gone' | 'denied' | 'media';
+export type Failure = 'gone' | 'denied' | 'media' | 'narrow';
 
 /** What an engine tells its owner. */
 export interface EngineListener {

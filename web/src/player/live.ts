@@ -37,6 +37,8 @@ const MARGIN = 200;
 const STEPS = 10_000;
 /** Direct connections in a row that gave no picture, after which there is none here. */
 const HOPELESS = 2;
+/** Milliseconds that a remark on the connection stays. */
+const REMARK = 20_000;
 /** Milliseconds between drawings of captions and latency. */
 const TICK = 80;
 
@@ -63,6 +65,7 @@ export class LivePage {
   private jumped = 0;
   private readonly delay: DelayChoice;
   private failures = 0;
+  private remarked = '';
   /** Milliseconds that the picture is held back for the words, and since when. */
   private held = STEP;
   private stepped = 0;
@@ -182,7 +185,11 @@ export class LivePage {
   private failed(why: Failure): void {
     if (this.engine instanceof WhepEngine && this.veil.state !== 'live' && (this.failures += 1) >= HOPELESS) {
       this.delay.giveUp();
-      this.notice.say(t('watch.noDirect'));
+      this.remark(t('watch.noDirect'));
+    }
+    if (why === 'narrow') {
+      this.delay.relax();
+      this.remark(t('watch.narrow'));
     }
     this.stop();
     if (why === 'denied') this.veil.cover('error', t('watch.error.denied.title'), t('watch.error.denied.text'));
@@ -213,7 +220,18 @@ export class LivePage {
   /** While the publisher is away the picture stands still and there is no sound: the viewer hears why. */
   private publisher(state: string): void {
     if (state === 'reconnecting') this.notice.say(t('watch.away'));
-    else if (state === 'live' || state === 'ended') this.notice.say('');
+    else if (state === 'live' || state === 'ended') this.notice.say(this.remarked);
+  }
+
+  /** Says something about the way the picture comes, for as long as it takes to read. */
+  private remark(text: string): void {
+    this.remarked = text;
+    this.notice.say(text);
+    window.setTimeout(() => {
+      if (this.remarked !== text) return;
+      this.remarked = '';
+      this.notice.say('');
+    }, REMARK);
   }
 
   private stop(): void {

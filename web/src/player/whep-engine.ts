@@ -1,4 +1,5 @@
 import { Refused, Resource } from '../rtc/resource';
+import { type Arrived, Carriage } from './carriage';
 import type { Engine, EngineListener, Quality } from './engine';
 
 /** Milliseconds for the first picture to come. */
@@ -33,6 +34,7 @@ export class WhepEngine implements Engine {
   private looking: number | undefined;
   private behind: number | null = null;
   private before = { delay: 0, count: 0 };
+  private readonly carriage = new Carriage();
 
   /** Starts at once. `hold`: milliseconds to stay behind, so that captions are there with their words. */
   constructor(
@@ -139,19 +141,26 @@ export class WhepEngine implements Engine {
     if (!this.over) this.listener.failed('gone');
   }
 
-  /** What the path and the buffer take; the lecturer's own way to the server is not in it. */
+  /** What the path and the buffer take, the lecturer's own way to the server left out, and whether the path suffices. */
   private async look(): Promise<void> {
     let path = 0;
     const now = { delay: 0, count: 0 };
+    const arrived: Arrived = { pictures: 0, received: 0, lost: 0, sound: 0 };
     for (const stats of (await this.peer.getStats()).values() as Iterable<Stats>) {
       if (stats.type === 'candidate-pair' && stats.nominated === true) path = (stats.currentRoundTripTime ?? 0) / 2;
-      if (stats.type !== 'inbound-rtp' || stats.kind !== 'video') continue;
+      if (stats.type !== 'inbound-rtp') continue;
+      if (stats.kind === 'audio') arrived.sound = stats.packetsReceived ?? 0;
+      if (stats.kind !== 'video') continue;
+      arrived.pictures = stats.framesDecoded ?? 0;
+      arrived.received = stats.packetsReceived ?? 0;
+      arrived.lost = stats.packetsLost ?? 0;
       now.delay = (stats.jitterBufferDelay ?? 0) + (stats.totalDecodeTime ?? 0);
       now.count = stats.jitterBufferEmittedCount ?? 0;
     }
     const count = now.count - this.before.count;
     if (count > 0) this.behind = path + Math.max(0, now.delay - this.before.delay) / count;
     this.before = now;
+    if (this.carriage.fails(arrived) && !this.over) this.listener.failed('narrow');
   }
 }
 
@@ -164,4 +173,7 @@ interface Stats {
   jitterBufferDelay?: number;
   jitterBufferEmittedCount?: number;
   totalDecodeTime?: number;
+  framesDecoded?: number;
+  packetsReceived?: number;
+  packetsLost?: number;
 }

@@ -22,8 +22,13 @@ const GATHERING = 300;
 export class Resource {
   private constructor(private readonly address: URL, private readonly authorization: Record<string, string>) {}
 
-  /** Offers what `peer` has been given and applies the answer. `key` is the bearer token, if one is needed. */
+  /**
+   * Offers what `peer` has been given and applies the answer. `key` is the bearer token, if one is needed. STUN and
+   * TURN servers are asked for first: addresses are gathered with them for the offer.
+   */
   static async create(peer: RTCPeerConnection, endpoint: string, key: string | null): Promise<Resource> {
+    const iceServers = await advertised(endpoint);
+    if (iceServers.length > 0) peer.setConfiguration({ ...peer.getConfiguration(), iceServers });
     await peer.setLocalDescription();
     await gathered(peer);
     const authorization: Record<string, string> = key === null ? {} : { Authorization: `Bearer ${key}` };
@@ -57,6 +62,29 @@ export class Resource {
     void fetch(this.address, { method: 'DELETE', headers: this.authorization, keepalive: true }).catch(() => {
       // The server notices by itself.
     });
+  }
+}
+
+/** The ICE servers of `Link` headers (RFC 9725 §4.6, RFC 8288), joined as browsers join them. */
+export function iceServers(link: string): RTCIceServer[] {
+  const servers: RTCIceServer[] = [];
+  for (const [, urls = '', rest = ''] of link.matchAll(/<([^>]*)>((?:\s*;\s*[\w-]+="(?:[^"\\]|\\.)*")*)/g)) {
+    const parameters = new Map(Array.from(rest.matchAll(/([\w-]+)="((?:[^"\\]|\\.)*)"/g), ([, name = '', value = '']) => [name, value.replace(/\\(.)/g, '$1')]));
+    const username = parameters.get('username');
+    const credential = parameters.get('credential');
+    if (parameters.get('rel') !== 'ice-server') continue;
+    servers.push(username === undefined || credential === undefined ? { urls } : { urls, username, credential });
+  }
+  return servers;
+}
+
+/** Those that an endpoint tells of before an offer; none where it does not answer: most networks need none. */
+async function advertised(endpoint: string): Promise<RTCIceServer[]> {
+  try {
+    const response = await fetch(endpoint, { method: 'OPTIONS', signal: AbortSignal.timeout(PATIENCE) });
+    return iceServers(response.headers.get('Link') ?? '');
+  } catch {
+    return [];
   }
 }
 
