@@ -28,11 +28,11 @@ const SURE: f32 = 0.7;
 /// How far behind the audio the best path has a word.
 const DELAY: Duration = Duration::from_millis(500);
 /// An utterance longer than this ends at the next pause …
-const LONG: Duration = Duration::from_secs(8);
+const LONG: Duration = Duration::from_secs(10);
 /// … of this length …
 const PAUSE: Duration = Duration::from_millis(200);
 /// … and when it is longer than this, between the two words that are furthest apart.
-const TOO_LONG: Duration = Duration::from_secs(12);
+const TOO_LONG: Duration = Duration::from_secs(14);
 /// A cut lies at most so far behind the audio, since what is behind it is decoded again.
 const REACH: Duration = Duration::from_secs(4);
 
