@@ -1,5 +1,8 @@
 """What PyPI's vosk makes of a file: `bench_vosk_peer.py MODEL_DIR FILE` prints its words as JSON.
 
+With `--partials` it prints what vosk-server would have answered to each block: utterances, each with its partials
+(`[seconds heard, words]`), those of the lattice, its final words, and the seconds heard by then.
+
 With `--streams N` it hears N streams of it at once as vosk-server does, one task of a thread pool for each block of each
 stream, and prints the processor seconds that took: `{"cpu":12.3}`. FILE may be `-`: raw samples on standard input.
 """
@@ -41,6 +44,30 @@ def words(model: vosk.Model, sound: bytes) -> list[dict[str, Any]]:
     return heard + json.loads(recognizer.FinalResult()).get("result", [])
 
 
+def utterances(model: vosk.Model, sound: bytes) -> list[dict[str, Any]]:
+    """One stream, utterance by utterance, with everything that was said on the way."""
+    recognizer = vosk.KaldiRecognizer(model, 16_000)
+    recognizer.SetWords(True)
+    heard, path, lattice = [], [], []
+
+    def end(result: str, seconds: float) -> None:
+        nonlocal path, lattice
+        heard.append({"path": path, "lattice": lattice, "words": json.loads(result).get("result", []), "at": seconds})
+        path, lattice = [], []
+
+    for at in range(0, len(sound), BLOCK):
+        block = sound[at : at + BLOCK]
+        seconds = (at + len(block)) / 32_000
+        if recognizer.AcceptWaveform(block):
+            end(recognizer.Result(), seconds)
+            continue
+        for said, words in ((path, False), (lattice, True)):
+            recognizer.SetPartialWords(words)
+            said.append([seconds, json.loads(recognizer.PartialResult())["partial"].split()])
+    end(recognizer.FinalResult(), len(sound) / 32_000)
+    return heard
+
+
 def answer(recognizer: vosk.KaldiRecognizer, block: bytes) -> str:
     """What vosk-server answers to a block (`process_chunk` of its asr_server.py)."""
     return recognizer.Result() if recognizer.AcceptWaveform(block) else recognizer.PartialResult()
@@ -68,6 +95,7 @@ def main() -> None:
     """Reads, hears, prints."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--streams", type=int)
+    parser.add_argument("--partials", action="store_true")
     parser.add_argument("model")
     parser.add_argument("file")
     options = parser.parse_args()
@@ -76,6 +104,8 @@ def main() -> None:
     model = vosk.Model(options.model)
     if options.streams:
         print(json.dumps({"cpu": asyncio.run(server(model, sound, options.streams))}))
+    elif options.partials:
+        print(json.dumps(utterances(model, sound)))
     else:
         print(json.dumps(words(model, sound)))
 

@@ -25,8 +25,13 @@ const BLOCK: usize = 1_600;
 const RECYCLE: Duration = Duration::from_secs(600);
 /// Samples of silence that bring all earlier audio to the decoder's result.
 const FLUSH: usize = 8 * BLOCK;
-/// Blocks after which the lattice is looked at again while the best path stays the same.
-const PATIENCE: u32 = 5;
+/// How far the lattice's end falls behind the audio before libvosk has it grow: 60 frames of the decoder
+/// (`determinize-max-delay`), which itself is some 300 ms behind. Until then it stays as it was.
+const GROWS: Duration = Duration::from_millis(2_100);
+/// Blocks between two looks at a lattice that may have grown.
+const PATIENCE: u32 = 2;
+/// Blocks between two looks at the best path or the lattice under load, at least.
+const SHED: u32 = 5;
 
 /// One stream's recogniser.
 pub struct Streaming {
@@ -102,21 +107,28 @@ impl Streaming {
     /// What is known of the utterance in progress, and its end if it has gone on for too long.
     fn listen(&mut self, out: &mut Vec<Hypothesis>) -> Result<()> {
         self.age += 1;
-        if self.load.sheds_partials() && self.age < PATIENCE * self.load.stretch() as u32 {
+        if self.load.sheds_partials() && self.age < SHED * self.load.stretch() as u32 {
             return Ok(());
         }
+        let now = self.now();
         let partial: Partial = serde_json::from_str(&self.decoder.path()).context("libvosk partial result")?;
-        // Where every word is stable the lattice has nothing to add, and looking at it costs most of a block.
         let news = partial.partial != self.path;
-        if news || (self.age >= PATIENCE && !self.utterance.is_settled()) {
+        self.path = partial.partial;
+        let known = self.lattice.last().map_or(self.settled, |word| word.end);
+        // Where every word is stable the lattice has nothing to add.
+        let look = self.age >= PATIENCE && now.since(known) >= GROWS && (news || !self.utterance.is_settled());
+        if look {
             let lattice: Partial = serde_json::from_str(&self.decoder.lattice()).context("libvosk partial result")?;
             self.lattice = self.words(&lattice.partial_result);
-            self.path = partial.partial;
-            self.age = 0;
-            let path: Vec<&str> = self.path.split_whitespace().collect();
-            out.extend(self.utterance.partial(&path, &self.lattice, self.now()));
         }
-        if self.utterance.is_long(&self.lattice, self.now()) { self.cut(out) } else { Ok(()) }
+        if look || self.load.sheds_partials() {
+            self.age = 0;
+        }
+        if news || look {
+            let path: Vec<&str> = self.path.split_whitespace().collect();
+            out.extend(self.utterance.partial(&path, &self.lattice, now));
+        }
+        if self.utterance.is_long(&self.lattice, now) { self.cut(out) } else { Ok(()) }
     }
 
     /// Ends the utterance between two words; what follows them is heard again as the next one.

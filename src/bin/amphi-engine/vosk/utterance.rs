@@ -28,11 +28,13 @@ const SURE: f32 = 0.7;
 /// How far behind the audio the best path has a word.
 const DELAY: Duration = Duration::from_millis(500);
 /// An utterance longer than this ends at the next pause …
-const LONG: Duration = Duration::from_secs(8);
+const LONG: Duration = Duration::from_secs(10);
 /// … of this length …
 const PAUSE: Duration = Duration::from_millis(200);
 /// … and when it is longer than this, between the two words that are furthest apart.
-const TOO_LONG: Duration = Duration::from_secs(12);
+const TOO_LONG: Duration = Duration::from_secs(14);
+/// A speaker who has said nothing for so long is about to end it, which costs nothing.
+const QUIET: Duration = Duration::from_secs(1);
 /// A cut lies at most so far behind the audio, since what is behind it is decoded again.
 const REACH: Duration = Duration::from_secs(4);
 
@@ -77,8 +79,10 @@ impl Utterance {
     pub fn is_long(&self, lattice: &[Word], now: MediaTime) -> bool {
         let Some(first) = lattice.first() else { return false };
         let length = now.since(first.start);
-        let least = if length >= TOO_LONG { Duration::ZERO } else { PAUSE };
-        length >= LONG && self.cut(lattice, now).is_some_and(|at| gap(lattice, at) >= least)
+        let at_once = length >= TOO_LONG;
+        let pauses = self.shown.last().is_some_and(|word| now.since(word.end) >= QUIET);
+        let least = if at_once { Duration::ZERO } else { PAUSE };
+        length >= LONG && (at_once || !pauses) && self.cut(lattice, now).is_some_and(|at| gap(lattice, at) >= least)
     }
 
     /// Behind how many of `words` the utterance is best cut: where two are furthest apart, neither
@@ -236,15 +240,28 @@ mod tests {
     #[test]
     fn a_long_utterance_is_cut_at_a_pause_and_a_very_long_one_where_it_can_be() {
         let utterance = Utterance::default();
-        let steady: String = (0..20).map(|n| format!("w/{} ", n * 450)).collect();
+        let steady: String = (0..25).map(|n| format!("w/{} ", n * 450)).collect();
         let words = lattice(&steady);
-        assert!(!utterance.is_long(&words, at(9_400)), "no pause within reach");
-        assert!(utterance.is_long(&words, at(12_000)));
-        let words = lattice(&format!("{steady} w/9500 w/9950"));
-        assert!(utterance.is_long(&words, at(10_600)));
-        assert_eq!(utterance.cut(&words, at(10_600)), Some(20), "at the pause");
+        assert!(!utterance.is_long(&words, at(11_600)), "no pause within reach");
+        assert!(utterance.is_long(&words, at(14_000)));
+        let words = lattice(&format!("{steady} w/11750 w/12200"));
+        assert!(utterance.is_long(&words, at(12_900)));
+        assert_eq!(utterance.cut(&words, at(12_900)), Some(25), "at the pause");
         assert!(!utterance.is_long(&lattice("w/6000 w/7000"), at(8_500)), "silence before it does not count");
         assert_eq!(utterance.cut(&lattice("w/0"), at(20_000)), None, "a word is never cut");
+    }
+
+    #[test]
+    fn a_speaker_who_pauses_ends_a_long_utterance_without_a_cut() {
+        let mut utterance = Utterance::default();
+        let words = "a/0 b/8600 c/9500";
+        partial(&mut utterance, "a b c", &words.replace("b/8600", "b/8600/10"), 10_000);
+        assert!(utterance.is_long(&lattice(words), at(10_800)), "there may be more");
+        assert!(!utterance.is_long(&lattice(words), at(10_900)));
+        assert!(
+            utterance.is_long(&lattice(&format!("{words} d/10500 e/11000")), at(14_000)),
+            "the decoder does not notice"
+        );
     }
 
     #[test]
