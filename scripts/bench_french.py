@@ -107,7 +107,7 @@ def film(folder: Path, speech: Speech) -> Path:
 
 
 def live(folder: Path, speech: Speech) -> tuple[str, dict[str, Any], list[str]]:
-    """Final cues of a whole server at a websocket client, what `amphi evaluate log` says of them, and the recording's captions."""
+    """A whole server at a websocket client: its text, what `amphi evaluate log` says of it, and its final cues."""
     events = folder / "events.jsonl"
     with Server(LADDER__ENABLED="false", RECONNECT_GRACE="1s") as server:
         url = server.channel("cours", "--language", "fr", "--model", MODEL)
@@ -143,6 +143,19 @@ def heard(speech: Speech) -> tuple[str, float]:
     return " ".join(said), found.cpu / found.seconds
 
 
+def figures(speech: Speech, track: dict[str, Any], cues: list[str]) -> None:
+    """The table of lags, and how the live's captions are written."""
+    lags = track["lag"]
+    table(["end of word, by its own time → text at a websocket client", "words", "p50", "p95", "within 2 s"],
+          [(name, lags[kind]["words"], ms(lags[kind]["p50"]), ms(lags[kind]["p95"]), f"{lags[kind]['within_2s']:.0%}")
+           for kind, name in (("shown", "shown"), ("stable", "stable"), ("last", "final"))])
+    print(f"Final cues: {len(cues)}, of which {sum(cue[-1:] in '.?!…' for cue in cues)} end a sentence; questions: "
+          f"{sum('?' in cue for cue in cues)} (the script has {sum('?' in sentence for sentence in speech.sentences)}). "
+          f"Normalized erasure {track['normalized_erasure']:.3f}.\n")
+    if os.environ.get("SHOW_FRENCH"):
+        print(*cues, "", sep="\n", flush=True)
+
+
 def main() -> None:
     """Prints the tables."""
     place = debian("french", *PACKAGES)
@@ -154,6 +167,7 @@ def main() -> None:
     with TemporaryDirectory(prefix="amphi-bench-") as scratch:
         folder = Path(scratch)
         said, track, cues = live(folder, speech)
+        figures(speech, track, cues)
         alone, share = heard(speech)
         texts = {
             "**live, final cues at a websocket client**": said,
@@ -166,17 +180,8 @@ def main() -> None:
             rate = judge(folder, speech, text)
             rows.append((name, f"{rate['rate']:.1%}", rate["substitutions"], rate["deletions"], rate["insertions"]))
     table(["word error rate", "measured", "other words", "left out", "added"], rows)
-    lags = track["lag"]
-    table(["end of word, by its own time → text at a websocket client", "words", "p50", "p95", "within 2 s"],
-          [(name, lags[kind]["words"], ms(lags[kind]["p50"]), ms(lags[kind]["p95"]), f"{lags[kind]['within_2s']:.0%}")
-           for kind, name in (("shown", "shown"), ("stable", "stable"), ("last", "final"))])
-    print(f"Captions: {len(cues)}, of which {sum(cue[:1].isupper() for cue in cues)} begin with a capital and "
-          f"{sum(cue[-1:] in '.?!…' for cue in cues)} end with a mark; questions: {sum('?' in cue for cue in cues)} "
-          f"(the script has {sum('?' in sentence for sentence in speech.sentences)}). Normalized erasure {track['normalized_erasure']:.3f}.")
     print("Compared are small letters without marks, numbers in words, hyphens and apostrophes as gaps, for both alike. The script's "
           "misspellings are put right; prompts whose recording cannot be their text by its length are left out.\n")
-    if os.environ.get("SHOW_FRENCH"):
-        print(*cues, sep="\n")
 
 
 if __name__ == "__main__":

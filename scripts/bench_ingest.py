@@ -89,10 +89,11 @@ def measure(server: Server, way: Way, turn: int, film: Path) -> float:
 
 
 def compare(server: Server, ways: list[Way], film: Path, nobody: float) -> list[float]:
-    """Measures in turns, so that all see the same machine; each way's share of a core."""
+    """Measures in turns, another one first each time, so that all see the same machine; each way's share of a core."""
     spent: dict[Way, list[float]] = {way: [] for way in ways}
     for turn in range(ROUNDS):
-        for way in ways:
+        first = turn % len(ways)
+        for way in ways[first:] + ways[:first]:
             spent[way].append((measure(server, way, turn, film) - nobody) / PUBLISHERS)
     medians = [statistics.median(values) for values in spent.values()]
     base, rows = medians[0], []

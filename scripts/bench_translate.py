@@ -108,7 +108,7 @@ def firefox(folder: Path) -> tuple[str, float, float, bool]:
 
 def ctranslate(batch: int) -> tuple[str, float, float, bool]:
     """The same of `amphi-engine` and of PyPI's ctranslate2, so many texts at a time."""
-    names = NAMES * 128
+    names = NAMES * 256
     batches = [names[at : at + batch] for at in range(0, len(names), batch)]
     peer = ctranslate2.Translator(str(CT2), device="cpu", compute_type="int8", intra_threads=1, inter_threads=1)
 

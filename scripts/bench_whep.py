@@ -207,8 +207,10 @@ def cost(janus: Janus | None) -> None:
         film = moving(Path(stack.enter_context(tempfile.TemporaryDirectory())), "2M")
         stack.enter_context(Publisher(film, server.channel("cost"), loop=True))
         if janus:
-            outputs = janus.outputs("-c:v copy -bsf:v h264_mp4toannexb", OPUS)
-            feed = subprocess.Popen(["ffmpeg", "-v", "error", "-re", "-stream_loop", "-1", "-i", film, *outputs],
+            # Ready to be sent: ffmpeg's filters end with the film's first turn.
+            ready = film.with_suffix(".ts")
+            subprocess.run(["ffmpeg", "-v", "error", "-i", film, "-c:v", "copy", *OPUS.split(), ready], check=True)
+            feed = subprocess.Popen(["ffmpeg", "-v", "error", "-re", "-stream_loop", "-1", "-i", ready, *janus.outputs("-c:v copy", "-c:a copy")],
                                     stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
             stack.callback(feed.wait)
             stack.callback(feed.kill)
