@@ -9,7 +9,7 @@ run: ## set up this machine, build, start the server with the demo lecture, prin
 test: ## set up this machine, then lint and run every test (ARGS="…" goes to cargo nextest run)
 	@scripts/test $(ARGS)
 
-fuzz: ## look for bytes that a parser cannot take (ARGS="TARGET SECONDS"; needs a nightly toolchain)
+fuzz: ## look for bytes that a parser cannot take (ARGS="TARGET SECONDS")
 	@scripts/fuzz $(ARGS)
 
 lint: ## formatting, clippy, licences, types
