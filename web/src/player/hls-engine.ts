@@ -12,6 +12,11 @@ const AHEAD = 2;
 /** A playlist that is asked for again and again before it counts as gone: a publisher may be away for 30 s. */
 const PATIENT = { maxNumRetry: 6, retryDelayMs: 500, maxRetryDelayMs: 4000, backoff: 'exponential' as const };
 
+/** Seconds behind its target at which a player that has just begun jumps there, once: catching up would take long. */
+const LATE = 0.75;
+/** Milliseconds after which it has begun. */
+const BEGUN = 10_000;
+
 /** Names this playback, so that the server counts viewers behind one address apart; nothing else knows it. */
 const PLAYBACK = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
 
@@ -61,6 +66,7 @@ export class HlsEngine implements Engine {
   private wanted: number | null;
   private mended: number[] = [];
   private complete = false;
+  private readonly born = performance.now();
   private track_: string | null = null;
 
   /** Starts at once; `quality` is the height to stay at, null for automatic. */
@@ -96,6 +102,7 @@ export class HlsEngine implements Engine {
     hls.on(Hls.Events.ERROR, (_, data) => {
       if (data.fatal) this.fatal(data);
     });
+    video.addEventListener('timeupdate', this.begin);
     hls.attachMedia(video);
     hls.loadSource(url);
   }
@@ -145,9 +152,20 @@ export class HlsEngine implements Engine {
   }
 
   destroy(): void {
+    this.video.removeEventListener('timeupdate', this.begin);
     this.follower.destroy();
     this.hls.destroy();
   }
+
+  /** Its place was chosen when the playlist came, and the first picture may have taken a while since. */
+  private readonly begin = (): void => {
+    const { video } = this;
+    const edge = this.hls.liveSyncPosition;
+    const late = edge !== null && edge - video.currentTime > LATE;
+    const loaded = video.buffered.length > 0 && video.buffered.end(video.buffered.length - 1) > (edge ?? Infinity);
+    if (edge !== null && late && loaded) video.currentTime = edge;
+    if ((late && loaded) || performance.now() - this.born > BEGUN) video.removeEventListener('timeupdate', this.begin);
+  };
 
   private selectTrack(): void {
     const index = this.track_ === null ? -1 : this.hls.subtitleTracks.findIndex((track) => track.lang === this.track_);
