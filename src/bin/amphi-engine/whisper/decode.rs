@@ -1,10 +1,6 @@
 //! One decoding: features in, timed words out, through CTranslate2.
 
-use std::{
-    path::Path,
-    sync::{Condvar, Mutex, PoisonError},
-    thread,
-};
+use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use ct2rs::sys::{ComputeType, Config, Device, StorageView, Whisper, WhisperOptions};
@@ -12,14 +8,14 @@ use tokenizers::Tokenizer;
 
 use super::mel::{HOP, Mel};
 
-/// A loaded model. Shared by all streams, which take turns in order of arrival: as many at a time as the machine has
-/// cores for.
+/// A loaded model. Shared by all streams, which take turns in order of arrival.
 ///
 /// A turn is a whole decoding: with the library's own queue, of single calls, streams that come
 /// at the same time would all end with the last.
 pub struct Model {
     whisper: Whisper,
-    turns: Turns,
+    /// The one mutex at hand that is fair.
+    turn: tokio::sync::Mutex<()>,
     tokenizer: Tokenizer,
     mel: Mel,
 }
@@ -66,23 +62,6 @@ pub struct Timed {
     pub confidence: f32,
 }
 
-/// What is decoded at a time, first come, first served.
-struct Turns {
-    /// How many there may be.
-    places: usize,
-    /// Turns asked for, and those of them that are over.
-    state: Mutex<(usize, usize)>,
-    over: Condvar,
-}
-
-/// A turn. Dropping it ends it.
-struct Turn<'a>(&'a Turns);
-
-/// Every turn at a time beyond the first needs the weights once more: as much memory in all as these may take.
-const COPIES: u64 = 256 << 20;
-/// More turns at a time than this only share the memory's bandwidth.
-const MOST: u64 = 4;
-
 /// Encoder frames a second.
 const FRAMES_PER_SECOND: f64 = 50.0;
 
@@ -101,12 +80,9 @@ impl Model {
                 );
             }
         }
-        let places = places(dir, threads)?;
         // Half the time of 32-bit floats at the same word error rate.
         let config = Config {
             device: Device::CPU,
-            // Each is a copy that decodes by itself.
-            device_indices: vec![0; places],
             compute_type: ComputeType::INT8,
             num_threads_per_replica: threads,
             ..Config::default()
@@ -115,7 +91,7 @@ impl Model {
         let tokenizer = Tokenizer::from_file(dir.join("tokenizer.json"))
             .map_err(|error| anyhow!("load tokenizer of {}: {error}", dir.display()))?;
         let mel = Mel::new(whisper.n_mels());
-        Ok(Self { whisper, turns: Turns::new(places), tokenizer, mel })
+        Ok(Self { whisper, turn: tokio::sync::Mutex::new(()), tokenizer, mel })
     }
 
     /// How to make its features.
@@ -133,7 +109,7 @@ impl Model {
     /// # Errors
     /// The library refused; the next call may succeed.
     pub fn decode(&self, task: &Task<'_>) -> Result<Decoded> {
-        let _turn = self.turns.take();
+        let _turn = self.turn.blocking_lock();
         let mut features = task.features.clone();
         let shape = [1, self.mel.bands(), task.window];
         let features = StorageView::new(&shape, &mut features, Device::CPU)?;
@@ -213,7 +189,14 @@ impl Model {
         while from < tokens.len() {
             let to = self.word_end(tokens, from, spaced)?;
             let text = self.text(&tokens[from..to])?.trim().to_owned();
-            if !text.is_empty() {
+            if let Some(last) = words.last_mut().filter(|_: &&mut Timed| is_mark(&text)) {
+                // French writes a space before `?` and `!`, where a line must not break.
+                if task.language == "fr" && !text.starts_with(['.', ',', '…']) {
+                    last.text.push('\u{202f}');
+                }
+                last.text.push_str(&text);
+                last.tokens.extend_from_slice(&tokens[from..to]);
+            } else if !text.is_empty() {
                 let sum: f32 = aligned.text_token_probs.get(from..to).map_or(0.0, |probs| probs.iter().sum());
                 let confidence = sum / (to - from) as f32;
                 let confidence = if confidence.is_finite() { confidence.clamp(0.0, 1.0) } else { 0.0 };
@@ -258,70 +241,7 @@ impl Model {
     }
 }
 
-/// How many decodings run at a time: streams that wait for each other fall behind although a core has nothing to do.
-fn places(dir: &Path, threads: usize) -> Result<usize> {
-    let cores = thread::available_parallelism().map_or(1, |cores| cores.get() / threads.max(1));
-    let weights = dir.join("model.bin").metadata()?.len().max(1);
-    Ok(cores.clamp(1, (COPIES / weights + 1).min(MOST) as usize))
-}
-
-impl Turns {
-    fn new(places: usize) -> Self {
-        Self { places, state: Mutex::default(), over: Condvar::new() }
-    }
-
-    /// Waits until those that asked before leave a place.
-    fn take(&self) -> Turn<'_> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = state.0;
-        state.0 += 1;
-        let waits = |state: &mut (usize, usize)| own >= state.1 + self.places;
-        drop(self.over.wait_while(state, waits).unwrap_or_else(PoisonError::into_inner));
-        Turn(self)
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner).1 += 1;
-        self.0.over.notify_all();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-
-    use super::*;
-
-    #[test]
-    fn turns_are_taken_in_order_and_so_many_at_a_time() {
-        let turns = Turns::new(2);
-        let (first, second) = (turns.take(), turns.take());
-        thread::scope(|scope| {
-            let (say, said) = mpsc::channel();
-            let asked = |count| {
-                while turns.state.lock().unwrap().0 < count {
-                    thread::yield_now()
-                }
-            };
-            for nth in 0..3 {
-                let (say, turns) = (say.clone(), &turns);
-                scope.spawn(move || {
-                    let turn = turns.take();
-                    say.send((nth, turn)).unwrap();
-                });
-                asked(nth + 3);
-            }
-            assert!(said.try_recv().is_err(), "both places are taken");
-            drop(first);
-            let (nth, third) = said.recv().unwrap();
-            assert_eq!(nth, 0);
-            assert!(said.try_recv().is_err(), "the place that was left is taken");
-            drop((second, third));
-            let mut rest: Vec<_> = [said.recv().unwrap(), said.recv().unwrap()].map(|(nth, _)| nth).into();
-            rest.sort_unstable();
-            assert_eq!(rest, [1, 2]);
-        });
-    }
+/// Whether a piece only closes what is before it.
+fn is_mark(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|mark| "?!:;.,…»%".contains(mark))
 }
