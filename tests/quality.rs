@@ -311,7 +311,9 @@ fn models_are_as_good_as_the_manifest_says() {
                 |key: &str| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(text(&stated[key])).display().to_string();
             let (of, against, id) = (file("of"), file("against"), text(&model["id"]));
             if model["task"] == "speech" {
-                amphi(&["transcribe", &of, "--model", &id, "--format", "txt", "--output", &said]);
+                // `lecture-en.opus` is English.
+                let language = of.trim_end_matches(".opus").rsplit('-').next().unwrap();
+                amphi(&["transcribe", &of, "--model", &id, "--language", language, "--format", "txt", "-o", &said]);
             } else {
                 let (from, to) = (text(&model["languages"][0]), text(&model["languages"][1]));
                 amphi(&["translate", &of, "--from", &from, "--to", &to, "--output", &said]);
