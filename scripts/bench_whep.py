@@ -135,6 +135,8 @@ def glass(janus: Janus | None) -> None:
             look("RTP → Janus → WebRTC", janus.page(), "")
     heading("Glass to glass, 960×540 at 30 a second, in Chromium")
     table(("path", "pictures", "p50", "p95", "target", ""), rows)
+    if janus:
+        print("To Janus ffmpeg sends pictures and sound apart; in RTMP's one stream a picture waits for the sound before it.\n")
 
 
 @dataclass
