@@ -19,6 +19,12 @@ impl Player {
         command.args(["-v", "error"]).args(options).args(["-i", url, "-c", "copy", "-f", "null", "-"]);
         Self(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
     }
+
+    /// Closes it in order: it says goodbye where its protocol has a word for it.
+    fn leave(mut self) {
+        assert!(Command::new("kill").args(["-INT", &self.0.id().to_string()]).status().unwrap().success());
+        self.0.wait().unwrap();
+    }
 }
 
 impl Drop for Player {
@@ -68,7 +74,8 @@ fn viewers_are_counted_over_every_protocol_and_leave_again() {
         assert!(metrics.contains(&series), "no {series} in\n{metrics}");
     }
     assert_eq!(server.json("/api/v1/channels/waves")["viewers"], 6);
-    drop((watching, reading));
+    watching.finish();
+    reading.leave();
     counted(&server, 4, 0, 0);
     hls.truncate(3);
     counted(&server, 2, 0, 0);

@@ -91,7 +91,9 @@ fn a_path_that_loses_and_reorders_costs_neither_the_picture_nor_the_sound() {
     let seen = seen(&peer, |seen| live(seen).len() > 8);
     let (passed, lost) = proxy.counts();
     assert!(lost > passed / 50, "{lost} of {passed} were lost");
-    assert_eq!((&seen["backwards"], &seen["shuffled"]), (&Value::from(0), &Value::from(0)));
+    // Stamps rise in the order of numbers. What is decoded does not on a slow machine: a repeated packet that is a
+    // hundred behind sends aiortc's jitter buffer back to it, although it had that packet.
+    assert_eq!(seen["shuffled"], 0);
     // Flashes come once a second; one may be missed until an interrupted picture is mended.
     let apart = live(&seen);
     assert!(apart.iter().filter(|apart| (0.9..1.1).contains(*apart)).count() + 1 >= apart.len(), "{apart:?}");

@@ -2,7 +2,8 @@
 
 usage: watch.py URL [PORT]
 PORT is where media comes from instead of from the port that the server names: a proxy's.
-Prints "answered STATUS", then every half second a JSON object: pictures and samples decoded, their size, and when on
+Prints "answered STATUS", then every half second a JSON object: pictures and samples decoded, their size, how often a
+picture was decoded behind a later one and how often a packet was stamped before the one numbered before it, and when on
 the wall clock of sender reports flashes were seen and beeps heard; at the end "deleted STATUS".
 """
 
