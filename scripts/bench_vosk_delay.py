@@ -1,9 +1,10 @@
 """How long after a word it is stable, beside libvosk's own delay, in sound heard.
 
 Both get the same blocks of 100 ms and each answer counts at the end of the block it came with: no clock is involved,
-and no load matters. libvosk promises nothing of a word before its utterance is over. What it is held to is therefore
-hindsight: a word of its final result is there when it is in a partial result and, as it turns out, in all that
-follow. Nobody who hears the same partial results can know that so early. Ours is counted when it is promised.
+and no load matters. libvosk promises nothing of a word before its utterance is over: its own delay to a word that
+stands is that of its result. With hindsight it is shorter: a word of the result was there for good when it was in a
+partial result and, as it turned out, in all that followed. Nobody who has the same partial results can know so that early.
+Ours is counted when it is promised, and, for what viewers read, with the same hindsight.
 """
 
 from __future__ import annotations
@@ -135,10 +136,17 @@ def main() -> None:
     }
     rows = [(name, len(late), ms(centile(late, 0.5)), ms(centile(late, 0.95)), ms(mean(late))) for name, late in found.items()]
     table(["", "words", "p50", "p95", "mean"], rows)
-    (own, *_, last) = found.values()
-    apart = [centile(last, share) - centile(own, share) for share in (0.5, 0.95)]
-    print(f"Ours stable − libvosk's own delay (the first line): {ms(apart[0])} / {ms(apart[1])} (p50 / p95). "
-          f"Target ≤ {ms(MOST)}: {verdict(max(apart) <= MOST + 1e-9)}.")
+    (path, _, result, shown, promised) = found.values()
+    compared = {
+        "a promise beside a promise (ours stable − libvosk's result)": (promised, result),
+        "hindsight beside hindsight (ours shown for good − libvosk's partial results for good)": (shown, path),
+        "a promise beside hindsight (ours stable − libvosk's partial results for good)": (promised, path),
+    }
+    rows = []
+    for name, (ours_late, theirs_late) in compared.items():
+        apart = [centile(ours_late, share) - centile(theirs_late, share) for share in (0.5, 0.95)]
+        rows.append((name, *map(ms, apart), *(verdict(late <= MOST + 1e-9) for late in apart)))
+    table(["", "p50", "p95", f"p50 ≤ {ms(MOST)}", f"p95 ≤ {ms(MOST)}"], rows)
     print(f"Stable words that the end of their utterance would have changed: {overruled} of {stable}. "
           f"Target < 1 %: {verdict(overruled * 100 < stable)}.\n")
 

@@ -194,7 +194,7 @@ fn vosk_words_show_early_and_are_final_in_bounded_time_without_a_pause() {
     assert!(finals.len() >= 2, "{finals:?}");
     for (position, heard) in &finals {
         let length = position - heard.words[0].start.as_secs_f64();
-        assert!(length <= 13.0, "{length} s: {heard:?}");
+        assert!(length <= 15.0, "{length} s: {heard:?}");
     }
     // The synthesiser says 22 words in a turn; what a cut loses or doubles shows in their number.
     let count: usize = finals.iter().map(|(_, heard)| heard.words.len()).sum();
