@@ -248,7 +248,7 @@ fn spawn(data: &Path, environment: &[(String, String)]) -> (Child, [String; 5]) 
         let (Some(name), Some(url)) = (words.next(), words.next()) else { continue };
         if let Some((_, address)) = addresses.iter_mut().find(|(known, _)| *known == name) {
             let url = url.split_once('?').map_or(url, |(address, _)| address);
-            *address = Some(url.trim_end_matches('/').to_owned());
+            *address = Some(url.trim_end_matches("/live/NAME").trim_end_matches('/').to_owned());
         }
     }
     (child, addresses.map(|(_, url)| url.unwrap()))
