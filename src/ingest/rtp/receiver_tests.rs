@@ -153,7 +153,7 @@ fn the_first_report_moves_pictures_without_changing_their_order_or_their_wait() 
         }
         if group == 10 {
             // Pictures were 150 ms late on their way.
-            let ntp = |millis: u64| ((100_000 + millis) / 1_000) << 32 | ((millis % 1_000) << 32) / 1_000;
+            let ntp = |millis: u64| (((100_000 + millis) / 1_000) << 32) + ((millis % 1_000) << 32) / 1_000;
             let at = fixture.at(begin);
             let report = |ssrc, millis, timestamp| SenderReport { ssrc, ntp: ntp(millis), timestamp };
             fixture.receiver.report(0, &report(7, begin - 150, begin as u32 * 90), at);
