@@ -69,7 +69,7 @@ fn the_status_says_how_the_publisher_and_the_recording_do_right_now() {
     let now = status();
     assert!(now["bitrate"].as_u64().unwrap() > 100_000, "{now}");
     assert_eq!((&now["recording"]["state"], &now["recording"]["dropped"]), (&"recording".into(), &0.into()), "{now}");
-    assert!(now["recording"]["failure"].is_null() && now["viewers"].is_null(), "{now}");
+    assert!(now["recording"]["failure"].is_null() && now["viewers"] == 0, "{now}");
     drop(publisher);
     wait("the outage shows, and no average hides it", SOON, || {
         let now = status();
