@@ -57,8 +57,8 @@ pub fn codecs(data: &[u8]) {
         })),
         4 => byte_stream(Family::Avc, rest),
         5 => byte_stream(Family::Hevc, rest),
-        6 => access_unit(|unit, size| avc::normalise(unit, size), bytes, length),
-        7 => access_unit(|unit, size| hevc::normalise(unit, size), bytes, length),
+        6 => access_unit(avc::normalise, bytes, length),
+        7 => access_unit(hevc::normalise, bytes, length),
         8 => {
             let _ = av1::normalise(bytes, &[0x81, 4, 0x0c, 0]);
         }
@@ -86,7 +86,7 @@ fn byte_stream(family: Family, bytes: &[u8]) {
         if let Some(format) = unit.format {
             assert!(plausible(format.width, format.height));
         }
-        access_unit(|unit, size| avc::normalise(unit, size), unit.data, 4);
+        access_unit(avc::normalise, unit.data, 4);
     }
 }
 
