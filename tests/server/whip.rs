@@ -108,7 +108,8 @@ pub fn flashes(folder: &Path, seconds: u32) -> PathBuf {
 /// The same, 200 ms of every so many seconds.
 fn flashes_every(period: u32, folder: &Path, seconds: u32) -> PathBuf {
     let file = folder.join("flashes.mkv");
-    let picture = format!("color=black:s=320x180:r=25,drawbox=t=fill:color=white:enable='lt(mod(t,{period}),0.2)'");
+    let picture =
+        format!("color=black:s=320x180:r=25,drawbox=t=fill:color=white:enable='lt(mod(t+0.02,{period}),0.2)'");
     let beep = format!("aevalsrc='sin(2*PI*1000*t)*lt(mod(t,{period}),0.2)':s=48000");
     let mut command = Command::new("ffmpeg");
     command.args(["-v", "error", "-f", "lavfi", "-i", &picture, "-f", "lavfi", "-i", &beep]);

@@ -6,14 +6,20 @@ the server names: a proxy's. Prints "answered STATUS", "resource URL", "connecte
 """
 
 import asyncio
+import contextvars
 import re
 import sys
+import types
 import urllib.error
 import urllib.parse
 import urllib.request
+from datetime import timedelta
 
-from aiortc import RTCPeerConnection, RTCRtpSender, RTCSessionDescription
+from aiortc import RTCPeerConnection, RTCRtpSender, RTCSessionDescription, clock, rtcrtpsender
 from aiortc.contrib.media import MediaPlayer
+
+# When the frame was captured that a sender's task sends.
+captured = contextvars.ContextVar("captured")
 
 
 def say(*words):
@@ -29,9 +35,33 @@ def request(method, url, key, body=None, kind=None):
         return error.code, error.headers, error.read().decode()
 
 
+def stamp_when_captured(tracks):
+    """Has sender reports say when frames were captured, by one clock for all tracks, as browsers' do. aiortc's say when a
+    frame has been encoded and sent, and each track's own clock starts with its first frame: on a busy machine that puts
+    picture and sound apart.
+    """
+    begun = []
+
+    def wrap(receive):
+        async def recv():
+            frame = await receive()
+            place = timedelta(seconds=frame.time)
+            begun or begun.append(clock.current_datetime() - place)
+            captured.set(clock.datetime_to_ntp(begun[0] + place))
+            return frame
+
+        return recv
+
+    for track in tracks:
+        track.recv = wrap(track.recv)
+    current = {"current_ntp_time": lambda: captured.get(None) or clock.current_ntp_time()}
+    rtcrtpsender.clock = types.SimpleNamespace(**vars(clock) | current)
+
+
 async def main(url, key, codec, source, port=None):
     connection = RTCPeerConnection()
     player = MediaPlayer(source)
+    stamp_when_captured((player.audio, player.video))
     connection.addTransceiver(player.audio, "sendonly")
     transceiver = connection.addTransceiver(player.video, "sendonly")
     codecs = RTCRtpSender.getCapabilities("video").codecs
