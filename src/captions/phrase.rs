@@ -71,7 +71,7 @@ fn leads(word: &str, lang: &LanguageTag) -> bool {
         "nl" => DUTCH,
         _ => "",
     };
-    let word = word.to_lowercase();
+    let word = word.to_lowercase().replace('’', "'");
     known.split(' ').any(|known| known == word)
 }
 
@@ -80,9 +80,11 @@ const ENGLISH: &str = "a about above after against an and are as at be because b
     of on or our over shall she should since so some than that the their then there these they this those though \
     through to toward towards under unless until upon was we were what when where whether which while who whose \
     why will with within without would you your i'm it's we'll";
-const FRENCH: &str = "a afin ai au aux avec car ce ces cet cette chaque chez comme dans de depuis des donc dont du elle elles en \
-    entre est et il ils je la le les leur leurs lorsque ma mais mes mon ne ni nos notre nous on ont or ou où par \
-    pendant pour puis puisque quand que qui sa sans se ses si son sont sous sur très tu un une vers vos vous";
+const FRENCH: &str = "a afin ai au aux avec c'est car ce ces cet cette chaque chez comme d'un d'une dans de depuis \
+    des donc dont du dès elle elles en entre est et il ils j'ai je jusqu'au jusqu'à jusque l'on la le les leur \
+    leurs lorsque ma mais mes mon n'a n'est ne ni nos notre nous on ont or ou où par pendant pour puis puisque \
+    qu'elle qu'il qu'on qu'un qu'une quand que qui s'est sa sans se ses si son sont sous sur très tu un une vers \
+    vos votre vous à étaient était";
 const SPANISH: &str = "a al como con cuando de del desde donde el ella en entre es esta este está hacia han hasta la las le les lo \
     los me mi ni no o para pero por porque que se si sin sobre son su sus también tan un una y ya yo";
 const PORTUGUESE: &str = "a ao aos as com como da das de desde do dos e ela ele em entre essa esse esta este está eu foi mas me mesmo \

@@ -108,6 +108,12 @@ fn long_sentences_come_in_phrases_that_no_small_word_ends() {
         french,
         ["Les ondes stationnaires apparaissent", "dans les cordes de la guitare,", "donc elles chantent."]
     );
+    let elided =
+        phrases("fr", "La vitesse du signal correspond exactement à celle d’une onde qui se propage librement.");
+    assert_eq!(
+        elided,
+        ["La vitesse du signal correspond exactement", "à celle d’une onde", "qui se propage librement."]
+    );
 }
 
 #[test]

@@ -1,21 +1,31 @@
 //! One decoding: features in, timed words out, through CTranslate2.
 
-use std::path::Path;
+use std::{
+    num::NonZero,
+    path::{Path, PathBuf},
+    thread,
+};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use ct2rs::sys::{ComputeType, Config, Device, StorageView, Whisper, WhisperOptions};
 use tokenizers::Tokenizer;
 
-use super::mel::{HOP, Mel};
+use super::{
+    mel::{HOP, Mel},
+    turns::Turns,
+};
 
-/// A loaded model. Shared by all streams, which take turns in order of arrival.
+/// A loaded model. Shared by all streams, which take turns in order of arrival, as many at a time as there are
+/// cores for: each copy of the model has its own memory, and the next is loaded when a stream would wait.
 ///
 /// A turn is a whole decoding: with the library's own queue, of single calls, streams that come
-/// at the same time would all end with the last.
+/// at the same time would all end with the last. Its own replicas are of no use either: those of an
+/// INT8 model on a CPU give nonsense.
 pub struct Model {
-    whisper: Whisper,
-    /// The one mutex at hand that is fair.
-    turn: tokio::sync::Mutex<()>,
+    copies: Turns<Whisper>,
+    dir: PathBuf,
+    threads: usize,
+    multilingual: bool,
     tokenizer: Tokenizer,
     mel: Mel,
 }
@@ -80,18 +90,13 @@ impl Model {
                 );
             }
         }
-        // Half the time of 32-bit floats at the same word error rate.
-        let config = Config {
-            device: Device::CPU,
-            compute_type: ComputeType::INT8,
-            num_threads_per_replica: threads,
-            ..Config::default()
-        };
-        let whisper = Whisper::new(dir, config).with_context(|| format!("load whisper model {}", dir.display()))?;
+        let whisper = load(dir, threads)?;
         let tokenizer = Tokenizer::from_file(dir.join("tokenizer.json"))
             .map_err(|error| anyhow!("load tokenizer of {}: {error}", dir.display()))?;
-        let mel = Mel::new(whisper.n_mels());
-        Ok(Self { whisper, turn: tokio::sync::Mutex::new(()), tokenizer, mel })
+        let (mel, multilingual) = (Mel::new(whisper.n_mels()), whisper.is_multilingual());
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        let copies = Turns::new(whisper, cores / threads.max(1));
+        Ok(Self { copies, dir: dir.to_owned(), threads, multilingual, tokenizer, mel })
     }
 
     /// How to make its features.
@@ -101,7 +106,7 @@ impl Model {
 
     /// Whether it can be asked for this language (primary subtag).
     pub fn speaks(&self, language: &str) -> bool {
-        if self.whisper.is_multilingual() { self.id(&format!("<|{language}|>")).is_ok() } else { language == "en" }
+        if self.multilingual { self.id(&format!("<|{language}|>")).is_ok() } else { language == "en" }
     }
 
     /// Decodes once, greedily.
@@ -109,11 +114,11 @@ impl Model {
     /// # Errors
     /// The library refused; the next call may succeed.
     pub fn decode(&self, task: &Task<'_>) -> Result<Decoded> {
-        let _turn = self.turn.blocking_lock();
+        let whisper = self.copies.take(|| load(&self.dir, self.threads));
         let mut features = task.features.clone();
         let shape = [1, self.mel.bands(), task.window];
         let features = StorageView::new(&shape, &mut features, Device::CPU)?;
-        let encoded = self.whisper.encode(&features, false)?;
+        let encoded = whisper.encode(&features, false)?;
         let start = self.start(task.language)?;
         let prompt = self.prompt(task, &start)?;
         let seconds = (task.heard * HOP) as f64 / 16_000.0;
@@ -126,19 +131,19 @@ impl Model {
             return_no_speech_prob: true,
             ..WhisperOptions::default()
         };
-        let results = self.whisper.generate(&encoded, &[prompt], &options)?;
+        let results = whisper.generate(&encoded, &[prompt], &options)?;
         let result = results.into_iter().next().ok_or_else(|| anyhow!("whisper gave no result"))?;
         let generated = result.sequences_ids.into_iter().next().unwrap_or_default();
         let end = self.id("<|endoftext|>")?;
         // What follows <|notimestamps|> in the prompt comes back as the beginning of the result.
         let tokens: Vec<usize> = generated.into_iter().filter(|id| *id < end).collect();
-        let words = if tokens.is_empty() { Vec::new() } else { self.align(&encoded, &start, &tokens, task)? };
+        let words = if tokens.is_empty() { Vec::new() } else { self.align(&whisper, &encoded, &start, &tokens, task)? };
         Ok(Decoded { words, no_speech: result.no_speech_prob, log_prob: result.scores.first().copied().unwrap_or(0.0) })
     }
 
     fn start(&self, language: &str) -> Result<Vec<String>> {
         let mut start = vec!["<|startoftranscript|>".to_owned()];
-        if self.whisper.is_multilingual() {
+        if self.multilingual {
             start.push(format!("<|{language}|>"));
             start.push("<|transcribe|>".to_owned());
         }
@@ -161,6 +166,7 @@ impl Model {
     /// Word times from the cross attention (dynamic time warping over the model's alignment heads).
     fn align(
         &self,
+        whisper: &Whisper,
         encoded: &StorageView<'_>,
         start: &[String],
         tokens: &[usize],
@@ -168,7 +174,7 @@ impl Model {
     ) -> Result<Vec<Timed>> {
         let start: Vec<usize> = start.iter().map(|token| self.id(token)).collect::<Result<_>>()?;
         let frames = task.heard.clamp(2, task.window);
-        let aligned = self.whisper.align(encoded, &start, &[tokens.to_vec()], &[frames], 7)?;
+        let aligned = whisper.align(encoded, &start, &[tokens.to_vec()], &[frames], 7)?;
         let aligned = aligned.into_iter().next().ok_or_else(|| anyhow!("whisper gave no alignment"))?;
         // When each token begins; one more than there are tokens, for the end of the last.
         let mut begins = vec![f64::NAN; tokens.len() + 1];
@@ -239,6 +245,17 @@ impl Model {
         let id = self.tokenizer.token_to_id(token).ok_or_else(|| anyhow!("{token} is not in the vocabulary"))?;
         Ok(id as usize)
     }
+}
+
+fn load(dir: &Path, threads: usize) -> Result<Whisper> {
+    // Half the time of 32-bit floats at the same word error rate.
+    let config = Config {
+        device: Device::CPU,
+        compute_type: ComputeType::INT8,
+        num_threads_per_replica: threads,
+        ..Config::default()
+    };
+    Whisper::new(dir, config).with_context(|| format!("load whisper model {}", dir.display()))
 }
 
 /// Whether a piece only closes what is before it.

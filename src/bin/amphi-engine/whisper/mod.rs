@@ -5,6 +5,7 @@ mod decode;
 mod guard;
 mod mel;
 mod streaming;
+mod turns;
 mod vad;
 
 pub use calls::calls;

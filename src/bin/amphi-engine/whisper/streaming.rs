@@ -1,6 +1,9 @@
 //! LocalAgreement-2, and trust in what lies well behind the end, over a growing stretch of audio, cut at the ends of sentences and at pauses.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use amphi::{
     model::{Hypothesis, LanguageTag, MediaTime, Pcm, Word},
@@ -38,8 +41,11 @@ impl Decode for Arc<super::Model> {
 
 /// When audio is decoded, in frames of 10 ms.
 struct Pace {
-    /// New audio between two decodings.
+    /// New audio between two decodings …
     step: usize,
+    /// … or so many times what they took lately, their turn's wait included, if that is longer: who shares a busy
+    /// machine asks less of it, and sooner than anything has to be left out.
+    rest: u32,
     /// Silence after which what was said is decoded at once and taken as it is.
     pause: usize,
     /// Words that two decodings agree on are stable.
@@ -54,10 +60,11 @@ struct Pace {
 }
 
 /// Captions: early and often; audio that has piled up is taken in one go.
-const LIVE: Pace = Pace { step: 70, pause: 30, agree: true, trust: 30, sure: 0.9, stride: 2 * Pcm::RATE as usize };
+const LIVE: Pace =
+    Pace { step: 70, rest: 2, pause: 30, agree: true, trust: 30, sure: 0.9, stride: 2 * Pcm::RATE as usize };
 /// Files: as much context and as little work as possible.
 const FILE: Pace =
-    Pace { step: 1_000, pause: SILENCE, agree: false, trust: 100, sure: 0.0, stride: Pcm::RATE as usize / 10 };
+    Pace { step: 1_000, rest: 0, pause: SILENCE, agree: false, trust: 100, sure: 0.0, stride: Pcm::RATE as usize / 10 };
 /// Frames of silence that end an utterance.
 const SILENCE: usize = 60;
 /// Frames kept from before speech begins.
@@ -93,6 +100,8 @@ pub struct Streaming<D> {
     spoken: usize,
     /// Frames decoded last time.
     decoded: usize,
+    /// How long the last two decodings took.
+    took: [Duration; 2],
     stable: Vec<Timed>,
     /// What the last decoding gave beyond `stable`.
     open: Vec<Timed>,
@@ -116,6 +125,7 @@ impl<D: Decode> Streaming<D> {
             frames: Frames::default(),
             spoken: 0,
             decoded: 0,
+            took: [Duration::ZERO; 2],
             stable: Vec::new(),
             open: Vec::new(),
             context: Vec::new(),
@@ -143,11 +153,17 @@ impl<D: Decode> Streaming<D> {
         }
         if silence >= self.pace.pause && self.decoded < self.spoken {
             self.step(true, out)?;
-        } else if self.levels.len() >= self.decoded + self.pace.step * self.load.stretch() && self.decoded < self.spoken
-        {
+        } else if self.levels.len() >= self.decoded + self.awaited() && self.decoded < self.spoken {
             self.step(false, out)?;
         }
         Ok(())
+    }
+
+    /// How many frames of new audio the next decoding waits for.
+    fn awaited(&self) -> usize {
+        // One that took long alone is a hiccup.
+        let lately = self.took[0].min(self.took[1]) * self.pace.rest;
+        self.pace.step.max(lately.as_millis() as usize / 10) * self.load.stretch()
     }
 
     /// Decodes, and returns what changed. `settled`: the audio is complete, so the text is.
@@ -183,7 +199,9 @@ impl<D: Decode> Streaming<D> {
         let features = self.frames.features(self.model.mel(), &self.audio, window);
         let prefix: Vec<usize> = self.stable.iter().flat_map(|word| word.tokens.iter().copied()).collect();
         let task = Task { features, window, heard, language: &self.language, context: &self.context, prefix: &prefix };
+        let began = Instant::now();
         let decoded = self.model.decode(&task)?;
+        self.took = [self.took[1], began.elapsed()];
         self.decoded = heard;
         let mut words = decoded.words;
         let texts: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();

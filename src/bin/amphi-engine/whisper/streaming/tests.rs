@@ -107,6 +107,20 @@ fn a_loaded_engine_decodes_less_often() {
 }
 
 #[test]
+fn a_stream_leaves_the_machine_half_of_the_time_whatever_a_decoding_takes() {
+    let (mut streaming, _) = streaming(|_| Vec::new());
+    let mut awaited = |took: [u64; 2]| {
+        streaming.took = took.map(Duration::from_millis);
+        streaming.awaited()
+    };
+    assert_eq!(awaited([200, 250]), 70, "what one live takes");
+    assert_eq!(awaited([3_000, 250]), 70, "a hiccup");
+    assert_eq!(awaited([600, 800]), 120, "a busy machine");
+    streaming.relax(Load::from_level(3).unwrap());
+    assert_eq!(streaming.awaited(), 240);
+}
+
+#[test]
 fn a_gap_in_time_closes_the_utterance() {
     let (mut streaming, _) = streaming(|_| vec!["one", "two"]);
     let mut at = 0;
