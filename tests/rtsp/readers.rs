@@ -60,7 +60,7 @@ async fn play(fixture: &Fixture) -> (Raw, String) {
 #[tokio::test]
 async fn readers_share_one_pipeline_and_one_that_stalls_costs_only_itself() {
     let (fixture, live, _publisher) =
-        airing(60, &["-b:v", "4M", "-minrate", "4M", "-maxrate", "4M", "-bufsize", "1M"]).await;
+        airing(60, &["-vf", "noise=alls=80:allf=t+u", "-b:v", "20M", "-maxrate", "20M", "-bufsize", "5M"]).await;
     let _mount = fixture.mount(live).await;
     let (_stalled, first) = play(&fixture).await;
     let (mut reading, second) = play(&fixture).await;

@@ -28,11 +28,11 @@ fn a_recording_tells_what_its_live_was_worth_once_no_live_is_on() {
     let server = Server::start(&[("AMPHI_RECONNECT_GRACE", "1s"), ("AMPHI_LADDER__ENABLED", "false")]);
     let keys = ["waves", "other"].map(|name| server.channel(name, &["--translate", "pt"]));
     let lecture = media("lecture-en.opus");
-    let first = server.publish(&lecture, &format!("{}/waves?key={}", server.rtmp, keys[0]), &["-t", "40"]);
+    let first = server.publish(&lecture, &format!("{}/waves?key={}", server.rtmp, keys[0]), &["-t", "20"]);
     let mut other = Subscriber::open(&server.http, "other", "en");
     assert!(other.until(SOON, |s| !s.received.is_empty()));
     wait("the first live", SOON, || (server.json("/api/v1/channels/waves/status")["state"] == "live").then_some(()));
-    let second = server.publish(&lecture, &format!("{}/other?key={}", server.rtmp, keys[1]), &["-t", "70"]);
+    let second = server.publish(&lecture, &format!("{}/other?key={}", server.rtmp, keys[1]), &[]);
     assert!(first.finish().0);
     let id = server.recording("waves");
     let said = words(&other.final_text()).len();

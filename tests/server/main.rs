@@ -25,6 +25,7 @@ mod blackout;
 mod changes;
 mod command_line;
 mod crowd;
+mod edge;
 mod enhanced;
 mod estimates;
 mod faults;

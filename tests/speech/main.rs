@@ -295,14 +295,15 @@ async fn an_engine_that_hangs_is_replaced() {
 #[tokio::test]
 async fn an_engine_that_nears_its_ceiling_is_started_again_in_a_pause_and_loses_no_word() {
     let engines = Engines::new(EngineSettings { memory: Some(1), ..EngineSettings::new(engine()) });
-    let audio = [samples("korean-espeak.flac"), vec![0; 2 * 16_000]].concat().repeat(4);
+    let turns = 8;
+    let audio = [samples("korean-espeak.flac"), vec![0; 2 * 16_000]].concat().repeat(turns);
     let stream = engines.open(EngineSpec { live: true, ..vosk() });
     let heard = transcribe(&stream, &audio).await;
     let status = &engines.status()[0];
     assert_eq!((status.restarts, heard.failed.clone()), (0, None));
     assert!(status.renewals >= 1 && heard.restarts as u64 == status.renewals, "{status:?}");
     // The synthesiser says 22 words in a turn; what is lost or said twice shows in their number.
-    assert!((4 * 18..=4 * 28).contains(&heard.words.len()), "{}: {}", heard.words.len(), heard.text());
+    assert!((turns * 18..=turns * 28).contains(&heard.words.len()), "{}: {}", heard.words.len(), heard.text());
     let silent = |pair: &[Word]| pair[1].start.since(pair[0].end) > Duration::from_secs(4);
     assert!(!heard.words.windows(2).any(silent), "words are missing: {:?}", heard.words);
     engines.shutdown().await;

@@ -73,7 +73,8 @@ impl<'a> Reader<'a> {
             let hinted = if turn % 2 == 1 { state.hint.clone().map(|uri| (self.fetch(&uri), uri)) } else { None };
             let (msn, part) = state.next();
             let skip = if turn % 3 != 0 { "&_HLS_skip=YES" } else { "" };
-            let Some(next) = self.load(&format!("?_HLS_msn={msn}&_HLS_part={part}{skip}")) else { return };
+            let wanted = format!("?_HLS_msn={msn}&_HLS_part={part}");
+            let Some(next) = self.load(&format!("{wanted}{skip}")) else { return };
             if next.skipped > 0 {
                 self.shared.report.lock().unwrap().deltas += 1;
                 if skip.is_empty() {
@@ -90,7 +91,7 @@ impl<'a> Reader<'a> {
             self.take_new(&state, &next);
             self.check_left();
             if turn % 8 == 7 {
-                self.check_merged(&next);
+                self.check_merged(&next, &wanted);
             }
             state = next;
         }
@@ -319,9 +320,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Rule 14 as the text has it: the merged playlist is the full one.
-    fn check_merged(&mut self, merged: &Media) {
-        let Some(full) = self.load("") else { return };
+    /// Rule 14 as the text has it: the merged playlist is the full one of the same state, which caches know by its
+    /// directives.
+    fn check_merged(&mut self, merged: &Media, state: &str) {
+        let Some(full) = self.load(state) else { return };
         for segment in &full.segments {
             let Some(ours) = merged.segments.iter().find(|ours| ours.msn == segment.msn) else { continue };
             if let Some(why) = contradiction(ours, segment) {

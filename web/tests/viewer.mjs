@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 
-import { chromium } from 'playwright-core'
+import { chromium, errors } from 'playwright-core'
 
 import { through } from './through.mjs'
 
@@ -49,14 +49,25 @@ if (options.includes('--port')) await through(page, option('port'))
 if (options.includes('--without-websocket')) await page.routeWebSocket(/./, (socket) => socket.close())
 await page.goto(url)
 
+// Clicks in the control bar. It hides from a mouse that rests, so the mouse moves until it has clicked, as a person's does.
+async function press(control) {
+  for (let tries = 15; ; tries -= 1) {
+    await page.locator('#player').hover({ position: { x: 20 + tries, y: 20 } })
+    try {
+      return await control.click({ timeout: 2000 })
+    } catch (error) {
+      if (!(error instanceof errors.TimeoutError) || tries === 0) throw error
+    }
+  }
+}
+
 // Opens menus of the control bar and chooses in them, as a mouse does.
 for (const [at, name] of options.entries()) {
   if (name !== '--choose') continue
   const [menu, item] = options[at + 1].split('/')
   await page.waitForSelector('#player[data-state="live"], #player[data-state="vod"]', { timeout: 60_000 })
-  await page.locator('#player').hover()
-  await page.getByRole('button', { name: menu }).click()
-  await page.getByRole('menuitemradio', { name: item, exact: true }).click()
+  await press(page.getByRole('button', { name: menu }))
+  await press(page.getByRole('menuitemradio', { name: item, exact: true }))
 }
 
 // Runs in the page.

@@ -104,6 +104,8 @@ export class LivePage {
     document.addEventListener('visibilitychange', () => { this.catchUp(); });
     window.setInterval(() => { this.tick(); }, TICK);
     window.setInterval(() => { void this.countViewers(); }, VIEWERS);
+    // What was known before it played leaves this viewer out.
+    this.screen.video.addEventListener('playing', () => { window.setTimeout(() => { void this.countViewers(); }, POLL); }, { once: true });
     this.connecting();
     void this.describe();
     this.again(0);

@@ -12,8 +12,8 @@ use amphi::{
 /// The decoder tells two things: its best path, which has a word half a second after it was said
 /// and often changes its mind; and the words of the lattice, which come later, with times and with
 /// the probability that they are right. A word is stable once both have it and the lattice is sure.
-/// Measured by `scripts/bench words`: with less certainty the final result, a consensus over the
-/// whole lattice (Mangu, Brill, Stolcke, 2000), takes back one stable word in ten of unclear speech.
+/// Measured by `scripts/bench words` and `vosk_delay`: with less certainty the final result, a consensus over the
+/// whole lattice (Mangu, Brill, Stolcke, 2000), takes back one stable word in twelve of unclear speech.
 #[derive(Debug, Default)]
 pub struct Utterance {
     /// Cannot change any more.
@@ -24,7 +24,7 @@ pub struct Utterance {
 }
 
 /// A word of the lattice is stable if it is as probable as this.
-const SURE: f32 = 0.7;
+const SURE: f32 = 0.95;
 /// How far behind the audio the best path has a word.
 const DELAY: Duration = Duration::from_millis(500);
 /// An utterance longer than this ends at the next pause …
@@ -208,7 +208,7 @@ mod tests {
             "-",
             "the lattice is not sure"
         );
-        assert_eq!(partial(&mut utterance, "a be sea", "a/0 be/500/90 sea/1000/99", 2_600), "a be sea 3");
+        assert_eq!(partial(&mut utterance, "a be sea", "a/0 be/500/96 sea/1000/99", 2_600), "a be sea 3");
         assert!(utterance.is_settled());
         assert_eq!(told(utterance.last(lattice("a/0 be/500 sea/1000 dee/1500"))), "a be sea dee 4 last");
         assert_eq!(utterance.tally(), Tally { stable: 3, overruled: 0 });

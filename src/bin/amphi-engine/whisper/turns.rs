@@ -110,7 +110,7 @@ mod tests {
                     gone.lock().unwrap().push((nth, *turn));
                 });
                 // The next asks when this one waits.
-                while turns.state().asked < 1 + nth {
+                while turns.state().asked < 2 + nth {
                     thread::yield_now();
                 }
             }
@@ -146,7 +146,7 @@ mod tests {
         let first = turns.take(none);
         thread::scope(|scope| {
             let second = scope.spawn(|| *turns.take(none));
-            while turns.state().asked < 1 {
+            while turns.state().asked < 2 {
                 thread::yield_now();
             }
             drop(first);
