@@ -80,8 +80,11 @@ const MAX_WAITING: usize = 2_048;
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    // What a decoding frees between two others stays resident in huge pages, at twice the memory and no gain in speed.
-    if let Err(error) = disable_transparent_huge_pages(true) {
+    // What CTranslate2 frees between two decodings would stay resident in huge pages, at twice the memory and no gain
+    // in speed. Kaldi walks through its graphs, a tenth faster with them.
+    if !matches!(args.engine, Kind::Vosk)
+        && let Err(error) = disable_transparent_huge_pages(true)
+    {
         eprintln!("huge pages stay on, which costs memory: {error}");
     }
     if args.calls {

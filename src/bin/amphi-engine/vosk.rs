@@ -29,7 +29,7 @@ const FLUSH: usize = 8 * BLOCK;
 /// (`determinize-max-delay`), which itself is some 300 ms behind. Until then it stays as it was.
 const GROWS: Duration = Duration::from_millis(2_100);
 /// Blocks between two looks at a lattice that may have grown.
-const PATIENCE: u32 = 2;
+const PATIENCE: u32 = 3;
 /// Blocks between two looks at the best path or the lattice under load, at least.
 const SHED: u32 = 5;
 
