@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     browser::Browser,
-    support::{Server, media},
+    support::{SOON, Server, media, wait},
 };
 
 fn text<'a>(row: &'a Value, key: &str) -> &'a str {
@@ -18,6 +18,8 @@ fn a_viewer_chooses_another_language_and_another_quality() {
     let server = Server::start(&[]);
     let key = server.channel("waves", &["--translate", "pt"]);
     let _publisher = server.publish(&media("lecture-en.opus"), &format!("{}/waves?key={key}", server.rtmp), &[]);
+    // A rung that comes late is listed for pages that are opened then.
+    wait("the smallest rung", SOON, || server.playlist("waves").contains("/240p/").then_some(()));
     let choices = ["--choose", "Quality/240p", "--choose", "Captions/Português"];
     let mut browser = Browser::open(&format!("{}/watch/waves", server.http), 60, &choices);
     browser.until("the smallest picture", |row| row["height"] == 240);

@@ -49,25 +49,27 @@ if (options.includes('--port')) await through(page, option('port'))
 if (options.includes('--without-websocket')) await page.routeWebSocket(/./, (socket) => socket.close())
 await page.goto(url)
 
-// Clicks in the control bar. It hides from a mouse that rests, so the mouse moves until it has clicked, as a person's does.
-async function press(control) {
+// Chooses in a menu of the control bar. The bar hides from a mouse that rests, and the menu with it, so the mouse moves and
+// tries again until it has clicked, as a person's does.
+async function choose(menu, name) {
+  const item = page.getByRole('menuitemradio', { name, exact: true })
   for (let tries = 15; ; tries -= 1) {
     await page.locator('#player').hover({ position: { x: 20 + tries, y: 20 } })
     try {
-      return await control.click({ timeout: 2000 })
+      if (!(await item.isVisible())) await page.getByRole('button', { name: menu }).click({ timeout: 2000 })
+      return await item.click({ timeout: 2000 })
     } catch (error) {
       if (!(error instanceof errors.TimeoutError) || tries === 0) throw error
     }
   }
 }
 
-// Opens menus of the control bar and chooses in them, as a mouse does.
+// What is asked for on the command line.
 for (const [at, name] of options.entries()) {
   if (name !== '--choose') continue
   const [menu, item] = options[at + 1].split('/')
   await page.waitForSelector('#player[data-state="live"], #player[data-state="vod"]', { timeout: 60_000 })
-  await press(page.getByRole('button', { name: menu }))
-  await press(page.getByRole('menuitemradio', { name: item, exact: true }))
+  await choose(menu, item)
 }
 
 // Runs in the page.

@@ -23,6 +23,7 @@ export class Menu {
   private readonly button: HTMLButtonElement;
   private readonly list: HTMLElement;
   private drawn = '';
+  private drawing = false;
 
   /** `groups` is asked each time the menu opens or is refreshed. */
   constructor(
@@ -42,6 +43,8 @@ export class Menu {
       this.key(event);
     });
     this.element.addEventListener('focusout', (event) => {
+      // What is drawn anew has lost the focus for a moment: the menu stays open under the viewer's hand.
+      if (this.drawing) return;
       if (!(event.relatedTarget instanceof Node && this.element.contains(event.relatedTarget))) this.show(false);
     });
     document.addEventListener('pointerdown', (event) => {
@@ -63,8 +66,10 @@ export class Menu {
     if (state === this.drawn) return;
     this.drawn = state;
     const focused = this.items().findIndex((item) => item === document.activeElement);
+    this.drawing = true;
     this.list.replaceChildren(...groups.flatMap((group, index) => this.group(group, index)));
     if (focused >= 0) this.items()[focused]?.focus();
+    this.drawing = false;
   }
 
   private group(group: MenuGroup, index: number): HTMLElement[] {
