@@ -266,9 +266,12 @@ impl Intake {
         }
         self.open.entry(cue.id).or_insert_with(|| Open { taken: 0, cue: cue.clone() }).cue = cue.clone();
         let mut out = Vec::new();
-        while let Some(mut first) = self.open.first_entry() {
-            let is_final = first.get().cue.is_final;
+        loop {
+            let crowded = self.open.len() > OPEN;
+            let Some(mut first) = self.open.first_entry() else { break };
             let open = first.get_mut();
+            open.cue.is_final |= crowded;
+            let is_final = open.cue.is_final;
             let mut tokens = tokens(&open.cue, lang);
             let whole = tokens.len();
             let fresh = tokens.drain(open.taken.min(whole)..);
@@ -283,11 +286,6 @@ impl Intake {
             }
             self.done = *first.key();
             first.remove();
-        }
-        while self.open.len() > OPEN {
-            if let Some((id, _)) = self.open.pop_first() {
-                self.done = id;
-            }
         }
         out
     }

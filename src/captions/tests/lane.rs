@@ -206,3 +206,19 @@ fn a_lane_begins_at_zero_whatever_comes_before() {
     let part = lane.part(&reference(250)[0]);
     assert_eq!(entries(&part)[0].start, MediaTime::ZERO);
 }
+
+#[test]
+fn of_too_many_open_cues_the_oldest_is_taken_as_it_is() {
+    let mut lane = Lane::new(lang("en"), Duration::ZERO);
+    for nth in 0..20 {
+        let start = nth * 1_000;
+        let open = cue(nth as u64 + 1, start, start + 900, &format!("stable{nth} guessed{nth}"));
+        lane.push(&Cue { is_final: false, stable_len: 0, ..open });
+    }
+    let said: Vec<String> =
+        reference(24_000).iter().flat_map(|part| entries(&lane.part(part))).map(|e| e.text).collect();
+    for nth in 0..4 {
+        assert!(said.iter().any(|text| text.contains(&format!("stable{nth} guessed{nth}"))), "{said:?}");
+    }
+    assert!(!said.iter().any(|text| text.contains("stable4")), "{said:?}");
+}
