@@ -7,8 +7,13 @@ use std::{
 use tokio::sync::broadcast;
 
 use super::{
-    Builder, Dress, Event, Ids, Lane, Lineup, Phase, Quality, Subscription, event::Status, figures::Figures,
-    lineup::Past, subscription::Log, text, vtt,
+    Dress, Event, Ids, Lane, Lineup, Phase, Quality, Subscription,
+    event::Status,
+    lineup::Past,
+    subscription::Log,
+    text,
+    track::{Stored, Track},
+    vtt,
 };
 use crate::{
     model::{Anchor, Cue, Hypothesis, LanguageTag, MediaTime, Part, Source},
@@ -87,32 +92,10 @@ struct Inner {
     viewers: u32,
 }
 
-#[derive(Debug)]
-struct Track {
-    engine: Arc<str>,
-    model: Arc<str>,
-    builder: Builder,
-    cues: BTreeMap<u64, Stored>,
-    lane: Lane,
-    /// Its lane has a part for each of the past.
-    in_step: bool,
-    figures: Figures,
-    dropped: u64,
-}
-
-#[derive(Debug)]
-struct Stored {
-    cue: Cue,
-    event: Arc<Event>,
-    /// Number in the log of its first and of its latest revision.
-    born: u64,
-    updated: u64,
-}
-
 /// A new subscriber gets the cues of this long.
 const REPLAY: Duration = Duration::from_secs(30);
-/// Cues a resuming subscriber gets at most.
-const MOST_REPLAYED: usize = 2_000;
+/// Cues a resuming subscriber gets at most: two hours of eleven tracks.
+const MOST_REPLAYED: usize = 20_000;
 /// Cues kept of a track: more than a day of speech.
 const MOST_CUES: usize = 60_000;
 /// Characters of a correction.
@@ -236,7 +219,7 @@ impl Desk {
         }
         let unknown = || CorrectError::Unknown { lang: lang.clone(), id };
         let track = inner.tracks.get_mut(lang).ok_or_else(unknown)?;
-        let old = &track.cues.get(&id).ok_or_else(unknown)?.cue;
+        let old = &track.cues.get(&id).filter(|stored| !stored.is_withdrawn()).ok_or_else(unknown)?.cue;
         if !old.is_final {
             return Err(CorrectError::Open(id));
         }
@@ -269,29 +252,31 @@ impl Desk {
         self.lock().past.set_window(window);
     }
 
-    /// A reader of one track or of all: the cues of the last 30 s, or with `since` every cue that
-    /// changed since that one appeared; then a status; then what happens.
+    /// A reader of one track or of all: the cues of the last 30 s, or with `since` every cue that changed or was
+    /// withdrawn since that one appeared; then a status; then what happens. An id that is not known stands for
+    /// the next one that is, and beyond them all for none: it is of another live.
     pub fn subscribe(self: &Arc<Self>, lang: Option<LanguageTag>, since: Option<u64>, now: MediaTime) -> Subscription {
         let inner = self.lock();
         let chosen = |track: &&LanguageTag| lang.as_ref().is_none_or(|lang| lang == *track);
-        let stored = inner.tracks.iter().filter(|(track, _)| chosen(track)).flat_map(|(_, track)| track.cues.values());
-        let born = since.and_then(|id| inner.tracks.values().find_map(|track| track.cues.get(&id))).map(|cue| cue.born);
-        let mut replay: Vec<&Stored> = match born {
+        let tracks = || inner.tracks.iter().filter(|(track, _)| chosen(track)).map(|(_, track)| track);
+        let stored = tracks().flat_map(|track| track.cues.values());
+        let mut replay: Vec<&Stored> = match since.and_then(|id| inner.born(id)) {
             Some(born) => stored.filter(|cue| cue.updated >= born).collect(),
-            None => stored.filter(|cue| now.since(cue.cue.end) <= REPLAY).collect(),
+            None => stored.filter(|cue| !cue.is_withdrawn() && now.since(cue.cue.end) <= REPLAY).collect(),
         };
         replay.sort_by_key(|stored| stored.cue.id);
-        let skip = replay.len().saturating_sub(MOST_REPLAYED);
-        let mut events: VecDeque<_> = replay.into_iter().skip(skip).map(|stored| stored.event.clone()).collect();
-        for (_, track) in inner.tracks.iter().filter(|(track, _)| chosen(track)) {
-            events.push_back(Arc::new(Event::status(inner.status(track, now))));
+        let skipped = replay.len().saturating_sub(MOST_REPLAYED);
+        let mut events: VecDeque<_> = replay.into_iter().skip(skipped).map(|stored| stored.event.clone()).collect();
+        events.extend(tracks().map(|track| Arc::new(Event::status(inner.status(track, now)))));
+        if tracks().next().is_none() {
+            events.push_back(Arc::new(Event::status(inner.bare_status())));
         }
         if inner.ended {
             events.push_back(Arc::new(Event::end()));
         }
         let (next, head) = (inner.log.end(), inner.log.watch());
         drop(inner);
-        Subscription::new(self.clone(), lang, events, next, head)
+        Subscription::new(self.clone(), lang, events, skipped as u64, next, head)
     }
 
     /// Tells every subscriber how each track does. Call it about every 5 s.
@@ -347,8 +332,8 @@ impl Desk {
     /// The final cues of a track so far, corrections included, in order.
     pub fn track(&self, lang: &LanguageTag) -> Option<Vec<Cue>> {
         let inner = self.lock();
-        let cues = inner.tracks.get(lang)?.cues.values().map(|stored| &stored.cue);
-        Some(cues.filter(|cue| cue.is_final).cloned().collect())
+        let cues = inner.tracks.get(lang)?.cues.values().filter(|stored| !stored.is_withdrawn());
+        Some(cues.map(|stored| &stored.cue).filter(|cue| cue.is_final).cloned().collect())
     }
 
     /// The whole track so far as WebVTT with true times.
@@ -404,10 +389,6 @@ impl Desk {
         if cue.is_final && !cue.text.is_empty() {
             let _ = self.finals.send(Arc::new(cue.clone()));
         }
-        if cue.text.is_empty() {
-            track.cues.remove(&cue.id);
-            return;
-        }
         let born = track.cues.get(&cue.id).map_or(number, |stored| stored.born);
         track.cues.insert(cue.id, Stored { cue, event, born, updated: number });
         if track.cues.len() > MOST_CUES {
@@ -446,6 +427,15 @@ impl Inner {
         for track in self.tracks.values() {
             self.log.push(Arc::new(Event::status(self.status(track, now))), now);
         }
+        if self.tracks.is_empty() {
+            self.log.push(Arc::new(Event::status(self.bare_status())), now);
+        }
+    }
+
+    /// Number in the log of the first revision of the cue `id`, or of the next one that is known.
+    fn born(&self, id: u64) -> Option<u64> {
+        let next = self.tracks.values().filter_map(|track| track.cues.range(id..).next());
+        next.min_by_key(|(id, _)| **id).map(|(_, stored)| stored.born)
     }
 
     /// Broken captions are worth more of a reader's attention than a publisher that is away; captions
@@ -463,30 +453,23 @@ impl Inner {
             lang: Some(track.builder.lang().clone()),
             engine: Some(track.engine.clone()),
             model: Some(track.model.clone()),
+            dropped: track.dropped(),
+            ..self.status_of(&track.figures.quality(now, self.hold_back))
+        }
+    }
+
+    /// For those whom no track concerns.
+    fn bare_status(&self) -> Status {
+        self.status_of(&Quality::default())
+    }
+
+    fn status_of(&self, quality: &Quality) -> Status {
+        Status {
             languages: self.lineup.current.clone(),
             load: self.pace.load.as_str(),
-            dropped: track.dropped(),
+            real_time_factor: self.pace.real_time_factor,
             viewers: self.viewers,
-            ..Status::new(self.shown(), &track.figures.quality(now, self.hold_back))
+            ..Status::new(self.shown(), quality)
         }
-    }
-}
-
-impl Track {
-    fn new(spec: &TrackSpec, ids: &Ids, hold: Duration) -> Self {
-        Self {
-            engine: spec.engine.as_str().into(),
-            model: spec.model.as_str().into(),
-            builder: Builder::new(spec.lang.clone(), spec.dress.clone(), ids.clone()),
-            cues: BTreeMap::new(),
-            lane: Lane::new(spec.lang.clone(), hold),
-            in_step: false,
-            figures: Figures::default(),
-            dropped: 0,
-        }
-    }
-
-    fn dropped(&self) -> u64 {
-        self.dropped + self.lane.dropped()
     }
 }

@@ -73,6 +73,8 @@ pub(super) struct Status {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub languages: Vec<LanguageTag>,
     pub load: &'static str,
+    /// Processor seconds the engine takes for a second of speech.
+    pub real_time_factor: Option<f64>,
     pub lag_p50_ms: Option<u64>,
     pub lag_p95_ms: Option<u64>,
     pub final_lag_p50_ms: Option<u64>,
@@ -98,6 +100,7 @@ impl Status {
             model: None,
             languages: Vec::new(),
             load: Load::NORMAL.as_str(),
+            real_time_factor: None,
             lag_p50_ms: millis(quality.lag_p50),
             lag_p95_ms: millis(quality.lag_p95),
             final_lag_p50_ms: millis(quality.final_lag_p50),

@@ -18,6 +18,7 @@ mod relay;
 mod run;
 mod subscription;
 mod text;
+mod track;
 mod translation;
 #[cfg(test)]
 mod tests;

@@ -116,10 +116,11 @@ impl Subscription {
         desk: Arc<Desk>,
         lang: Option<LanguageTag>,
         replay: VecDeque<Arc<Event>>,
+        dropped: u64,
         next: u64,
         head: watch::Receiver<u64>,
     ) -> Self {
-        Self { desk, lang, replay, next, head, dropped: 0, ended: false }
+        Self { desk, lang, replay, next, head, dropped, ended: false }
     }
 
     /// The next event, or `None` behind the end of the live. Cancel-safe.
@@ -143,16 +144,16 @@ impl Subscription {
     /// # Errors
     /// As [`Subscription::recv`].
     pub fn try_recv(&mut self) -> Result<Option<Arc<Event>>, TooSlow> {
-        if let Some(event) = self.replay.pop_front() {
-            self.ended = event.is_end();
-            return Ok(Some(event));
-        }
-        if self.ended {
-            return Ok(None);
-        }
-        self.head.mark_unchanged();
-        let read = self.desk.read(|log| log.read(&mut self.next, self.lang.as_ref(), &mut self.dropped))?;
-        let Some(event) = read else { return Ok(None) };
+        let event = match self.replay.pop_front() {
+            Some(event) => event,
+            None if self.ended => return Ok(None),
+            None => {
+                self.head.mark_unchanged();
+                let read = self.desk.read(|log| log.read(&mut self.next, self.lang.as_ref(), &mut self.dropped))?;
+                let Some(event) = read else { return Ok(None) };
+                event
+            }
+        };
         self.ended = event.is_end();
         if self.dropped == 0 {
             return Ok(Some(event));
@@ -160,7 +161,7 @@ impl Subscription {
         Ok(Some(Arc::new(event.with_dropped(self.dropped))))
     }
 
-    /// Revisions this subscriber was spared because it was behind.
+    /// Revisions this subscriber was spared because it was behind, and cues that were too many to be replayed.
     pub fn dropped(&self) -> u64 {
         self.dropped
     }

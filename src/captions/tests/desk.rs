@@ -65,7 +65,7 @@ fn a_cue_is_sent_as_documented() {
         [
             json!({
                 "type": "status", "state": "live", "lang": "en", "engine": "vosk", "model": "vosk-ko",
-                "languages": ["en"], "load": "normal",
+                "languages": ["en"], "load": "normal", "real_time_factor": null,
                 "lag_p50_ms": 640, "lag_p95_ms": 640, "final_lag_p50_ms": null, "final_lag_p95_ms": null,
                 "ahead": null, "confidence": 0.9, "erasure": null, "dropped": 0, "viewers": 7
             }),
@@ -88,7 +88,50 @@ fn a_new_subscriber_gets_the_last_30_s_and_one_that_returns_what_it_missed() {
     desk.correct(&lang("en"), 2, "late correction", at(100_000)).unwrap();
     let back = ids(&drain(&mut desk.subscribe(None, Some(20), at(100_000))));
     assert_eq!(back, [(2, 2), (20, 1)]);
-    assert!(drain(&mut desk.subscribe(Some(lang("fr")), None, at(100_000))).is_empty());
+}
+
+#[test]
+fn an_id_that_is_not_known_stands_for_the_next_one() {
+    let desk = desk(&["en"]);
+    for nth in 0..20 {
+        // Nothing but these ids is taken by this track.
+        desk.ids().next();
+        say(&desk, "word", nth * 5_000, true, true);
+    }
+    let since = |id| ids(&drain(&mut desk.subscribe(None, Some(id), at(100_000)))).into_iter().map(|(id, _)| id);
+    assert!(since(0).eq((1..=20).map(|nth| nth * 2)));
+    assert!(since(31).eq((16..=20).map(|nth| nth * 2)));
+    // That one is of another live.
+    assert!(since(41).eq((15..=20).map(|nth| nth * 2)));
+}
+
+#[test]
+fn who_comes_back_hears_of_what_was_withdrawn_and_what_was_final_meanwhile() {
+    let desk = desk(&["en"]);
+    let [mut first, mut second] = [cue(1, 0, 900, "one"), cue(2, 1_000, 1_900, "two")];
+    (first.is_final, second.is_final) = (false, false);
+    desk.apply_cues([first.clone(), second.clone()], at(2_000));
+    let withdrawn = Cue { rev: 2, text: String::new(), stable_len: 0, ..second.clone() };
+    desk.apply_cues([withdrawn, Cue { rev: 2, is_final: true, ..first }], at(3_000));
+    let told = drain(&mut desk.subscribe(None, Some(2), at(3_000)));
+    assert_eq!((ids(&told), &told[1]["text"]), (vec![(1, 2), (2, 2)], &json!("")));
+    assert_eq!(ids(&drain(&mut desk.subscribe(None, None, at(3_000)))), [(1, 2)], "no news for somebody new");
+    assert_eq!(desk.correct(&lang("en"), 2, "x", at(3_000)), Err(CorrectError::Unknown { lang: lang("en"), id: 2 }));
+    desk.apply_cues([Cue { rev: 3, ..second }], at(4_000));
+    assert_eq!(ids(&drain(&mut desk.subscribe(None, Some(2), at(4_000)))), [(1, 2), (2, 3)]);
+}
+
+#[test]
+fn whoever_no_track_concerns_is_told_the_state() {
+    let without = desk(&[]);
+    let mut subscription = without.subscribe(None, None, at(0));
+    let told = drain(&mut subscription);
+    assert_eq!((told.len(), &told[0]["state"], told[0].get("lang")), (1, &json!("live"), None));
+    without.set_phase(Phase::Reconnecting, at(1));
+    assert_eq!(drain(&mut subscription)[0]["state"], "reconnecting");
+    let english = desk(&["en"]);
+    let told = drain(&mut english.subscribe(Some(lang("fr")), None, at(0)));
+    assert_eq!((told.len(), &told[0]["languages"], told[0].get("lang")), (1, &json!(["en"]), None));
 }
 
 #[test]
