@@ -8,7 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -27,6 +27,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
+    time::Sleep,
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -52,11 +53,13 @@ pub(super) struct Limits {
     /// A request's head must have arrived so long after the one before it was answered: the time
     /// that slow senders get, and the time that a connection may be kept alive without a request.
     pub head: Duration,
+    /// A client that takes no byte of an answer for so long is gone.
+    pub stall: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 4096, head: Duration::from_secs(30) }
+        Self { connections: 4096, head: Duration::from_secs(30), stall: Duration::from_secs(30) }
     }
 }
 
@@ -80,7 +83,7 @@ pub(super) async fn serve(
     cancel: CancellationToken,
 ) {
     let (places, tracker) = (Arc::new(Semaphore::new(limits.connections)), TaskTracker::new());
-    let house = House { router, head: limits.head, places, tracker, cancel };
+    let house = House { router, limits, places, tracker, cancel };
     let secure = secure.map(|Secure { listener, tls }| house.accept(listener, Some(tls)));
     tokio::join!(house.accept(plain, None), OptionFuture::from(secure));
     house.tracker.close();
@@ -90,7 +93,7 @@ pub(super) async fn serve(
 /// What all connections share.
 struct House {
     router: Router,
-    head: Duration,
+    limits: Limits,
     places: Arc<Semaphore>,
     tracker: TaskTracker,
     cancel: CancellationToken,
@@ -104,9 +107,9 @@ impl House {
                     Ok(place) => {
                         // An answer's last bytes must not wait for the acknowledgement of those before.
                         let _ = stream.set_nodelay(true);
-                        let (router, head, cancel) = (self.router.clone(), self.head, self.cancel.clone());
+                        let (router, head, cancel) = (self.router.clone(), self.limits.head, self.cancel.clone());
                         // The place goes with whoever holds the socket: an upgrade takes it out of this task.
-                        let held = Held { stream, _place: place };
+                        let held = Held { stream, patience: self.limits.stall, stalled: None, _place: place };
                         match tls.clone() {
                             None => drop(self.tracker.spawn(connection(held, peer, router, head, cancel))),
                             Some(tls) => drop(self.tracker.spawn(secured(held, peer, tls, router, head, cancel))),
@@ -244,10 +247,27 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-/// A socket that holds its place among the connections for as long as it is open.
+/// A socket that holds its place among the connections for as long as it is open, which it is no longer once
+/// nothing could be written for `patience`.
 struct Held {
     stream: TcpStream,
+    patience: Duration,
+    /// Runs while nothing can be written.
+    stalled: Option<Pin<Box<Sleep>>>,
     _place: OwnedSemaphorePermit,
+}
+
+impl Held {
+    fn written(&mut self, cx: &mut Context<'_>, write: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if write.is_ready() {
+            self.stalled = None;
+            return write;
+        }
+        let patience = self.patience;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        ready!(stalled.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing any more")))
+    }
 }
 
 impl AsyncRead for Held {
@@ -258,7 +278,8 @@ impl AsyncRead for Held {
 
 impl AsyncWrite for Held {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let write = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.written(cx, write)
     }
 
     fn poll_write_vectored(
@@ -266,7 +287,8 @@ impl AsyncWrite for Held {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        let write = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.written(cx, write)
     }
 
     fn is_write_vectored(&self) -> bool {

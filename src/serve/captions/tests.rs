@@ -8,7 +8,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream},
+    net::{TcpSocket, TcpStream},
 };
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite};
 
@@ -54,7 +54,11 @@ impl House {
         let shutdown = CancellationToken::new();
         let captions = Captions { desks: one.clone(), shutdown: shutdown.clone() };
         let router = routes(captions.clone()).merge(correction_routes(captions));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        // Accepted sockets inherit it, and hold little that nobody reads.
+        socket.set_send_buffer_size(16 * 1024).unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(16).unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self { one, address, shutdown }
@@ -71,6 +75,15 @@ impl House {
     async fn websocket(&self, query: &str) -> Client {
         let url = format!("ws://{}/api/v1/channels/maths/captions/ws{query}", self.address);
         tokio_tungstenite::connect_async(url).await.unwrap().0
+    }
+
+    /// One whose socket takes little.
+    async fn small_websocket(&self) -> WebSocketStream<TcpStream> {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4_096).unwrap();
+        let stream = socket.connect(self.address).await.unwrap();
+        let url = format!("ws://{}/api/v1/channels/maths/captions/ws", self.address);
+        tokio_tungstenite::client_async(url, stream).await.unwrap().0
     }
 
     async fn request(&self, head: &str, body: &str) -> (u16, String) {
@@ -233,14 +246,15 @@ async fn wrong_addresses_get_a_problem() {
 }
 
 #[tokio::test]
-async fn a_reader_that_never_reads_holds_nobody_up() {
+async fn a_reader_that_never_reads_holds_nobody_up_is_sent_away_and_resumes() {
     let house = House::open().await;
     let desk = house.begin();
-    let _stuck = house.websocket("").await;
+    let mut stuck = house.small_websocket().await;
     let mut polite = house.websocket("").await;
     next(&mut polite).await;
-    let text = "x".repeat(40);
-    for nth in 0..3_000 {
+    // More than the sockets hold, in more than 30 s of the live.
+    let (text, last) = ("x".repeat(40), 7_000);
+    for nth in 0..last {
         say(&desk, &text, 61_000 + nth * 5);
         if nth % 100 == 99 {
             let mut id = 0;
@@ -248,5 +262,22 @@ async fn a_reader_that_never_reads_holds_nobody_up() {
                 id = next(&mut polite).await.unwrap()["id"].as_u64().unwrap_or(0);
             }
         }
+    }
+    let mut seen = 0;
+    let code = loop {
+        match stuck.next().await.unwrap().unwrap() {
+            tungstenite::Message::Text(text) => {
+                let value: Value = serde_json::from_str(&text).unwrap();
+                seen = value["id"].as_u64().unwrap_or(seen);
+            }
+            tungstenite::Message::Close(frame) => break frame.unwrap().code,
+            _ => {}
+        }
+    };
+    assert_eq!(u16::from(code), 1013);
+    assert!((1..last as u64).contains(&seen), "{seen}");
+    let mut back = house.websocket(&format!("?since={seen}")).await;
+    for id in seen..=last as u64 {
+        assert_eq!(next(&mut back).await.unwrap()["id"], id);
     }
 }

@@ -1,10 +1,12 @@
-use std::net::SocketAddr;
+use std::{convert::Infallible, net::SocketAddr};
 
 use axum::{
+    body::Body,
     extract::ws::{Message, WebSocketUpgrade},
     routing::get,
 };
-use futures_util::{SinkExt, StreamExt};
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt, stream};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::Notify,
@@ -31,6 +33,10 @@ struct Inn {
 
 impl Inn {
     async fn open(connections: usize, head: Duration) -> Self {
+        Self::with(Limits { connections, head, ..Limits::default() }).await
+    }
+
+    async fn with(limits: Limits) -> Self {
         let (held, release, cancel) = (Arc::new(Notify::new()), Arc::new(Notify::new()), CancellationToken::new());
         let (come, go) = (held.clone(), release.clone());
         let echo = |upgrade: WebSocketUpgrade| async {
@@ -45,16 +51,36 @@ impl Inn {
             go.notified().await;
             "done"
         };
-        let router =
-            Router::new().route("/ok", get(|| async { "fine" })).route("/held", get(hold)).route("/ws", get(echo));
+        let endless =
+            || async { Body::from_stream(stream::repeat(Ok::<_, Infallible>(Bytes::from_static(&[0; 4096])))) };
+        let router = Router::new()
+            .route("/ok", get(|| async { "fine" }))
+            .route("/held", get(hold))
+            .route("/ws", get(echo))
+            .route("/endless", get(endless));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let serving = tokio::spawn(serve(listener, None, router, Limits { connections, head }, cancel.clone()));
+        let serving = tokio::spawn(serve(listener, None, router, limits, cancel.clone()));
         Self { address, cancel, held, release, serving }
     }
 
     async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// Until a connection is served.
+    async fn a_place(&self) {
+        let free = async {
+            loop {
+                let mut next = self.connect().await;
+                let _ = next.write_all(REQUEST).await;
+                let mut answer = [0; 12];
+                if next.read_exact(&mut answer).await.is_ok() && answer.ends_with(b"200") {
+                    break;
+                }
+            }
+        };
+        timeout(SOON, free).await.expect("the place was never free again");
     }
 
     async fn websocket(&self) -> WebSocketStream<MaybeTlsStream<TcpStream>> {
@@ -135,17 +161,33 @@ async fn who_comes_on_top_is_turned_away_and_nobody_else_notices() {
     // A websocket keeps its place for as long as it is open, and not longer.
     assert!(rest(&mut house.connect().await).await.starts_with("HTTP/1.1 503"));
     socket.close(None).await.unwrap();
-    let free = async {
-        loop {
-            let mut next = house.connect().await;
-            let _ = next.write_all(REQUEST).await;
-            let mut answer = [0; 12];
-            if next.read_exact(&mut answer).await.is_ok() && answer.ends_with(b"200") {
-                break;
-            }
-        }
-    };
-    timeout(SOON, free).await.expect("the place was never free again");
+    house.a_place().await;
+}
+
+#[tokio::test]
+async fn who_takes_nothing_of_an_answer_any_more_loses_the_place() {
+    let stall = Duration::from_millis(300);
+    let house = Inn::with(Limits { connections: 1, stall, ..Limits::default() }).await;
+    let mut stuck = house.connect().await;
+    stuck.write_all(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let mut first = [0; 12];
+    stuck.read_exact(&mut first).await.unwrap();
+    assert!(first.ends_with(b"200"));
+    house.a_place().await;
+}
+
+#[tokio::test]
+async fn who_takes_little_at_a_time_is_served_on() {
+    let stall = Duration::from_millis(300);
+    let house = Inn::with(Limits { connections: 1, stall, ..Limits::default() }).await;
+    let mut slow = house.connect().await;
+    slow.write_all(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let (begun, mut some) = (tokio::time::Instant::now(), vec![0; 1 << 20]);
+    let mut pause = tokio::time::interval(stall / 6);
+    while begun.elapsed() < stall * 4 {
+        pause.tick().await;
+        slow.read_exact(&mut some).await.unwrap();
+    }
 }
 
 #[tokio::test]
