@@ -89,6 +89,14 @@ test('a cut is survived, the end is noticed, the next live starts by itself', as
 test('a recording plays, and its transcript leads to a place', async () => {
   const { page, refused } = await open('/v/r1');
   await state(page, 'vod');
+  const begun = await page.evaluate(async () => {
+    const video = document.querySelector('video');
+    const moved = () => new Promise((done) => video.addEventListener('timeupdate', done, { once: true }));
+    do await moved(); while (video.buffered.length === 0 || video.buffered.end(0) < 29);
+    await moved();
+    return video.currentTime;
+  });
+  assert.ok(begun < 20, `it plays from its beginning, not from ${begun} s`);
   await page.click('.transcript-cue:nth-child(6) .seekable');
   await page.waitForFunction(() => document.querySelector('video').currentTime > 19.2);
   await page.waitForFunction(() => document.querySelector('[data-captions]').textContent.startsWith('When you drop'));

@@ -160,7 +160,8 @@ export class HlsEngine implements Engine {
   /** Its place was chosen when the playlist came, and the first picture may have taken a while since. */
   private readonly begin = (): void => {
     const { video } = this;
-    const edge = this.hls.liveSyncPosition;
+    // hls.js names such a place in what is complete as well: a recording begins where it begins.
+    const edge = this.complete ? null : this.hls.liveSyncPosition;
     const late = edge !== null && edge - video.currentTime > LATE;
     const loaded = video.buffered.length > 0 && video.buffered.end(video.buffered.length - 1) > (edge ?? Infinity);
     if (edge !== null && late && loaded) video.currentTime = edge;
