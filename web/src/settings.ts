@@ -18,6 +18,8 @@ export interface Settings {
   volume: string;
   /** `yes` if screen readers read the transcript. */
   announce: string;
+  /** `no` if letters and signs are no shortcuts. */
+  letters: string;
 }
 
 const PREFIX = 'amphi.';

@@ -86,6 +86,35 @@ test('a cut is survived, the end is noticed, the next live starts by itself', as
   await page.context().close();
 });
 
+test('letters are shortcuts until they are switched off', async () => {
+  const { page, refused } = await open('/v/r1');
+  await state(page, 'vod');
+  const captions = () => page.evaluate(() => window.amphi.captions.language);
+  assert.equal(await captions(), 'en');
+  await page.keyboard.press('c');
+  assert.equal(await captions(), 'off');
+  await page.keyboard.press('c');
+  await page.keyboard.press('?');
+  await page.focus('#letters');
+  await page.keyboard.press('Space');
+  await page.keyboard.press('Escape');
+  for (const again of [false, true]) {
+    if (again) {
+      await page.reload();
+      await state(page, 'vod');
+    }
+    await page.waitForFunction(() => !document.querySelector('video').paused);
+    for (const key of ['c', 'C', 'k', '?']) await page.keyboard.press(key);
+    assert.equal(await captions(), 'en');
+    assert.equal(await page.evaluate(() => document.querySelector('#shortcuts').open || document.querySelector('video').paused), false);
+    await page.keyboard.press('Space');
+    await page.waitForFunction(() => document.querySelector('video').paused);
+    await page.keyboard.press('Space');
+  }
+  assert.deepEqual(refused, []);
+  await page.context().close();
+});
+
 test('a recording plays, and its transcript leads to a place', async () => {
   const { page, refused } = await open('/v/r1');
   await state(page, 'vod');

@@ -123,6 +123,7 @@ export const en = {
   'studio.camera': 'Camera',
   'studio.microphone': 'Microphone',
   'studio.device': 'Device {number}',
+  'help.letters': 'Letters and signs are shortcuts (space and arrows always are)',
   'studio.key': 'Stream key',
   'studio.key.hint': 'The people who run this server gave it to you with the channel. It is kept in this tab only.',
   'studio.go': 'Go live',

@@ -125,6 +125,7 @@ export const fr: Messages = {
   'studio.camera': 'Caméra',
   'studio.microphone': 'Micro',
   'studio.device': 'Appareil {number}',
+  'help.letters': 'Lettres et signes servent de raccourcis (espace et flèches toujours)',
   'studio.key': 'Clé de flux',
   'studio.key.hint': 'Les responsables de ce serveur vous l’ont donnée avec la salle. Elle ne reste que dans cet onglet.',
   'studio.go': 'Passer en direct',

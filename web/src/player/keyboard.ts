@@ -1,4 +1,5 @@
 import { type Key, t } from '../i18n';
+import { load, save } from '../settings';
 import { el } from '../ui/dom';
 
 /** What the keys do; absent ones do nothing. */
@@ -15,13 +16,19 @@ export interface Shortcuts {
 
 /** Listens on the whole page, but never where keys have a meaning of their own. */
 export function listen(shortcuts: Shortcuts): void {
-  const help = helpDialog(shortcuts);
+  // Who speaks to the computer, or has tremor, types letters unawares (WCAG 2.1.4). They can be switched off rather than
+  // wait for the focus: the focus is on the player after a click, and elsewhere where a viewer wants `C` to work.
+  const letters = el('input', { type: 'checkbox', id: 'letters' });
+  letters.checked = load('letters') !== 'no';
+  letters.addEventListener('change', () => { save('letters', letters.checked ? 'yes' : 'no'); });
+  const help = helpDialog(shortcuts, letters);
   document.body.append(help);
   document.addEventListener('keydown', (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || help.open) return;
     const target = event.target instanceof Element ? event.target : null;
     if (target?.closest('input, select, textarea, [contenteditable], [role="slider"], [role="menu"]')) return;
     if ((event.key === ' ' || event.key === 'Enter') && target?.closest('button, a, summary')) return;
+    if (event.key.length === 1 && event.key !== ' ' && !letters.checked) return;
     const action = actionOf(event.key, shortcuts, help);
     if (action === null) return;
     event.preventDefault();
@@ -59,7 +66,7 @@ function actionOf(key: string, shortcuts: Shortcuts, help: HTMLDialogElement): (
   }
 }
 
-function helpDialog(shortcuts: Shortcuts): HTMLDialogElement {
+function helpDialog(shortcuts: Shortcuts, letters: HTMLElement): HTMLDialogElement {
   const rows: [string[], Key, boolean][] = [
     [[t('key.space'), 'K'], 'help.play', true],
     [['M'], 'help.mute', true],
@@ -76,5 +83,6 @@ function helpDialog(shortcuts: Shortcuts): HTMLDialogElement {
   return el('dialog', { id: 'shortcuts', 'aria-labelledby': 'shortcuts-title' },
     el('h2', { id: 'shortcuts-title' }, t('help.title')),
     list,
-    el('form', { method: 'dialog' }, el('button', { class: 'btn btn-primary' }, t('help.close'))));
+    el('p', {}, el('label', {}, letters, ' ', t('help.letters'))),
+    el('form', { method: 'dialog' }, el('button', { class: 'btn btn-primary', autofocus: true }, t('help.close'))));
 }
