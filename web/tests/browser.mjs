@@ -81,8 +81,11 @@ test('a cut is survived, the end is noticed, the next live starts by itself', as
   assert.ok(await page.evaluate((before) => before === window.amphi.hls, hls), 'the same engine plays on');
   await mock('live/off');
   await state(page, 'ended');
+  assert.equal(await page.textContent('.transcript-note'), 'Written by a machine');
+  const before = await page.evaluate(() => window.amphi.captions.timeline.all.at(-1).start);
   await mock('live/on');
   await state(page, 'live');
+  await page.waitForFunction((old) => window.amphi.captions.timeline.all.at(-1)?.start < old, before);
   await page.context().close();
 });
 

@@ -142,7 +142,10 @@ const server = createServer((request, response) => {
     if (what === 'live') {
       state.on = value === 'on';
       if (state.on) state.start = Date.now() - 6000;
-      else state.offAt = Date.now();
+      else {
+        state.offAt = Date.now();
+        for (const client of sockets.clients) end(client);
+      }
     }
     if (what === 'ws') {
       state.ws = value === 'on';
@@ -175,7 +178,8 @@ server.on('upgrade', (request, socket, head) => {
 
 /** Sends what a recogniser would say: a word 0.7 s after its end, the last two unstable; translations at the end. */
 function captions(client, lang, since) {
-  client.send(JSON.stringify({ type: 'status', state: state.on ? 'live' : 'idle', lang }));
+  client.send(JSON.stringify({ type: 'status', state: state.on || state.offAt !== undefined ? 'live' : 'idle', lang }));
+  if (state.offAt !== undefined && !state.on) return end(client);
   let sent = since >= 0 ? Math.max(0, now() - 60) : Math.max(0, now() - 30);
   const timer = setInterval(() => {
     if (!state.on) return;
@@ -185,6 +189,11 @@ function captions(client, lang, since) {
     sent = Math.max(sent, until);
   }, 50);
   client.on('close', () => clearInterval(timer));
+}
+
+function end(client) {
+  client.send(JSON.stringify({ type: 'end' }));
+  client.close();
 }
 
 function eventsBetween(from, to, lang) {

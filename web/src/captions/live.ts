@@ -59,6 +59,7 @@ export class LiveCaptions {
   /** The engine that plays now, null while none does. */
   play(engine: Engine | null): void {
     this.engine = engine;
+    if (engine !== null) this.socket?.wake();
     this.lag.clear();
     this.fall();
   }
@@ -134,7 +135,6 @@ export class LiveCaptions {
         break;
       case 'end':
         this.state('ended');
-        this.socket?.forget();
         break;
     }
   }

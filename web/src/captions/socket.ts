@@ -17,7 +17,11 @@ export class CaptionSocket {
   private readonly resume = new Resume();
   private failures = 0;
   private closed = false;
+  /** The connection has told of the live's end, and there is no more to hear before the next one begins. */
+  private over = false;
   private readonly backoff = new Backoff(500, 5000);
+  /** For minutes every connection is told of the end again, and all viewers of the live come back at once. */
+  private readonly rest = new Backoff(10_000, 10_000);
 
   constructor(
     private readonly channel: string,
@@ -27,19 +31,24 @@ export class CaptionSocket {
     this.connect();
   }
 
-  /** Starts from the beginning at the next connection: another live has begun. */
-  forget(): void {
-    this.resume.forget();
+  /** There is a live: one that rests behind the end of the last connects now. */
+  wake(): void {
+    if (!this.over || this.timer === undefined) return;
+    clearTimeout(this.timer);
+    this.connect();
   }
 
   /** Closes for good. */
   close(): void {
     this.closed = true;
     clearTimeout(this.timer);
+    this.timer = undefined;
     this.socket?.close();
   }
 
   private connect(): void {
+    this.timer = undefined;
+    this.over = false;
     const url = new URL(`/api/v1/channels/${encodeURIComponent(this.channel)}/captions/ws`, location.href);
     url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
     url.searchParams.set('lang', this.lang);
@@ -56,16 +65,22 @@ export class CaptionSocket {
       // Only a message proves that the track is served: a proxy may accept and drop.
       this.failures = 0;
       this.backoff.reset();
+      this.over = event.type === 'end';
       if (event.type === 'cue') this.resume.took(event);
+      // Another live has ids of its own.
+      if (event.type === 'end') this.resume.forget();
       this.listener.event(event);
     });
     socket.addEventListener('close', () => {
       if (this.closed) return;
-      this.failures += 1;
-      this.listener.connection(false, this.failures);
+      if (!this.over) {
+        this.failures += 1;
+        this.listener.connection(false, this.failures);
+      }
+      const wait = this.over ? this.rest.next() : this.backoff.next();
       this.timer = window.setTimeout(() => {
         this.connect();
-      }, this.backoff.next());
+      }, wait);
     });
   }
 }

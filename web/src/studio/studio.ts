@@ -119,7 +119,6 @@ export class Studio {
     this.socket = new CaptionSocket(this.name, language, {
       event: (event) => {
         if (event.type === 'end') {
-          this.socket?.forget();
           this.timeline.clear();
           this.transcript.clear(t('transcript.empty.live'));
         }
@@ -246,6 +245,7 @@ export class Studio {
   private state(state: Publishing): void {
     this.container.dataset.state = state;
     const on = state !== 'off';
+    if (state === 'live') this.socket?.wake();
     this.badge.textContent = t(`studio.state.${state}`);
     this.go.textContent = on ? t('studio.stop') : t('studio.go');
     this.go.classList.toggle('btn-danger', on);
