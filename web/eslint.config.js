@@ -18,7 +18,7 @@ export default tseslint.config(
     languageOptions: {
       globals: { process: 'readonly', console: 'readonly', URL: 'readonly', setTimeout: 'readonly',
         setInterval: 'readonly', clearInterval: 'readonly', Buffer: 'readonly', window: 'readonly',
-        document: 'readonly', localStorage: 'readonly', fetch: 'readonly',
+        document: 'readonly', localStorage: 'readonly', fetch: 'readonly', MutationObserver: 'readonly',
         requestAnimationFrame: 'readonly', globalThis: 'readonly', location: 'readonly', AudioContext: 'readonly',
         OscillatorNode: 'readonly', MediaStream: 'readonly', RTCPeerConnection: 'readonly', RTCRtpSender: 'readonly',
         navigator: 'readonly', performance: 'readonly' },

@@ -7,6 +7,8 @@ import { after, before, test } from 'node:test';
 
 import { chromium } from 'playwright-core';
 
+import { sentences } from './mock-media.mjs';
+
 const ARGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
   '--disable-component-update', '--disable-sync', '--autoplay-policy=no-user-gesture-required'];
 
@@ -35,6 +37,11 @@ async function open(path) {
 
 const state = (page, value) => page.waitForSelector(`#player[data-state="${value}"]`, { timeout: 30_000 });
 const mock = (path) => fetch(`${base}/mock/${path}`, { method: 'POST' });
+/** What screen readers take no notice of: nothing live stands around it or in it. */
+const silent = (page, selector) => page.$eval(selector, (node) => {
+  const live = '[role="log"], [role="status"], [role="alert"], [aria-live]:not([aria-live="off"])';
+  return node.closest(live) === null && node.querySelector(live) === null;
+});
 
 test('a live plays within two seconds of its edge, with words in step with the picture', async () => {
   const { page, refused } = await open('/watch/physics');
@@ -86,6 +93,41 @@ test('a cut is survived, the end is noticed, the next live starts by itself', as
   await mock('live/on');
   await state(page, 'live');
   await page.waitForFunction((old) => window.amphi.captions.timeline.all.at(-1)?.start < old, before);
+  await page.context().close();
+});
+
+test('screen readers are given each phrase once, when it is complete', async () => {
+  const { page, refused } = await open('/watch/physics');
+  await state(page, 'live');
+  assert.ok(await silent(page, '[data-transcript]'));
+  await page.evaluate(() => {
+    window.given = [];
+    new MutationObserver((changes) => {
+      for (const { addedNodes } of changes) {
+        for (const node of addedNodes) window.given.push({ id: node.dataset?.id, text: node.textContent, lang: node.lang });
+      }
+    }).observe(document.querySelector('[data-announced]'), { childList: true, subtree: true, characterData: true });
+  });
+  const given = (count) => page.waitForFunction((least) => window.given.length >= least, count, { timeout: 30_000 });
+  await page.waitForFunction(() => document.querySelectorAll('.transcript-cue').length > 1);
+  assert.deepEqual(await page.evaluate(() => window.given), [], 'nobody asked for it');
+  await page.focus('#announce');
+  await page.keyboard.press('Space');
+  await given(2);
+  await mock(`correct/${await page.evaluate(() => window.given[0].id)}`);
+  await page.waitForFunction(() => document.querySelector('[data-transcript]').textContent.includes('Corrected by people.'));
+  await given(3);
+  await mock('ws/off');
+  await page.waitForFunction(() => window.given.at(-1).text.startsWith('(track en)'), null, { timeout: 30_000 });
+  await mock('ws/on');
+  await page.waitForFunction(() => !window.given.at(-1).text.startsWith('(track en)'), null, { timeout: 30_000 });
+  const all = await page.evaluate(() => window.given);
+  assert.equal(new Set(all.map(({ id }) => id)).size, all.length, JSON.stringify(all));
+  for (const { text, lang } of all) {
+    assert.ok(sentences.some((sentence) => sentence.text === text.replace('(track en) ', '')), text);
+    assert.equal(lang, 'en');
+  }
+  assert.deepEqual(refused, []);
   await page.context().close();
 });
 

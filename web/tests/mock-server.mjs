@@ -1,6 +1,7 @@
 // Stands in for the server: the built pages, one low-latency live with captions, one recording.
 // `node tests/mock-server.mjs [PORT]`; `POST /mock/live/off|on` ends and begins the live,
-// `POST /mock/cut` makes the publisher vanish for SECONDS, `POST /mock/ws/off|on` breaks the websocket.
+// `POST /mock/cut` makes the publisher vanish for SECONDS, `POST /mock/ws/off|on` breaks the websocket,
+// `POST /mock/correct/ID` corrects a complete sentence.
 import { createReadStream, existsSync, statSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -147,6 +148,11 @@ const server = createServer((request, response) => {
         for (const client of sockets.clients) end(client);
       }
     }
+    if (what === 'correct') {
+      for (const client of sockets.clients) {
+        client.send(JSON.stringify({ ...client.complete.get(Number(value)), rev: 1000, text: 'Corrected by people.', stable_len: 20, words: [], source: 'human' }));
+      }
+    }
     if (what === 'ws') {
       state.ws = value === 'on';
       if (!state.ws) for (const client of sockets.clients) client.terminate();
@@ -178,6 +184,7 @@ server.on('upgrade', (request, socket, head) => {
 
 /** Sends what a recogniser would say: a word 0.7 s after its end, the last two unstable; translations at the end. */
 function captions(client, lang, since) {
+  client.complete = new Map();
   client.send(JSON.stringify({ type: 'status', state: state.on || state.offAt !== undefined ? 'live' : 'idle', lang }));
   if (state.offAt !== undefined && !state.on) return end(client);
   let sent = since >= 0 ? Math.max(0, now() - 60) : Math.max(0, now() - 30);
@@ -185,7 +192,10 @@ function captions(client, lang, since) {
     if (!state.on) return;
     if (now() < sent - 5) { sent = 0; since = -1; }
     const until = now() - 0.7;
-    for (const event of eventsBetween(sent, until, lang)) if (event.id > since) client.send(JSON.stringify(event));
+    for (const event of eventsBetween(sent, until, lang)) {
+      if (event.final) client.complete.set(event.id, event);
+      if (event.id > since) client.send(JSON.stringify(event));
+    }
     sent = Math.max(sent, until);
   }, 50);
   client.on('close', () => clearInterval(timer));

@@ -1,7 +1,7 @@
 import { directionOf, t } from '../i18n';
-import { load, save } from '../settings';
 import { el, icon } from '../ui/dom';
 import { clock } from '../ui/format';
+import { Announcer } from './announcer';
 import { reachedBy, type TimelineCue } from './timeline';
 
 /** Phrases kept on a live page. */
@@ -17,12 +17,15 @@ interface Row {
   element: HTMLElement;
   text: HTMLElement;
   cue: TimelineCue;
+  /** It was complete before: what people correct afterwards is not read again. */
+  complete: boolean;
 }
 
 /** The transcript beside the picture: words appear as they are spoken, and lead to their place in a recording. */
 export class Transcript {
-  private readonly log = el('div', { class: 'transcript-log', 'data-transcript': '', role: 'log', tabindex: 0 });
-  private readonly note = el('p', { class: 'transcript-note' });
+  private readonly log = el('div', { class: 'transcript-log', 'data-transcript': '', role: 'group', tabindex: 0 });
+  private readonly note = el('p', { class: 'transcript-note', role: 'status' });
+  private readonly announcer = new Announcer();
   private readonly latest: HTMLButtonElement;
   private readonly tools = el('div', { class: 'transcript-tools' });
   private readonly rows = new Map<number, Row>();
@@ -41,16 +44,6 @@ export class Transcript {
     this.latest.addEventListener('click', () => {
       this.follow(true);
     });
-    const announce = el('input', { type: 'checkbox', class: 'form-check-input', id: 'announce' });
-    announce.checked = load('announce') === 'yes';
-    const apply = (): void => {
-      this.log.setAttribute('aria-live', announce.checked ? 'polite' : 'off');
-    };
-    announce.addEventListener('change', () => {
-      save('announce', announce.checked ? 'yes' : 'no');
-      apply();
-    });
-    apply();
     this.log.setAttribute('aria-labelledby', 'transcript-heading');
     this.say(t('transcript.empty.live'));
     for (const kind of ['wheel', 'touchmove', 'keydown'] as const) {
@@ -61,8 +54,7 @@ export class Transcript {
       el('div', { class: 'transcript-head' },
         el('h2', { id: 'transcript-heading' }, t('transcript.title')), this.tools),
       el('div', { class: 'transcript-body' }, this.log, this.latest),
-      el('div', { class: 'transcript-foot' }, this.note,
-        seek === null ? el('label', { class: 'form-check visually-hidden-focusable' }, announce, ' ', t('transcript.announce')) : null),
+      el('div', { class: 'transcript-foot' }, this.note, ...(seek === null ? this.announcer.elements : [])),
     );
   }
 
@@ -78,6 +70,7 @@ export class Transcript {
 
   /** A remark under the words; empty takes it away. */
   remark(text: string): void {
+    // Unchanged words are not written again: screen readers would repeat them.
     if (this.note.textContent !== text) this.note.textContent = text;
   }
 
@@ -86,6 +79,7 @@ export class Transcript {
     this.rows.clear();
     this.open.clear();
     this.current = null;
+    this.announcer.begin();
     this.say(message);
     this.follow(true);
   }
@@ -93,6 +87,7 @@ export class Transcript {
   /** Draws what the picture has reached at `now` (seconds). */
   draw(now: number): void {
     let grown = false;
+    this.announcer.reached(now);
     for (const [id, cue] of this.open) {
       if (cue.start > now && this.seek === null) continue;
       if (cue.pieces.length === 0) {
@@ -101,10 +96,15 @@ export class Transcript {
       }
       const reached = this.seek === null ? reachedBy(cue, now) : cue.pieces;
       if (reached.length === 0) continue;
-      this.row(cue).text.replaceChildren(
+      const row = this.row(cue);
+      row.text.replaceChildren(
         ...reached.map((piece) => (piece.stable ? piece.text : el('span', { class: 'unstable' }, piece.text))));
-      if (reached.length === cue.pieces.length) this.open.delete(id);
       grown = true;
+      if (reached.length < cue.pieces.length) continue;
+      this.open.delete(id);
+      if (!cue.final || row.complete) continue;
+      row.complete = true;
+      if (this.seek === null) this.announcer.take(cue, now);
     }
     if (this.seek === null) {
       if (grown && this.following) this.log.scrollTop = this.log.scrollHeight;
@@ -135,7 +135,7 @@ export class Transcript {
       if (before === null) this.log.prepend(element);
       else before.element.after(element);
     }
-    const row = { element, text, cue };
+    const row = { element, text, cue, complete: false };
     this.rows.set(cue.id, row);
     if (this.seek === null && this.rows.size > CAPACITY) this.forgetOldest();
     return row;
