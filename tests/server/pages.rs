@@ -29,6 +29,10 @@ fn a_viewer_chooses_another_language_and_another_quality() {
     });
     assert_eq!(row["source"], "websocket");
     browser.until("the transcript in Portuguese", |row| text(row, "transcript").split_whitespace().count() > 8);
+    browser.until("how the Portuguese captions do", |row| {
+        let report = text(row, "report");
+        report.contains("Português, in the last minutes") && report.contains(" s for half of the words, ")
+    });
 }
 
 #[test]
@@ -42,6 +46,10 @@ fn a_french_phone_without_websockets_has_captions_all_the_same() {
         row["source"] == "track" && !text(row, "captions").is_empty() && text(row, "transcript").len() > 40
     });
     assert_eq!((&row["ui"], &row["language"]), (&json!("fr"), &json!("en")));
+    browser.until("how they do, which the API says as well", |row| {
+        let report = text(row, "report");
+        report.contains("English, ces dernières minutes") && report.contains(" s pour la moitié des mots, ")
+    });
     for row in &browser.seen {
         assert_eq!(row["sideways"], false, "the page is wider than the phone");
         assert_eq!(row["violations"], json!([]), "barriers");

@@ -37,6 +37,7 @@ async function open(path) {
 
 const state = (page, value) => page.waitForSelector(`#player[data-state="${value}"]`, { timeout: 30_000 });
 const mock = (path) => fetch(`${base}/mock/${path}`, { method: 'POST' });
+const tell = (field, value) => mock(`tell/${field}/${encodeURIComponent(JSON.stringify(value))}`);
 /** What screen readers take no notice of: nothing live stands around it or in it. */
 const silent = (page, selector) => page.$eval(selector, (node) => {
   const live = '[role="log"], [role="status"], [role="alert"], [aria-live]:not([aria-live="off"])';
@@ -127,6 +128,42 @@ test('screen readers are given each phrase once, when it is complete', async () 
     assert.ok(sentences.some((sentence) => sentence.text === text.replace('(track en) ', '')), text);
     assert.equal(lang, 'en');
   }
+  assert.deepEqual(refused, []);
+  await page.context().close();
+});
+
+test('what is wrong with the captions is said once, and how they do is there to read', async () => {
+  const { page, refused } = await open('/watch/physics');
+  await state(page, 'live');
+  await page.evaluate(() => {
+    window.said = [];
+    const notice = document.querySelector('[data-notice][role="status"]');
+    new MutationObserver(() => window.said.push(notice.textContent)).observe(notice, { childList: true, characterData: true });
+  });
+  const says = (start) => page.waitForFunction((text) => window.said.at(-1)?.startsWith(text), start);
+  await tell('state', 'failed');
+  await says('The captions have failed');
+  await tell('state', 'restarting');
+  await says('The captions are restarting');
+  await tell('state', 'live');
+  await page.waitForFunction(() => window.said.at(-1) === '');
+  await tell('load', 'translation');
+  await says('The server is busy: words appear only once they are certain, translations');
+  for (const [field, value] of [['load', 'partials'], ['lag_p50_ms', 640], ['lag_p95_ms', 1980], ['ahead', 0.806], ['confidence', null]]) await tell(field, value);
+
+  await page.focus('[data-report] summary');
+  await page.keyboard.press('Enter');
+  const rows = () => page.$$eval('[data-report] tr', (rows) => rows.map((row) => [...row.children].map((cell) => cell.textContent)));
+  await page.waitForFunction(() => document.querySelector('[data-report]').innerText.includes('81%'));
+  const report = new Map(await rows());
+  assert.equal(await page.textContent('[data-report] caption'), 'English, in the last minutes');
+  assert.equal(report.get('From a spoken word to text that stays'), '0.6 s for half of the words, 2.0 s for 95 in 100');
+  assert.equal(report.get('How sure the machine is of its words'), '–');
+  assert.equal(report.get('Left out just now'), 'The server is busy: words appear only once they are certain.');
+  assert.ok(await silent(page, '[data-report]'));
+  assert.equal((await page.evaluate(() => window.said)).length, 4, 'the same again, and less, is not news');
+  await tell('load', 'normal');
+  await page.waitForFunction(() => document.querySelector('[data-report]').innerText.includes('nothing'));
   assert.deepEqual(refused, []);
   await page.context().close();
 });

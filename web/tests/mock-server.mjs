@@ -1,7 +1,7 @@
 // Stands in for the server: the built pages, one low-latency live with captions, one recording.
 // `node tests/mock-server.mjs [PORT]`; `POST /mock/live/off|on` ends and begins the live,
 // `POST /mock/cut` makes the publisher vanish for SECONDS, `POST /mock/ws/off|on` breaks the websocket,
-// `POST /mock/correct/ID` corrects a complete sentence.
+// `POST /mock/tell/FIELD/VALUE` (JSON) is told of the captions, `POST /mock/correct/ID` corrects a complete sentence.
 import { createReadStream, existsSync, statSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -24,7 +24,7 @@ const FRENCH = ['Bonjour, et bienvenue à ce cours sur les ondes.', 'Aujourd’h
 const renditions = { '720p': rendition(MEDIA, 720), '480p': rendition(MEDIA, 480) };
 recording(join(MEDIA, 'vod'), 40);
 
-const state = { on: process.env.IDLE === undefined, ws: true, start: Date.now() - 20_000, cutUntil: 0, empty: process.env.EMPTY !== undefined };
+const state = { on: process.env.IDLE === undefined, ws: true, start: Date.now() - 20_000, cutUntil: 0, empty: process.env.EMPTY !== undefined, told: {} };
 const now = () => (Date.now() - state.start) / 1000;
 /** Parts that exist. */
 const edge = () => Math.floor(Math.min(now(), state.cutUntil > 0 ? (state.cutAt ?? 0) : Infinity) / PART);
@@ -139,7 +139,7 @@ const server = createServer((request, response) => {
   const url = new URL(request.url, 'http://mock');
   const path = normalize(decodeURIComponent(url.pathname));
   if (path.startsWith('/mock/')) {
-    const [, , what, value] = path.split('/');
+    const [, , what, value, content] = path.split('/');
     if (what === 'live') {
       state.on = value === 'on';
       if (state.on) state.start = Date.now() - 6000;
@@ -147,6 +147,10 @@ const server = createServer((request, response) => {
         state.offAt = Date.now();
         for (const client of sockets.clients) end(client);
       }
+    }
+    if (what === 'tell') {
+      state.told[value] = JSON.parse(content);
+      for (const client of sockets.clients) tell(client);
     }
     if (what === 'correct') {
       for (const client of sockets.clients) {
@@ -184,8 +188,9 @@ server.on('upgrade', (request, socket, head) => {
 
 /** Sends what a recogniser would say: a word 0.7 s after its end, the last two unstable; translations at the end. */
 function captions(client, lang, since) {
+  client.lang = lang;
   client.complete = new Map();
-  client.send(JSON.stringify({ type: 'status', state: state.on || state.offAt !== undefined ? 'live' : 'idle', lang }));
+  tell(client);
   if (state.offAt !== undefined && !state.on) return end(client);
   let sent = since >= 0 ? Math.max(0, now() - 60) : Math.max(0, now() - 30);
   const timer = setInterval(() => {
@@ -199,6 +204,12 @@ function captions(client, lang, since) {
     sent = Math.max(sent, until);
   }, 50);
   client.on('close', () => clearInterval(timer));
+}
+
+/** How the captions do; as the server, the state from before where the live is over. */
+function tell(client) {
+  const { lang } = client;
+  client.send(JSON.stringify({ type: 'status', state: state.on || state.offAt !== undefined ? 'live' : 'idle', lang, load: 'normal', dropped: 0, ...state.told }));
 }
 
 function end(client) {

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import { Backoff } from '../src/backoff';
 import { OFF, preferred } from '../src/captions/choice';
-import { shortcomings } from '../src/captions/quality';
+import { rows, shed, shortcomings } from '../src/captions/quality';
 import { Resume } from '../src/captions/resume';
 import { parseEvent } from '../src/captions/wire';
 import { routeOf } from '../src/pages/route';
@@ -132,6 +132,30 @@ describe('what readers are told of the captions', () => {
   it('is that they are late, or likely wrong', () => {
     expect(shortcomings({ ...status, lag_p50_ms: 7000, confidence: 0.93 })).toEqual(['transcript.late']);
     expect(shortcomings({ ...status, lag_p50_ms: 7000, confidence: 0.4 })).toEqual(['transcript.late', 'transcript.unsure']);
+  });
+});
+
+describe('how the captions do', () => {
+  const values = (figures: object): string[] => rows({ state: 'live', ...figures }).map(([, value]) => value);
+  it('is told in seconds and shares', () => {
+    expect(values({ lag_p50_ms: 640, lag_p95_ms: 1980, final_lag_p50_ms: 1200, final_lag_p95_ms: 4960, ahead: 0.806, confidence: 0.934,
+      erasure: 0.04, dropped: 3, real_time_factor: 0.31, load: 'normal' })).toEqual([
+      '0.6 s for half of the words, 2.0 s for 95 in 100', '1.2 s for half of the words, 5.0 s for 95 in 100', '81%', '93%', '4%', '3', '0.31 s', 'nothing']);
+  });
+  it('is a dash where nothing is known, and nothing else where all is nought', () => {
+    expect(values({})).toEqual(Array.from({ length: 8 }, () => '–'));
+    const unknown = { lag_p50_ms: null, lag_p95_ms: null, final_lag_p50_ms: null, final_lag_p95_ms: null, ahead: null, confidence: null, erasure: null,
+      real_time_factor: null, load: 'later' };
+    expect(values(unknown)).toEqual(Array.from({ length: 8 }, () => '–'));
+    expect(values({ lag_p50_ms: 0, lag_p95_ms: 0, ahead: 0, erasure: 0, dropped: 0, real_time_factor: 0 })).toEqual(
+      ['0.0 s for half of the words, 0.0 s for 95 in 100', '–', '0%', '–', '0%', '0', '0.00 s', '–']);
+  });
+  it('names what is left out when that gets more, not when it gets less', () => {
+    expect(shed(undefined, 'partials')).toBe('quality.load.partials');
+    expect(shed('partials', 'refresh')).toBe('quality.load.refresh');
+    for (const [before, now] of [['partials', 'partials'], ['refresh', 'translation'], ['partials', 'normal'], [undefined, 'normal'], ['normal', undefined]] as const) {
+      expect(shed(before, now)).toBeNull();
+    }
   });
 });
 

@@ -97,6 +97,7 @@ const look = () => {
     sideways: document.documentElement.scrollWidth > globalThis.innerWidth,
     estimates: document.querySelector('[data-estimates]:not([hidden])')?.textContent ?? null,
     heading: document.querySelector('h1')?.textContent ?? null,
+    report: document.querySelector('[data-report]:not([hidden])')?.textContent ?? null,
     notice: document.querySelector('[data-notice]')?.textContent || null,
     direct: Boolean(video?.srcObject),
     viewers: document.querySelector('.about-viewers:not([hidden])')?.textContent ?? null,

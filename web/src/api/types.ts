@@ -1,3 +1,5 @@
+import type { Figures } from '../captions/wire';
+
 /** A channel's life cycle, as the server names it. */
 export type ChannelState = 'idle' | 'live' | 'reconnecting' | 'ended';
 
@@ -20,7 +22,7 @@ export interface Channel {
 export interface ChannelStatus {
   state: ChannelState;
   /** Caption tracks; words come to the current ones. */
-  captions?: { lang: string; current: boolean }[];
+  captions?: (Figures & { lang: string; current: boolean })[];
   viewers?: number | null;
 }
 

@@ -7,7 +7,7 @@ import { CaptionSocket } from './socket';
 import { Stage } from './stage';
 import { CueTimeline, type Shown, type TimelineCue } from './timeline';
 import type { Transcript } from './transcript';
-import type { CaptionEvent, CueEvent, StatusEvent } from './wire';
+import type { CaptionEvent, CueEvent, Figures } from './wire';
 
 /** Milliseconds by which the anchors of two cues of one live may differ: they are rounded. */
 const SAME_LIVE = 2000;
@@ -41,14 +41,14 @@ export class LiveCaptions {
   private fallback: Shown | null = null;
   private failing = false;
   /** What the server last said of the track. */
-  private told: StatusEvent | null = null;
+  private told: Figures | null = null;
 
-  /** `state` hears what the server says of the channel. */
+  /** `hear` is given what the server says of the captions. */
   constructor(
     private readonly channel: string,
     private readonly desk: CaptionDesk,
     private readonly transcript: Transcript,
-    private readonly state: (state: string) => void,
+    private readonly hear: (figures: Figures) => void,
   ) {}
 
   /** Where the captions come from. */
@@ -128,13 +128,15 @@ export class LiveCaptions {
         this.cue(event);
         break;
       case 'status':
-        this.state(event.state);
+        // The track that comes to rest has a status too.
+        if (event.lang !== undefined && event.lang !== this.lang) break;
+        this.hear(event);
         this.told = event;
         if (event.languages !== undefined) this.desk.languages = event.languages;
         if (this.timeline.all.length > 0) this.transcript.remark(this.origin());
         break;
       case 'end':
-        this.state('ended');
+        this.hear({ state: 'ended' });
         break;
     }
   }

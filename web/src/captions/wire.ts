@@ -25,17 +25,42 @@ export interface CueEvent {
   source?: 'asr' | 'mt' | 'human';
 }
 
-/** What the captioning of the channel is doing. */
-export interface StatusEvent {
-  type: 'status';
+/** What is left out while recognition cannot keep up, lightest first; each includes those before it. */
+export const LOADS = ['normal', 'partials', 'translation', 'refresh'] as const;
+/** One of them. */
+export type Load = (typeof LOADS)[number];
+
+/** How a caption track has done over the last minutes; null where nothing is known yet. */
+export interface Figures {
+  /** `live`, `reconnecting`, `restarting`, `failed`, …: what captioning is doing. */
   state: string;
   lang?: string;
+  load?: Load;
+  /** Seconds of work for a second of speech; with 1 and more, words fall behind. */
+  real_time_factor?: number | null;
+  /** Milliseconds from the end of a word to its text published for good: median and 95th percentile. */
+  lag_p50_ms?: number | null;
+  lag_p95_ms?: number | null;
+  /** The same, to the last revision of its cue. */
+  final_lag_p50_ms?: number | null;
+  final_lag_p95_ms?: number | null;
+  /** Share of words, 0 to 1, published for good before the picture reached their end. */
+  ahead?: number | null;
+  /** The engine's mean confidence in its words, 0 to 1; null for translations. */
+  confidence?: number | null;
+  /** Words taken back for each word that stayed. */
+  erasure?: number | null;
+  /** Pieces of sound and text lost on their way to the track. */
+  dropped?: number;
+}
+
+/** What the captioning of the channel is doing. */
+export interface StatusEvent extends Figures {
+  type: 'status';
   /** Languages words come to now, the spoken one first. */
   languages?: string[];
-  /** Milliseconds from the end of a word to its text, median of the last minutes. */
-  lag_p50_ms?: number | null;
-  /** The engine's mean confidence in its words, 0 to 1. */
-  confidence?: number | null;
+  /** How many watch. */
+  viewers?: number;
 }
 
 /** The live is over. */

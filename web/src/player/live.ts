@@ -1,9 +1,13 @@
 import * as api from '../api/client';
 import type { Channel, ChannelStatus } from '../api/types';
 import { Backoff } from '../backoff';
+import { OFF } from '../captions/choice';
 import { CaptionDesk } from '../captions/desk';
 import { LiveCaptions } from '../captions/live';
+import { shed } from '../captions/quality';
+import { Report } from '../captions/report';
 import { Transcript } from '../captions/transcript';
+import type { Figures } from '../captions/wire';
 import { t } from '../i18n';
 import { el } from '../ui/dom';
 import { About } from './about';
@@ -53,6 +57,7 @@ export class LivePage {
   private readonly quality: Menu;
   private readonly unmute: UnmuteButton;
   private readonly about: About;
+  private readonly report: Report;
   private readonly watchdog = new Watchdog();
   private readonly backoff = new Backoff(500, 8000);
   private engine: Engine | null = null;
@@ -66,6 +71,10 @@ export class LivePage {
   private readonly delay: DelayChoice;
   private failures = 0;
   private remarked = '';
+  /** The publisher is away. */
+  private away = false;
+  /** What the server last said of the captions to somebody who reads them. */
+  private heard: Figures = { state: 'idle' };
   /** Milliseconds that the picture is held back for the words, and since when. */
   private held = STEP;
   private stepped = 0;
@@ -81,12 +90,13 @@ export class LivePage {
     this.veil = new Veil(container, host);
     this.notice = new Notice(host);
     this.about = new About(about, name);
+    this.report = new Report(about);
     const transcript = new Transcript(panel, null);
     this.desk = new CaptionDesk(host, (language, moved) => { this.captions.follow(language, moved); });
-    this.captions = new LiveCaptions(name, this.desk, transcript, (state) => {
-      this.publisher(state);
-      if (state === 'ended' && this.engine instanceof WhepEngine) this.ended();
-      if (state === 'live' && this.engine === null) this.again(0);
+    this.captions = new LiveCaptions(name, this.desk, transcript, (figures) => {
+      this.hear(figures);
+      if (figures.state === 'ended' && this.engine instanceof WhepEngine) this.ended();
+      if (figures.state === 'live' && this.engine === null) this.again(0);
     });
     this.quality = qualityMenu(host, () => this.engine);
     this.unmute = new UnmuteButton(host, this.screen.player);
@@ -221,18 +231,39 @@ export class LivePage {
 
   /** While the publisher is away the picture stands still and there is no sound: the viewer hears why. */
   private publisher(state: string): void {
-    if (state === 'reconnecting') this.notice.say(t('watch.away'));
-    else if (state === 'live' || state === 'ended') this.notice.say(this.remarked);
+    this.away = state === 'reconnecting';
+    this.speak();
+  }
+
+  /** What the server says of the captions: those who read them hear of what is wrong. */
+  private hear(figures: Figures): void {
+    this.report.draw(figures);
+    // Captions that have failed say nothing of the publisher.
+    if (figures.state !== 'failed') this.away = figures.state === 'reconnecting';
+    const reads = this.engine !== null && this.desk.chosen !== OFF;
+    const { load } = this.heard;
+    this.heard = reads ? figures : { state: 'idle' };
+    const less = reads ? shed(load, figures.load) : null;
+    if (less === null) this.speak();
+    else this.remark(t(less));
+  }
+
+  /** Says what is wrong, the gravest only. */
+  private speak(): void {
+    if (this.heard.state === 'failed') this.notice.say(t('watch.captions.failed'));
+    else if (this.away) this.notice.say(t('watch.away'));
+    else if (this.heard.state === 'restarting') this.notice.say(t('watch.captions.restarting'));
+    else this.notice.say(this.remarked);
   }
 
   /** Says something about the way the picture comes, for as long as it takes to read. */
   private remark(text: string): void {
     this.remarked = text;
-    this.notice.say(text);
+    this.speak();
     window.setTimeout(() => {
       if (this.remarked !== text) return;
       this.remarked = '';
-      this.notice.say('');
+      this.speak();
     }, REMARK);
   }
 
@@ -332,6 +363,8 @@ export class LivePage {
       this.publisher(status.state);
       // The websocket tells of the return; where there is none, nobody else does.
       const deaf = this.captions.source === 'track';
+      const track = status.captions?.find(({ lang }) => lang === this.desk.language);
+      if (deaf && track !== undefined) this.hear(track);
       if (deaf) this.tracks(status);
       if (deaf && status.state === 'reconnecting') window.setTimeout(() => { void this.countViewers(); }, POLL);
     } catch {

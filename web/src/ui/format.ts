@@ -9,9 +9,14 @@ export function clock(seconds: number): string {
   return hours > 0 ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`;
 }
 
-/** A number with one decimal, as the page's language writes it. */
-export function decimal(value: number): string {
-  return new Intl.NumberFormat(language, { minimumFractionDigits: 1, maximumFractionDigits: 1 }).format(value);
+/** A number with so many decimals, as the page's language writes it. */
+export function decimal(value: number, digits = 1): string {
+  return new Intl.NumberFormat(language, { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
+}
+
+/** A share of one in whole hundredths, as the page's language writes it. */
+export function percent(share: number): string {
+  return new Intl.NumberFormat(language, { style: 'percent' }).format(share);
 }
 
 /** A day and time as the page's language writes them; empty for something that is no date. */
