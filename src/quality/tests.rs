@@ -18,6 +18,10 @@ fn words_are_compared_as_stated() {
         ["one", "thousand", "three", "hundred", "and", "forty", "and", "seventy"]
     );
     assert_eq!(ends(Normalise::Words, "AB波の x"), [pair("ab", 2), pair("波", 3), pair("の", 4), pair("x", 6)]);
+    // Lower case that is longer than what it was made of moves no end.
+    let dotted = "i\u{307}".repeat(3);
+    assert_eq!(ends(Normalise::Words, "xあİİİ y"), [pair("x", 1), pair("あ", 2), pair(&dotted, 5), pair("y", 7)]);
+    assert_eq!(ends(Normalise::Words, "İİİ波x"), [pair(&dotted, 3), pair("波", 4), pair("x", 5)]);
     assert_eq!(Normalise::English.words("½ of 2²M"), ["½", "of", "two", "²m"]);
     // Vowel signs are part of their word.
     assert_eq!(Normalise::Words.words("हिन्दी में").len(), 2);

@@ -79,20 +79,20 @@ impl Normalise {
             }
             return;
         }
-        let word = found.to_lowercase().replace('’', "'");
+        // Ends are counted before lower case is made: that may be longer, as that of `İ` is.
+        let lower = |run: &str| run.to_lowercase().replace('’', "'");
+        let start = end - found.chars().count();
         let mut run = String::new();
-        let mut rest = word.chars().count();
-        for c in word.chars() {
-            rest -= 1;
-            // Lower case may be longer than what it was made of; then the end is the word's for all of it.
+        for (at, c) in (start..).zip(found.chars()) {
             if is_unspaced(c) {
-                tokens.extend((!run.is_empty()).then(|| Token { word: std::mem::take(&mut run), end: end - rest - 1 }));
-                tokens.push(Token { word: c.into(), end: end.saturating_sub(rest) });
+                tokens.extend((!run.is_empty()).then(|| Token { word: lower(&run), end: at }));
+                run.clear();
+                tokens.push(Token { word: c.into(), end: at + 1 });
             } else {
                 run.push(c);
             }
         }
-        tokens.extend((!run.is_empty()).then_some(Token { word: run, end }));
+        tokens.extend((!run.is_empty()).then(|| Token { word: lower(&run), end }));
     }
 }
 
