@@ -14,7 +14,7 @@ use std::{
 use amphi::{
     captions::{Dresser, Names},
     model::{Hypothesis, MediaTime, Word},
-    speech::{EngineKind, EngineSettings, EngineSpec, Engines, Event},
+    speech::{EngineKind, EngineSettings, EngineSpec, Engines, Event, wire::Response},
 };
 use support::{
     Heard, Talk, decoded, engine, engines, media, pieces, python, samples, signal, transcribe, vosk, whisper,
@@ -389,6 +389,23 @@ async fn assert_failure(engines: &Engines, spec: EngineSpec, reason: &str) {
     let failed = heard.failed.unwrap_or_default();
     assert!(failed.contains(reason), "{failed:?} does not say {reason:?}");
     assert_eq!(stream.recv().await, None);
+}
+
+#[test]
+fn a_stream_too_many_fails_alone_and_those_that_end_make_room() {
+    let spec = whisper();
+    let mut talk = Talk::new(&spec, false);
+    for stream in 2..=256 {
+        assert!(matches!(talk.add(stream, &spec), Response::Progress { .. }));
+    }
+    let refused = talk.add(257, &spec);
+    assert!(
+        matches!(&refused, Response::Failed { stream: Some(257), reason } if reason.contains("256 streams")),
+        "{refused:?}"
+    );
+    talk.say(&pieces(&samples("jfk.flac"))[0]);
+    talk.finish();
+    assert!(matches!(talk.add(258, &spec), Response::Progress { stream: 258, .. }));
 }
 
 #[test]

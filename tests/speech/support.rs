@@ -178,6 +178,13 @@ impl Talk {
         talk
     }
 
+    /// Has another stream heard until it is told so: of its first sound, or of its failure.
+    pub fn add(&mut self, stream: u32, spec: &EngineSpec) -> Response {
+        self.write(&Request::Open { stream, language: spec.language.clone(), live: spec.live });
+        self.write(&Request::Audio { stream, pcm: Pcm { start: MediaTime::ZERO, samples: vec![0; 160].into() } });
+        self.read()
+    }
+
     /// Sends audio and waits until it is taken in.
     pub fn say(&mut self, pcm: &Pcm) -> Vec<Hypothesis> {
         self.write(&Request::Audio { stream: 1, pcm: pcm.clone() });

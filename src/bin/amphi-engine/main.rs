@@ -15,7 +15,7 @@ use std::{
     path::PathBuf,
     process::ExitCode,
     sync::{Arc, Mutex, PoisonError, mpsc},
-    thread,
+    thread::{self, JoinHandle},
     time::Instant,
 };
 
@@ -28,7 +28,7 @@ use amphi::{
     },
     translate,
 };
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Parser, ValueEnum};
 use rustix::thread::disable_transparent_huge_pages;
 
@@ -73,7 +73,7 @@ enum Kind {
 /// A loaded model makes a recogniser for every stream.
 type Factory = Box<dyn Fn(&LanguageTag, bool) -> Result<Box<dyn Recognizer>>>;
 
-/// More streams than a process serves.
+/// Streams that a process serves.
 const MAX_STREAMS: usize = 256;
 /// Messages that wait for a stream; the server sends no more than 10 s of audio ahead.
 const MAX_WAITING: usize = 2_048;
@@ -118,33 +118,49 @@ fn serve(args: &Args, out: &Output) -> Result<()> {
     let model = args.model.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     out.send(&Response::Ready { model })?;
     let mut input = io::stdin().lock();
-    let mut streams: HashMap<StreamId, mpsc::SyncSender<Work>> = HashMap::new();
+    let mut streams: HashMap<StreamId, Open> = HashMap::new();
     while let Some(body) = pipe::read(&mut input)? {
         match Request::parse(&body)? {
             Request::Open { stream, language, live } => {
-                if streams.len() >= MAX_STREAMS {
-                    bail!("more than {MAX_STREAMS} streams");
-                }
-                match factory(&language, live) {
-                    Ok(recognizer) => {
-                        let (sender, work) = mpsc::sync_channel(MAX_WAITING);
-                        let out = out.clone();
-                        thread::Builder::new()
-                            .name(format!("stream-{stream}"))
-                            .spawn(move || run(stream, recognizer, live, &work, &out))
-                            .context("start a stream's thread")?;
-                        streams.insert(stream, sender);
-                    }
+                // The server closes none that failed.
+                streams.retain(|_, open| !open.thread.is_finished());
+                let begun = if streams.len() < MAX_STREAMS {
+                    factory(&language, live).and_then(|recognizer| Open::begin(stream, recognizer, live, out))
+                } else {
+                    Err(anyhow!("this model hears {MAX_STREAMS} streams already: end one, or choose another model"))
+                };
+                match begun {
+                    Ok(open) => drop(streams.insert(stream, open)),
                     Err(error) => out.send(&Response::Failed { stream: Some(stream), reason: format!("{error:#}") })?,
                 }
             }
             Request::Audio { stream, pcm } => give(&streams, stream, Work::Audio(pcm)),
-            Request::Finish { stream } => give(&streams, stream, Work::Finish),
+            Request::Finish { stream } => {
+                give(&streams, stream, Work::Finish);
+                // Nothing follows, not even that it is closed: its thread ends with what it has.
+                streams.remove(&stream);
+            }
             Request::Close { stream } => drop(streams.remove(&stream)),
             Request::Relax { stream, load } => give(&streams, stream, Work::Relax(load)),
         }
     }
     Ok(())
+}
+
+/// A stream and the thread that hears it.
+struct Open {
+    work: mpsc::SyncSender<Work>,
+    thread: JoinHandle<()>,
+}
+
+impl Open {
+    fn begin(stream: StreamId, recognizer: Box<dyn Recognizer>, live: bool, out: &Output) -> Result<Self> {
+        let (work, waiting) = mpsc::sync_channel(MAX_WAITING);
+        let out = out.clone();
+        let thread = thread::Builder::new().name(format!("stream-{stream}"));
+        let thread = thread.spawn(move || run(stream, recognizer, live, &waiting, &out));
+        Ok(Self { work, thread: thread.context("start a stream's thread")? })
+    }
 }
 
 enum Work {
@@ -154,13 +170,13 @@ enum Work {
 }
 
 /// A stream that failed has no thread any more; what is still under way to it is of no use.
-fn give(streams: &HashMap<StreamId, mpsc::SyncSender<Work>>, stream: StreamId, work: Work) {
-    if let Some(sender) = streams.get(&stream) {
-        let _ = sender.send(work);
+fn give(streams: &HashMap<StreamId, Open>, stream: StreamId, work: Work) {
+    if let Some(open) = streams.get(&stream) {
+        let _ = open.work.send(work);
     }
 }
 
-/// A stream's thread: ends when the stream is closed or fails.
+/// A stream's thread: ends when the stream is finished, closed or fails.
 fn run(stream: StreamId, mut recognizer: Box<dyn Recognizer>, live: bool, work: &mpsc::Receiver<Work>, out: &Output) {
     let mut pending = None;
     while let Some(next) = pending.take().or_else(|| work.recv().ok()) {
