@@ -322,8 +322,8 @@ fn load(model: &Model, config: &Config) -> Result<Box<dyn Translator>> {
         Engine::Ct2 => {
             let [source, target] = model.tokens.clone().map_or([None, None], |tokens| tokens.map(Some));
             let threads = config.captions.threads.into();
-            let settings =
-                translate::ct2::Settings { engine: engine_path(config), model: folder, threads, source, target };
+            let (engine, memory) = (engine_path(config), config.captions.engine_memory);
+            let settings = translate::ct2::Settings { engine, model: folder, threads, source, target, memory };
             Ok(Box::new(translate::ct2::Ct2::load(settings)?))
         }
         Engine::Whisper | Engine::Vosk => bail!("{} hears, it does not translate", model.id),

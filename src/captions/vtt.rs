@@ -160,6 +160,7 @@ pub fn translate(entries: &[Entry], translator: &mut dyn Translator) -> anyhow::
         let translated = translator.translate(&texts)?;
         anyhow::ensure!(translated.len() == texts.len(), "the translator lost a sentence");
         outputs.extend(translated);
+        translator.refresh()?;
     }
     let mut result: Vec<Entry> = entries.iter().map(|entry| Entry { text: String::new(), ..entry.clone() }).collect();
     for (sentence, output) in sentences.iter().zip(outputs) {

@@ -2,7 +2,6 @@
 
 mod ledger;
 mod load;
-mod memory;
 mod process;
 mod supervisor;
 mod talk;

@@ -19,12 +19,14 @@ use tokio_util::sync::CancellationToken;
 use super::{
     ledger::Ledger,
     load::{Factor, Pace, Watch},
-    memory::{self, Growth},
     supervisor::{EngineSettings, EngineSpec, EngineStatus, Event, StreamState, lock},
     talk::{Talk, log, read, write},
     wire::{Request, Response, StreamId},
 };
-use crate::model::{LanguageTag, Pcm};
+use crate::{
+    model::{LanguageTag, Pcm},
+    pipe::memory::{self, Growth},
+};
 
 /// What streams ask of their process.
 pub(super) enum Command {

@@ -17,11 +17,13 @@ use super::{
     Tally,
     ledger::Lost,
     load::Pace,
-    memory,
     process::{Command, Process},
     wire::{MAX_SAMPLES, StreamId},
 };
-use crate::model::{Hypothesis, LanguageTag, Pcm};
+use crate::{
+    model::{Hypothesis, LanguageTag, Pcm},
+    pipe::memory,
+};
 
 /// How engines are run.
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@ use std::{
     process::{Child, ChildStderr, ChildStdout, Command, Stdio},
     sync::mpsc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -15,7 +15,10 @@ use super::{
     Text, Translator,
     wire::{Request, Response},
 };
-use crate::pipe;
+use crate::pipe::{
+    self,
+    memory::{self, Growth},
+};
 
 /// What the process needs to know.
 #[derive(Debug, Clone)]
@@ -31,6 +34,9 @@ pub struct Settings {
     pub source: Option<String>,
     /// The token that tells it what to write: `por_Latn`.
     pub target: Option<String>,
+    /// Bytes that the process may take: it is started again before it does, between two requests. None: what its
+    /// model's size allows for.
+    pub memory: Option<u64>,
 }
 
 /// One model in a process of its own. A process that dies fails the request in hand; the next
@@ -43,12 +49,19 @@ pub struct Ct2 {
 struct Process {
     child: Child,
     responses: mpsc::Receiver<Result<Response, String>>,
+    /// When its model was loaded, and how long that took.
+    ready: Instant,
+    loading: Duration,
+    growth: Option<Growth>,
 }
 
 /// Loading a model takes at most so long.
 const LOADING: Duration = Duration::from_secs(120);
 /// A request takes at most so long.
 const HANG: Duration = Duration::from_secs(30);
+/// A process works for so many times as long as its model took to load, however low its ceiling: one that is
+/// started again behind every request would do little else.
+const WORTH: u32 = 10;
 
 impl Ct2 {
     /// Starts a process and waits until its model is loaded.
@@ -79,10 +92,25 @@ impl Translator for Ct2 {
             Response::Ready => bail!("the translation engine loaded its model twice"),
         }
     }
+
+    fn refresh(&mut self) -> Result<()> {
+        let process = self.process.take().context("the translation engine is gone")?;
+        let Some(resident) = process.outgrown() else {
+            self.process = Some(process);
+            return Ok(());
+        };
+        let mebibytes = resident >> 20;
+        tracing::info!(mebibytes, "translation engine is started again before it outgrows its memory");
+        // Not both at once: that would take twice the memory.
+        drop(process);
+        self.process = Some(Process::start(&self.settings)?);
+        Ok(())
+    }
 }
 
 impl Process {
     fn start(settings: &Settings) -> Result<Self> {
+        let begun = Instant::now();
         let mut command = Command::new(&settings.engine);
         command.args(["--engine", "ct2", "--threads", &settings.threads.max(1).to_string()]);
         command.arg("--model").arg(&settings.model);
@@ -102,13 +130,17 @@ impl Process {
             })?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let (sender, responses) = mpsc::sync_channel(1);
-        let mut process = Self { child, responses };
+        let mut process = Self { child, responses, ready: begun, loading: Duration::ZERO, growth: None };
         // Both threads end with the process's pipes.
         let (stdout, stderr) = stdout.zip(stderr).context("the engine has no pipes")?;
         thread::Builder::new().name("ct2-read".into()).spawn(move || listen(stdout, &sender))?;
         thread::Builder::new().name("ct2-log".into()).spawn(move || log(stderr))?;
         match process.answer(LOADING)? {
-            Response::Ready => Ok(process),
+            Response::Ready => {
+                (process.ready, process.loading) = (Instant::now(), begun.elapsed());
+                process.growth = Growth::new(process.child.id(), &settings.model, settings.memory);
+                Ok(process)
+            }
             Response::Failed { reason } => Err(anyhow!(reason)),
             Response::Translated { .. } => bail!("the translation engine answered before it was asked"),
         }
@@ -120,6 +152,13 @@ impl Process {
         // A broken pipe shows in the answer, with the process's end.
         let _ = stdin.write_all(&frame).and_then(|()| stdin.flush());
         self.answer(HANG)
+    }
+
+    /// How large it is, if that is too large.
+    fn outgrown(&self) -> Option<u64> {
+        let resident = memory::resident(self.child.id())?;
+        let due = self.growth.as_ref()?.is_due(resident, 0, true);
+        (due && self.ready.elapsed() >= WORTH * self.loading).then_some(resident)
     }
 
     fn answer(&mut self, limit: Duration) -> Result<Response> {

@@ -31,4 +31,8 @@ impl Translator for Memo {
         self.recent.drain(..self.recent.len().saturating_sub(RECENT));
         Ok(all)
     }
+
+    fn refresh(&mut self) -> anyhow::Result<()> {
+        self.inner.refresh()
+    }
 }

@@ -44,4 +44,12 @@ pub trait Translator {
     /// # Errors
     /// The model could not translate; the next call may.
     fn translate(&mut self, texts: &[Text]) -> anyhow::Result<Vec<String>>;
+
+    /// Does between two requests what would keep one waiting. Call it behind each.
+    ///
+    /// # Errors
+    /// It can translate nothing any more, and has to be loaded anew.
+    fn refresh(&mut self) -> anyhow::Result<()> {
+        Ok(())
+    }
 }

@@ -22,4 +22,9 @@ impl Translator for Pivot {
         let texts: Vec<Text> = texts.iter().zip(between).map(keep).collect();
         self.second.translate(&texts)
     }
+
+    fn refresh(&mut self) -> anyhow::Result<()> {
+        self.first.refresh()?;
+        self.second.refresh()
+    }
 }

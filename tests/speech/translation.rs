@@ -5,6 +5,7 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Command,
+    time::{Duration, Instant},
 };
 
 use amphi::translate::{
@@ -20,7 +21,7 @@ fn model() -> PathBuf {
 }
 
 fn settings(model: PathBuf) -> Settings {
-    Settings { engine: engine(), model, threads: 1, source: None, target: None }
+    Settings { engine: engine(), model, threads: 1, source: None, target: None, memory: None }
 }
 
 fn texts<const N: usize>(texts: [&str; N]) -> [Text; N] {
@@ -94,6 +95,47 @@ fn a_text_that_cannot_be_translated_costs_that_request_alone() {
     assert!(ct2.translate(&[]).unwrap().is_empty());
 }
 
+/// An engine that says its process id to every text, and takes 80 MiB for the first.
+const GROWING: &str = "
+import json, os, struct, sys
+def say(message):
+    body = json.dumps(message).encode()
+    sys.stdout.buffer.write(struct.pack('<I', len(body)) + body)
+    sys.stdout.buffer.flush()
+say({'type': 'ready'})
+kept = None
+while head := sys.stdin.buffer.read(4):
+    texts = json.loads(sys.stdin.buffer.read(struct.unpack('<I', head)[0]))['texts']
+    kept = kept or bytearray(b'x' * (80 << 20))
+    say({'type': 'translated', 'texts': [str(os.getpid())] * len(texts)})
+";
+
+#[test]
+fn an_engine_that_nears_its_ceiling_is_started_again_between_two_requests() {
+    let folder = tempfile::tempdir().unwrap();
+    let (wrapper, script) = (folder.path().join("engine"), folder.path().join("growing.py"));
+    fs::write(&script, GROWING).unwrap();
+    fs::write(&wrapper, format!("#!/bin/sh\nexec {} {}\n", python().display(), script.display())).unwrap();
+    fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).unwrap();
+    let load = |memory| Ct2::load(Settings { engine: wrapper.clone(), memory, ..settings(model()) }).unwrap();
+    let ask = |ct2: &mut Ct2| {
+        let said = ct2.translate(&texts(["a"])).unwrap().remove(0);
+        ct2.refresh().unwrap();
+        said
+    };
+    let (mut roomy, mut small) = (load(None), load(Some(1)));
+    let other = ask(&mut roomy);
+    let first = ask(&mut small);
+    assert_eq!(ask(&mut small), first, "a young process stays, however low its ceiling");
+    // Its time comes; no request fails meanwhile.
+    let begun = Instant::now();
+    while ask(&mut small) == first {
+        assert_eq!(ask(&mut roomy), other, "this one has room");
+        assert!(begun.elapsed() < Duration::from_secs(60), "it is never started again");
+    }
+    assert!(!Path::new("/proc").join(&first).exists(), "it is gone");
+}
+
 #[test]
 fn an_engine_that_is_killed_is_there_again_for_the_next_request() {
     let folder = tempfile::tempdir().unwrap();
@@ -106,6 +148,7 @@ fn an_engine_that_is_killed_is_there_again_for_the_next_request() {
     assert!(Command::new("kill").args(["-9", killed.trim()]).status().unwrap().success());
     let error = ct2.translate(&texts(["آتزمون"])).unwrap_err().to_string();
     assert!(error.contains("died"), "{error}");
+    assert!(ct2.refresh().is_err(), "whoever loads it anew may wait before that");
     assert_eq!(ct2.translate(&texts(["آتزمون"])).unwrap(), ["atzmon"]);
     assert_ne!(fs::read_to_string(&pid).unwrap(), killed);
 }

@@ -38,6 +38,7 @@ fn lines(text: &str, translator: &mut dyn Translator) -> Result<String> {
     for line in text.trim_start_matches('\u{feff}').lines() {
         if !line.trim().is_empty() {
             out.push_str(&translator.translate(&[line.trim().into()])?.concat().replace('\n', " "));
+            translator.refresh()?;
         }
         out.push('\n');
     }

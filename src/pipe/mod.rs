@@ -1,6 +1,9 @@
-//! What passes between the server and its engine processes: frames on their pipes.
+//! What passes between the server and its engine processes: frames on their pipes; and how large those
+//! processes grow ([`memory`]).
 //!
 //! A frame is its length (`u32`, little endian, 1 to [`MAX_FRAME`]) and so many bytes.
+
+pub mod memory;
 
 use std::io::{self, Read};
 
