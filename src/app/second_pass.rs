@@ -15,12 +15,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     config::Config,
-    speech::{self, Plan},
+    speech::{self, Plan, Speech},
     transcript,
 };
 use crate::{
     archive::Catalogue,
-    captions::{Builder, Desk, Dress, Ids, Target},
+    captions::{Builder, Desk, Dress, Ids},
     media::Templates,
     model::{Estimate, LanguageTag, Measure, Method},
     quality::{Chrf, Normalise, Rate, bands, segments},
@@ -49,6 +49,7 @@ pub(super) struct Estimates(Option<mpsc::Sender<Job>>);
 pub(super) struct SecondPass {
     jobs: mpsc::Receiver<Job>,
     engine: EngineSettings,
+    speech: Arc<Speech>,
     store: Store,
     catalogue: Arc<Catalogue>,
     board: Board,
@@ -63,13 +64,14 @@ struct Job {
     dress: Dress,
     model: String,
     said: String,
-    /// Translator, its model, what it said.
-    translated: Vec<(Target, String, String)>,
+    /// Into which language, the ids of the models, what they said. Models do not stay in memory for it.
+    translated: Vec<(LanguageTag, String, String)>,
 }
 
 /// Both ends; no estimates are made where the configuration says so.
 pub(super) fn new(
     config: &Config,
+    speech: Arc<Speech>,
     store: Store,
     catalogue: Arc<Catalogue>,
     board: Board,
@@ -80,7 +82,7 @@ pub(super) fn new(
     let settings =
         EngineSettings { memory: config.captions.engine_memory, ..EngineSettings::new(speech::engine_path(config)) };
     let engine = EngineSettings { hang: PATIENCE, in_background: true, ..settings };
-    (Estimates(sender), SecondPass { jobs, engine, store, catalogue, board, templates })
+    (Estimates(sender), SecondPass { jobs, engine, speech, store, catalogue, board, templates })
 }
 
 impl Estimates {
@@ -91,7 +93,7 @@ impl Estimates {
             let cues = desk.track(lang).unwrap_or_default();
             cues.iter().map(|cue| cue.text.as_str()).collect::<Vec<_>>().join(" ")
         };
-        let translated = plan.translates().map(|(to, model)| (to.clone(), model.to_owned(), said(&to.lang)));
+        let translated = plan.translates().map(|(to, model)| (to.clone(), model.to_owned(), said(to)));
         let job = Job {
             spoken: spoken.clone(),
             spec: EngineSpec { live: false, ..spec.clone() },
@@ -175,10 +177,16 @@ impl SecondPass {
         tracing::debug!(recording = %job.recording, rate, "second pass");
         let mut made = vec![estimate(&job.spoken, &job.model, Measure::Wer, bands::wer(rate))];
         let sentences = sentences(&text);
-        for (target, model, said) in &job.translated {
+        for (lang, model, said) in &job.translated {
+            let (speech, from, to) = (self.speech.clone(), job.spoken.clone(), lang.clone());
+            let translator = spawn_blocking(move || speech.translator(&from, &to)).await?;
+            let Some((worker, _)) = translator.ok().filter(|(_, models)| models == model) else {
+                tracing::info!(recording = %job.recording, %lang, model, "no estimate: the model is another one by now");
+                continue;
+            };
             let mut again = Vec::with_capacity(sentences.len());
             for sentence in &sentences {
-                again.extend(target.worker.translate(vec![sentence.as_str().into()]).await?);
+                again.extend(worker.translate(vec![sentence.as_str().into()]).await?);
             }
             let said = said.clone();
             let score = spawn_blocking(move || {
@@ -187,8 +195,8 @@ impl SecondPass {
                 Ok::<_, anyhow::Error>(Chrf::corpus(pairs).score)
             });
             let score = score.await??;
-            tracing::debug!(recording = %job.recording, lang = %target.lang, score, "second pass");
-            made.push(estimate(&target.lang, model, Measure::Chrf, bands::chrf(score)));
+            tracing::debug!(recording = %job.recording, %lang, score, "second pass");
+            made.push(estimate(lang, model, Measure::Chrf, bands::chrf(score)));
         }
         Ok(made)
     }

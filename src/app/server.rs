@@ -161,7 +161,7 @@ pub(super) async fn build(config: Config) -> Result<Server> {
     };
     let catalogue = shared.catalogue.clone();
     let (estimates, second_pass) =
-        second_pass::new(&config, store.clone(), catalogue, board.clone(), templates.clone());
+        second_pass::new(&config, speech.clone(), store.clone(), catalogue, board.clone(), templates.clone());
     let rooms = Arc::new(Rooms {
         speech,
         estimates,

@@ -20,19 +20,19 @@ use crate::{
     model::{Chain, Hypothesis, LanguageTag, MediaTime, Pcm},
     speech::{self, EngineKind, EngineSpec, Engines},
     store::Channel,
-    translate::{self, Pivot, Translator, Worker},
+    translate::{self, Patience, Pivot, Translator, WeakWorker, Worker},
 };
 
 /// Hypotheses that may wait for the desk, which takes them at once.
 const HYPOTHESES: usize = 64;
 
-/// The engines and models of this server. One model in memory serves every live.
+/// The engines and models of this server. One model in memory serves every live, and goes a while after the last.
 pub(super) struct Speech {
     config: Config,
     /// As it was when it could last be read.
     manifest: Mutex<Manifest>,
     engines: Engines,
-    workers: Mutex<Vec<(String, Worker)>>,
+    workers: Mutex<Vec<(String, WeakWorker)>>,
     names: Mutex<Vec<(LanguageTag, Names)>>,
 }
 
@@ -102,6 +102,15 @@ impl Speech {
     }
 
     /// The engines there are.
+    /// What translates one language into another, and the ids of its models. Reads files, as [`Speech::plan`] does.
+    ///
+    /// # Errors
+    /// Nothing here does; says what would.
+    pub fn translator(&self, from: &LanguageTag, to: &LanguageTag) -> Result<(Worker, String)> {
+        let (target, track) = self.target(&self.manifest(), from, to)?;
+        Ok((target.worker, track.model))
+    }
+
     pub fn engines(&self) -> Engines {
         self.engines.clone()
     }
@@ -153,18 +162,19 @@ impl Speech {
         let before = if before.is_empty() { None } else { Some(self.worker(before)?) };
         let id = models.iter().map(|model| model.id.as_str()).collect::<Vec<_>>().join("+");
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, worker)) = workers.iter().find(|(known, _)| *known == id) {
-            return Ok(worker.clone());
+        if let Some(worker) = workers.iter().find(|(known, _)| *known == id).and_then(|(_, worker)| worker.upgrade()) {
+            return Ok(worker);
         }
         let (model, config) = ((*model).clone(), self.config.clone());
-        let worker = Worker::start(&id, move || {
-            let model = load(&model, &config)?;
-            Ok(match before {
-                Some(before) => Box::new(Pivot::new(Box::new(before), model)),
-                None => model,
-            })
-        })?;
-        workers.push((id, worker.clone()));
+        let worker = Worker::start(&id, Patience::default(), move || {
+            let Some(mut before) = before.clone() else { return load(&model, &config) };
+            // Nothing is asked: whether it can be is known when it has answered.
+            Translator::translate(&mut before, &[])?;
+            Ok(Box::new(Pivot::new(Box::new(before), load(&model, &config)?)))
+        })
+        .context("a translation cannot begin")?;
+        workers.retain(|(known, _)| *known != id);
+        workers.push((id, worker.downgrade()));
         Ok(worker)
     }
 }
@@ -198,9 +208,9 @@ impl Plan {
         self.heard.as_ref().map(|(_, spec, track)| (&self.spoken, spec, track.model.as_str()))
     }
 
-    /// What it is translated with, and the id of each model.
-    pub fn translates(&self) -> impl Iterator<Item = (&Target, &str)> {
-        self.targets.iter().map(|(target, track)| (target, track.model.as_str()))
+    /// What it is translated into, and the ids of the models.
+    pub fn translates(&self) -> impl Iterator<Item = (&LanguageTag, &str)> {
+        self.targets.iter().map(|(target, track)| (&target.lang, track.model.as_str()))
     }
 
     /// Recognises `sound` until it ends, and brings what was heard and its translations to `desk` from its
@@ -349,4 +359,55 @@ pub(super) fn try_engine(config: &Config) -> Result<String> {
     let said = String::from_utf8_lossy(if output.status.success() { &output.stdout } else { &output.stderr });
     ensure!(output.status.success(), "{} does not start: {}", path.display(), said.trim());
     Ok(said.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink, path::Path};
+
+    use super::*;
+
+    fn lang(tag: &str) -> LanguageTag {
+        LanguageTag::parse(tag).unwrap()
+    }
+
+    /// From Galician and through English, with the models of Portuguese, which is near enough.
+    fn speech(models: &Path) -> Speech {
+        let entry = |id: &str, from: &str, to: &str| {
+            format!(
+                "[[model]]\nid = \"{id}\"\ntask = \"translation\"\nengine = \"fx\"\nlanguages = [\"{from}\", \"{to}\"]\n\
+                 licence = \"MIT\"\nabout = \"\"\nsource = []\n"
+            )
+        };
+        fs::write(models.join("manifest.toml"), entry("gl-en", "gl", "en") + &entry("en-eo", "en", "eo")).unwrap();
+        let mut config = Config::load(None, Some(models)).unwrap();
+        let installed = std::mem::replace(&mut config.models_dir, models.into());
+        symlink(installed.join("fx-pt-en"), models.join("gl-en")).unwrap();
+        symlink(installed.join("fx-en-pt"), models.join("fx-en-pt")).unwrap();
+        symlink(installed.join("fx-en-pt"), models.join("en-eo")).unwrap();
+        config.captions.engine = Some("/bin/true".into());
+        Speech::new(&config).unwrap()
+    }
+
+    #[tokio::test]
+    async fn rows_of_models_share_their_first_and_fail_with_it() {
+        let models = tempfile::tempdir().unwrap();
+        let whole = speech(models.path());
+        let (one, ids) = whole.translator(&lang("gl"), &lang("pt")).unwrap();
+        let (other, _) = whole.translator(&lang("gl"), &lang("eo")).unwrap();
+        assert_eq!(ids, "gl-en+fx-en-pt");
+        for worker in [&one, &other] {
+            assert_eq!(worker.translate(vec!["Boa noite.".into()]).await.unwrap(), ["Boa noite."]);
+        }
+        let names = whole.workers.lock().unwrap().iter().map(|(id, _)| id.clone()).collect::<Vec<_>>();
+        assert_eq!(names, ["gl-en", "gl-en+fx-en-pt", "gl-en+en-eo"]);
+
+        // Another server's, as each keeps its workers.
+        let manifest = whole.manifest();
+        let row = manifest.translation(&lang("gl"), &lang("pt"), models.path()).unwrap();
+        fs::remove_file(models.path().join("gl-en")).unwrap();
+        let worker = Speech::new(&whole.config).unwrap().worker(&row).unwrap();
+        let error = worker.translate(vec!["Boa noite.".into()]).await.unwrap_err().to_string();
+        assert!(error.contains("gl-en") && error.contains("loading") && worker.is_failing(), "{error}");
+    }
 }

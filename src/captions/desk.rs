@@ -7,7 +7,7 @@ use std::{
 use tokio::sync::broadcast;
 
 use super::{
-    Dress, Event, Ids, Lane, Lineup, Phase, Quality, Subscription,
+    Event, Hearing, Ids, Lane, Lineup, Phase, Quality, Subscription, TrackSpec,
     event::Status,
     lineup::Past,
     subscription::Log,
@@ -32,19 +32,6 @@ pub struct Desk {
     finals: broadcast::Sender<Arc<Cue>>,
 }
 
-/// What a track is made of.
-#[derive(Debug, Clone)]
-pub struct TrackSpec {
-    /// Its language.
-    pub lang: LanguageTag,
-    /// `vosk`, `whisper`, `fx`, …
-    pub engine: String,
-    /// The model's id.
-    pub model: String,
-    /// What its words still need; ignored for translations.
-    pub dress: Dress,
-}
-
 /// Why a correction was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CorrectError {
@@ -65,17 +52,6 @@ pub enum CorrectError {
     /// Nobody would see it: neither subscribers nor the recording take anything any more.
     #[error("the live is over and its recording is closed: correct the recording's WebVTT file instead")]
     Over,
-}
-
-/// How recognition does; the publisher's comings and goings are [`Desk::set_phase`]'s.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hearing {
-    /// Words may come.
-    Well,
-    /// Its engine is being started again; no word of the buffered audio is lost.
-    Restarting,
-    /// It gave up; what is said now has no captions until it is tried again.
-    Failed,
 }
 
 #[derive(Debug)]
@@ -299,6 +275,15 @@ impl Desk {
         self.change(now, |inner| inner.hearing = hearing);
     }
 
+    /// A translation fails or works again; subscribers hear of it at once.
+    pub fn set_failing(&self, lang: &LanguageTag, failing: bool, now: MediaTime) {
+        let inner = &mut *self.lock();
+        let Some(track) = inner.tracks.get_mut(lang) else { return };
+        if std::mem::replace(&mut track.failing, failing) != failing {
+            inner.report(now);
+        }
+    }
+
     /// How recognition keeps up; subscribers hear at once of what is left out.
     pub fn set_pace(&self, pace: Pace, now: MediaTime) {
         self.change(now, |inner| inner.pace = pace);
@@ -309,9 +294,15 @@ impl Desk {
         self.lock().pace
     }
 
-    /// What subscribers are told.
+    /// What subscribers are told, but for translations that fail.
     pub fn phase(&self) -> Phase {
         self.lock().shown()
+    }
+
+    /// What subscribers of a track are told.
+    pub fn phase_of(&self, lang: &LanguageTag) -> Phase {
+        let inner = self.lock();
+        inner.tracks.get(lang).map_or_else(|| inner.shown(), |track| inner.phase(track))
     }
 
     /// So many pieces of audio or text were lost before they reached `lang`'s track.
@@ -448,28 +439,34 @@ impl Inner {
         }
     }
 
+    /// Nobody translates into a track that rests.
+    fn phase(&self, track: &Track) -> Phase {
+        let fails = track.failing && self.lineup.current.contains(track.builder.lang());
+        if fails { Phase::Failed } else { self.shown() }
+    }
+
     fn status(&self, track: &Track, now: MediaTime) -> Status {
         Status {
             lang: Some(track.builder.lang().clone()),
             engine: Some(track.engine.clone()),
             model: Some(track.model.clone()),
             dropped: track.dropped(),
-            ..self.status_of(&track.figures.quality(now, self.hold_back))
+            ..self.status_of(self.phase(track), &track.figures.quality(now, self.hold_back))
         }
     }
 
     /// For those whom no track concerns.
     fn bare_status(&self) -> Status {
-        self.status_of(&Quality::default())
+        self.status_of(self.shown(), &Quality::default())
     }
 
-    fn status_of(&self, quality: &Quality) -> Status {
+    fn status_of(&self, phase: Phase, quality: &Quality) -> Status {
         Status {
             languages: self.lineup.current.clone(),
             load: self.pace.load.as_str(),
             real_time_factor: self.pace.real_time_factor,
             viewers: self.viewers,
-            ..Status::new(self.shown(), quality)
+            ..Status::new(phase, quality)
         }
     }
 }

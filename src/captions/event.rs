@@ -39,7 +39,7 @@ pub enum Phase {
     Reconnecting,
     /// The engine is being restarted; no word of the buffered audio is lost.
     Restarting,
-    /// Recognition gave up; it is tried again while the live goes on.
+    /// Recognition, or this translation, gave up; it is tried again while the live goes on.
     Failed,
 }
 
@@ -54,6 +54,17 @@ impl Phase {
             Self::Failed => "failed",
         }
     }
+}
+
+/// How recognition does; the publisher's comings and goings are [`Desk::set_phase`](super::Desk::set_phase)'s.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hearing {
+    /// Words may come.
+    Well,
+    /// Its engine is being started again; no word of the buffered audio is lost.
+    Restarting,
+    /// It gave up; what is said now has no captions until it is tried again.
+    Failed,
 }
 
 /// A track's state as `status` events tell it.

@@ -1,6 +1,20 @@
 use std::{collections::VecDeque, time::Duration};
 
+use super::Dress;
 use crate::model::{LanguageTag, Part};
+
+/// What a track is made of.
+#[derive(Debug, Clone)]
+pub struct TrackSpec {
+    /// Its language.
+    pub lang: LanguageTag,
+    /// `vosk`, `whisper`, `fx`, …
+    pub engine: String,
+    /// The model's id.
+    pub model: String,
+    /// What its words still need; ignored for translations.
+    pub dress: Dress,
+}
 
 /// The tracks of a live as they stand now; another one after every change.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -25,13 +25,13 @@ mod tests;
 pub mod vtt;
 
 pub use builder::{Builder, Dress, Ids};
-pub use desk::{CorrectError, Desk, Hearing, TrackSpec};
+pub use desk::{CorrectError, Desk};
 pub use dress::{Dresser, Names, NamesError};
-pub use event::{Event, Phase};
+pub use event::{Event, Hearing, Phase};
 pub use figures::Quality;
 pub use join::join;
 pub use lane::Lane;
-pub use lineup::Lineup;
+pub use lineup::{Lineup, TrackSpec};
 pub use relay::{Relay, Request};
 pub use run::{Target, run};
 pub use subscription::{Subscription, TooSlow};

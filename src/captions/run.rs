@@ -33,7 +33,8 @@ type Answers = FuturesUnordered<BoxFuture<'static, (usize, u64, Option<String>)>
 /// under way 5 s at most, or until `cancel`. It does not end the desk.
 ///
 /// While the desk's [`Pace`](crate::speech::Pace) says so, words that may still change are not
-/// shown, and sentences in progress not translated. `clock` is the live's media time now.
+/// shown, and sentences in progress not translated. The desk is told which translations fail. `clock`
+/// is the live's media time now.
 pub async fn run(
     desk: Arc<Desk>,
     lang: LanguageTag,
@@ -57,6 +58,9 @@ pub async fn run(
             Some(answer) = answers.next() => take(&desk, &mut relays, answer, clock()),
             _ = pulse.tick() => {
                 pass(&mut relays, &desk.settle(&lang, clock()));
+                for target in &targets {
+                    desk.set_failing(&target.lang, target.worker.is_failing(), clock());
+                }
                 pulses += 1;
                 if pulses % REPORT == 0 {
                     desk.report(clock());

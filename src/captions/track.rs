@@ -15,6 +15,7 @@ pub(super) struct Track {
     pub in_step: bool,
     pub figures: Figures,
     pub dropped: u64,
+    pub failing: bool,
 }
 
 /// A cue's latest revision. One that is withdrawn has no text and stays, so that who comes back hears of it.
@@ -38,6 +39,7 @@ impl Track {
             in_step: false,
             figures: Figures::default(),
             dropped: 0,
+            failing: false,
         }
     }
 

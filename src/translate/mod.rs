@@ -11,7 +11,7 @@ mod tests;
 
 pub use memo::Memo;
 pub use pivot::Pivot;
-pub use worker::{Worker, WorkerError};
+pub use worker::{Patience, WeakWorker, Worker, WorkerError};
 
 use serde::{Deserialize, Serialize};
 

@@ -4,12 +4,13 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc,
     },
+    time::Duration,
 };
 
-use super::{Memo, Pivot, Text, Translator, Worker, WorkerError, fx::Fx};
+use super::{Memo, Patience, Pivot, Text, Translator, Worker, WorkerError, fx::Fx};
 
 fn model(name: &str) -> PathBuf {
     let folder = std::env::var_os("AMPHI_MODELS_DIR").map(PathBuf::from);
@@ -56,10 +57,10 @@ async fn a_worker_survives_a_model_that_panics_or_cannot_be_loaded() {
             Ok(texts.iter().map(|text| text.text.clone()).collect())
         }
     }
-    let worker = Worker::start("mine", || Ok(Box::new(Mine))).unwrap();
+    let worker = Worker::start("mine", Patience::default(), || Ok(Box::new(Mine))).unwrap();
     assert!(worker.translate(vec!["boom".into()]).await.unwrap_err().to_string().contains("panicked"));
     assert_eq!(worker.translate(vec!["a".into(), "b".into()]).await.unwrap(), ["a", "b"]);
-    let broken = Worker::start("broken", || anyhow::bail!("no such file")).unwrap();
+    let broken = Worker::start("broken", Patience::default(), || anyhow::bail!("no such file")).unwrap();
     assert_eq!(broken.translate(vec![]).await.unwrap_err().to_string(), "translator broken: no such file");
 }
 
@@ -97,7 +98,7 @@ fn a_translation_obeys_what_must_be_and_weighs_what_is_wished() {
 fn rows_of_models_share_what_their_first_one_says() {
     let count = Arc::new(AtomicUsize::new(0));
     let counted = count.clone();
-    let first = Worker::start("first", move || Ok(Box::new(Marks("1", counted)))).unwrap();
+    let first = Worker::start("first", Patience::default(), move || Ok(Box::new(Marks("1", counted.clone())))).unwrap();
     let row = |mark| Pivot::new(Box::new(first.clone()), Box::new(Marks(mark, Arc::default())));
     let (mut two, mut three) = (row("2"), row("3"));
     // What comes before concerns the language each of them writes.
@@ -123,6 +124,99 @@ fn a_memory_is_short_and_of_the_whole_question() {
     assert_eq!((asked(&mut memo, "99".into()), asked(&mut memo, "a".into())), (0, 1));
 }
 
+/// A hang guard.
+const SOON: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn a_model_that_cannot_be_loaded_is_tried_again_until_it_can() {
+    let there = Arc::new(AtomicBool::new(false));
+    let found = there.clone();
+    let patience =
+        Patience { first: Duration::from_millis(1), longest: Duration::from_millis(4), ..Patience::default() };
+    let load = move || {
+        anyhow::ensure!(found.load(Ordering::Relaxed), "no such file");
+        Ok(Box::new(Marks("1", Arc::default())) as Box<_>)
+    };
+    let worker = Worker::start("late", patience, load).unwrap();
+    let error = worker.translate(vec!["a".into()]).await.unwrap_err();
+    assert!(error.to_string().contains("no such file") && worker.is_failing(), "{error}");
+    there.store(true, Ordering::Relaxed);
+    let works = async {
+        while worker.is_failing() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, works).await.expect("nobody has asked, and it works again");
+    assert_eq!(worker.translate(vec!["a".into()]).await.unwrap(), ["1a"]);
+}
+
+/// Says what it is told, is gone behind a request where it is mortal, and tells when it is let go.
+struct Echo {
+    mortal: bool,
+    gone: mpsc::Sender<()>,
+}
+
+impl Translator for Echo {
+    fn translate(&mut self, texts: &[Text]) -> anyhow::Result<Vec<String>> {
+        Ok(texts.iter().map(|text| text.text.clone()).collect())
+    }
+
+    fn refresh(&mut self) -> anyhow::Result<()> {
+        anyhow::ensure!(!self.mortal, "the engine is gone");
+        Ok(())
+    }
+}
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        let _ = self.gone.send(());
+    }
+}
+
+#[tokio::test]
+async fn a_model_that_is_gone_is_loaded_anew_and_costs_no_request() {
+    let start = |patience| {
+        let (gone, let_go) = mpsc::channel();
+        let load = move || Ok(Box::new(Echo { mortal: true, gone: gone.clone() }) as Box<_>);
+        (Worker::start("mortal", patience, load).unwrap(), let_go)
+    };
+    // It has worked long enough to be loaded at once.
+    let (worker, let_go) = start(Patience { longest: Duration::ZERO, ..Patience::default() });
+    for text in ["a", "b", "c"] {
+        assert_eq!(worker.translate(vec![text.into()]).await.unwrap(), [text]);
+        let_go.recv_timeout(SOON).unwrap();
+    }
+    let (worker, let_go) = start(Patience { first: SOON, longest: SOON, ..Patience::default() });
+    worker.translate(vec!["a".into()]).await.unwrap();
+    let_go.recv_timeout(SOON).unwrap();
+    let error = worker.translate(vec!["b".into()]).await.unwrap_err().to_string();
+    assert!(error.contains("the engine is gone"), "it has not: {error}");
+}
+
+#[tokio::test]
+async fn a_worker_without_users_lingers_and_then_lets_its_model_go() {
+    let start = |linger| {
+        let (gone, let_go) = mpsc::channel();
+        let mut only = Some(Echo { mortal: false, gone });
+        let load = move || Ok(Box::new(only.take().unwrap()) as Box<_>);
+        let patience = Patience { linger, ..Patience::default() };
+        (Worker::start("lingers", patience, load).unwrap(), let_go)
+    };
+    let (worker, _let_go) = start(SOON);
+    let weak = worker.downgrade();
+    drop(worker);
+    let again = weak.upgrade().expect("it is there for a while");
+    assert_eq!(again.translate(vec!["a".into()]).await.unwrap(), ["a"]);
+
+    let (worker, let_go) = start(Duration::ZERO);
+    let (weak, other) = (worker.downgrade(), worker.clone());
+    drop(worker);
+    assert_eq!(other.translate(vec!["a".into()]).await.unwrap(), ["a"], "somebody uses it");
+    drop(other);
+    let_go.recv_timeout(SOON).expect("nobody does");
+    assert!(weak.upgrade().is_none());
+}
+
 /// Notes what it is asked, and waits before each answer until it may.
 struct Held {
     asked: Arc<Mutex<Vec<String>>>,
@@ -141,8 +235,9 @@ impl Translator for Held {
 async fn sentences_go_first_and_beginnings_are_shed_where_many_wait() {
     let asked = Arc::<Mutex<Vec<String>>>::default();
     let (go, may) = mpsc::channel();
-    let held = Held { asked: asked.clone(), may };
-    let worker = Worker::start("held", move || Ok(Box::new(held))).unwrap();
+    let mut held = Some(Held { asked: asked.clone(), may });
+    let load = move || Ok(Box::new(held.take().unwrap()) as Box<_>);
+    let worker = Worker::start("held", Patience::default(), load).unwrap();
     let ask = |text: &str, last: bool| {
         let (worker, texts) = (worker.clone(), vec![text.into()]);
         tokio::spawn(async move {

@@ -1,24 +1,46 @@
-use std::{panic::AssertUnwindSafe, sync::Arc, thread};
+use std::{
+    collections::VecDeque,
+    panic::AssertUnwindSafe,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
 
 use rustix::process::setpriority_process;
-use tokio::{
-    runtime,
-    sync::{mpsc, oneshot},
-};
+use tokio::sync::oneshot;
 
 use super::{Memo, Text, Translator};
 
-/// A translator on a thread of its own, shared by all lives that need its pair. Cheap to clone;
-/// the thread ends with the last clone.
+/// A translator on a thread of its own, shared by all lives that need its pair. Cheap to clone; the
+/// thread and its model stay for [`Patience::linger`] when the last clone is gone.
 ///
 /// Sentences come before beginnings of them, and who asks again for what was translated lately, as
 /// all do that go through the same language, is not kept waiting. The thread gives way to others
 /// where the processor is short: late text costs less than late pictures.
-#[derive(Debug, Clone)]
-pub struct Worker {
-    sentences: mpsc::Sender<Job>,
-    unfinished: mpsc::Sender<Job>,
-    name: Arc<str>,
+#[derive(Debug)]
+pub struct Worker(Arc<Shared>);
+
+/// Finds a worker again without keeping it.
+#[derive(Debug)]
+pub struct WeakWorker(Arc<Shared>);
+
+/// How long a worker waits.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// Before a model that could not be loaded is tried again: at first, and at the longest, up to which
+    /// the pauses double. One that worked for the longest begins with the first again.
+    pub first: Duration,
+    /// See `first`.
+    pub longest: Duration,
+    /// For somebody to use it again, before its model is let go.
+    pub linger: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self { first: seconds(5), longest: seconds(30), linger: seconds(60) }
+    }
 }
 
 /// Why there is no translation.
@@ -48,10 +70,30 @@ struct Job {
     answer: oneshot::Sender<Answer>,
 }
 
-struct Queue {
-    sentences: mpsc::Receiver<Job>,
-    unfinished: mpsc::Receiver<Job>,
-    waiting: runtime::Runtime,
+#[derive(Debug)]
+struct Shared {
+    name: Arc<str>,
+    state: Mutex<State>,
+    wake: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    sentences: VecDeque<Job>,
+    unfinished: VecDeque<Job>,
+    users: usize,
+    /// Since when there are none.
+    unused: Option<Instant>,
+    failing: bool,
+    /// The thread takes nothing any more.
+    gone: bool,
+}
+
+/// What the thread does next.
+enum Turn {
+    Load,
+    Answer(Job),
+    Stop,
 }
 
 /// Sentences that may wait; a live has one out at a time.
@@ -62,21 +104,21 @@ const UNFINISHED: usize = 4;
 const YIELDING: i32 = 5;
 
 impl Worker {
-    /// Starts a thread called `name` that first loads its model. A model that cannot be loaded
-    /// answers every request with the reason.
+    /// Starts a thread called `name` that first loads its model. A model that cannot be loaded, or can
+    /// translate nothing any more, is loaded again behind a pause; requests are answered with the reason
+    /// meanwhile.
     ///
     /// # Errors
     /// The system gives no thread.
-    pub fn start<L>(name: &str, load: L) -> std::io::Result<Self>
+    pub fn start<L>(name: &str, patience: Patience, load: L) -> std::io::Result<Self>
     where
-        L: FnOnce() -> anyhow::Result<Box<dyn Translator>> + Send + 'static,
+        L: FnMut() -> anyhow::Result<Box<dyn Translator>> + Send + 'static,
     {
-        let (sentences, finished) = mpsc::channel(SENTENCES);
-        let (unfinished, begun) = mpsc::channel(UNFINISHED);
-        let waiting = runtime::Builder::new_current_thread().build()?;
-        let queue = Queue { sentences: finished, unfinished: begun, waiting };
-        thread::Builder::new().name(name.into()).spawn(move || work(load, queue))?;
-        Ok(Self { sentences, unfinished, name: name.into() })
+        let state = State { users: 1, ..State::default() };
+        let shared = Arc::new(Shared { name: name.into(), state: Mutex::new(state), wake: Condvar::new() });
+        let worker = Self(shared.clone());
+        thread::Builder::new().name(name.into()).spawn(move || work(load, &shared, patience))?;
+        Ok(worker)
     }
 
     /// Translates texts, in order. Cancel-safe: an answer nobody waits for is not computed if its
@@ -85,7 +127,8 @@ impl Worker {
     /// # Errors
     /// [`WorkerError`]; the next request may succeed.
     pub async fn translate(&self, texts: Vec<Text>) -> Result<Vec<String>, WorkerError> {
-        self.answer(self.ask(&self.sentences, texts)?.await)
+        let answered = self.ask(texts, true)?;
+        self.answer(answered.await)
     }
 
     /// As [`Worker::translate`], for beginnings of sentences: behind all sentences, and not at all
@@ -94,19 +137,35 @@ impl Worker {
     /// # Errors
     /// [`WorkerError::Busy`], or what else may happen.
     pub async fn translate_unfinished(&self, texts: Vec<Text>) -> Result<Vec<String>, WorkerError> {
-        let asked = self.ask(&self.unfinished, texts).map_err(|error| match error {
-            WorkerError::Full(_) => WorkerError::Busy,
-            error => error,
-        });
-        self.answer(asked?.await)
+        let answered = self.ask(texts, false)?;
+        self.answer(answered.await)
     }
 
-    fn ask(&self, jobs: &mpsc::Sender<Job>, texts: Vec<Text>) -> Result<oneshot::Receiver<Answer>, WorkerError> {
+    /// Whether it failed when it last loaded its model or translated something.
+    pub fn is_failing(&self) -> bool {
+        self.0.lock().failing
+    }
+
+    /// Does not keep it.
+    pub fn downgrade(&self) -> WeakWorker {
+        WeakWorker(self.0.clone())
+    }
+
+    fn ask(&self, texts: Vec<Text>, last: bool) -> Result<oneshot::Receiver<Answer>, WorkerError> {
         let (answer, answered) = oneshot::channel();
-        jobs.try_send(Job { texts, answer }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => WorkerError::Full(self.name.clone()),
-            mpsc::error::TrySendError::Closed(_) => self.failed("its thread is gone".into()),
-        })?;
+        let state = &mut *self.0.lock();
+        if state.gone {
+            return Err(self.failed("its thread is gone".into()));
+        }
+        if last && state.sentences.len() >= SENTENCES {
+            return Err(WorkerError::Full(self.0.name.clone()));
+        }
+        if !last && state.unfinished.len() >= UNFINISHED {
+            return Err(WorkerError::Busy);
+        }
+        let queue = if last { &mut state.sentences } else { &mut state.unfinished };
+        queue.push_back(Job { texts, answer });
+        self.0.wake.notify_one();
         Ok(answered)
     }
 
@@ -115,56 +174,164 @@ impl Worker {
     }
 
     fn failed(&self, message: String) -> WorkerError {
-        WorkerError::Failed { name: self.name.clone(), message }
+        WorkerError::Failed { name: self.0.name.clone(), message }
+    }
+}
+
+impl Clone for Worker {
+    fn clone(&self) -> Self {
+        self.0.lock().users += 1;
+        Self(self.0.clone())
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let state = &mut *self.0.lock();
+        state.users -= 1;
+        if state.users == 0 {
+            state.unused = Some(Instant::now());
+            self.0.wake.notify_one();
+        }
+    }
+}
+
+impl WeakWorker {
+    /// The worker, unless it has ended.
+    pub fn upgrade(&self) -> Option<Worker> {
+        let state = &mut *self.0.lock();
+        if state.gone {
+            return None;
+        }
+        state.users += 1;
+        state.unused = None;
+        Some(Worker(self.0.clone()))
     }
 }
 
 /// Another worker may translate through this one, on its own thread. Blocking.
 impl Translator for Worker {
     fn translate(&mut self, texts: &[Text]) -> anyhow::Result<Vec<String>> {
-        let asked = self.ask(&self.sentences, texts.to_vec())?;
-        Ok(self.answer(asked.blocking_recv())?)
+        let answered = self.ask(texts.to_vec(), true)?;
+        Ok(self.answer(answered.blocking_recv())?)
     }
 }
 
-impl Queue {
-    /// The most urgent job; none when nobody can ask any more.
-    fn next(&mut self) -> Option<Job> {
-        let Self { sentences, unfinished, waiting } = self;
-        waiting.block_on(async {
-            tokio::select! {
-                biased;
-                Some(job) = sentences.recv() => Some(job),
-                Some(job) = unfinished.recv() => Some(job),
-                else => None,
+impl Shared {
+    /// Waits for something to do: the most urgent job, a model to load at `load`, or the end when nobody has
+    /// used it for `linger`.
+    fn next(&self, load: Option<Instant>, linger: Duration) -> Turn {
+        let mut state = self.lock();
+        loop {
+            let now = Instant::now();
+            let end = state.unused.map(|since| since + linger);
+            if end.is_some_and(|end| end <= now) {
+                state.gone = true;
+                return Turn::Stop;
             }
+            if load.is_some_and(|load| load <= now) {
+                return Turn::Load;
+            }
+            if let Some(job) = state.sentences.pop_front().or_else(|| state.unfinished.pop_front()) {
+                return Turn::Answer(job);
+            }
+            state = match load.into_iter().chain(end).min() {
+                Some(until) => self.wake.wait_timeout(state, until - now).unwrap_or_else(PoisonError::into_inner).0,
+                None => self.wake.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+
+    fn set_failing(&self, failing: bool) {
+        self.lock().failing = failing;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A model, or why there is none.
+struct Model<L> {
+    load: L,
+    patience: Patience,
+    /// Before it is tried again when it fails next.
+    pause: Duration,
+    loaded: Result<Memo, String>,
+    /// When it was loaded, or is to be.
+    at: Instant,
+}
+
+impl<L: FnMut() -> anyhow::Result<Box<dyn Translator>>> Model<L> {
+    fn load(&mut self) {
+        match guarded(&mut self.load) {
+            Ok(translator) => (self.loaded, self.at) = (Ok(Memo::new(translator)), Instant::now()),
+            Err(reason) => self.lose(reason),
+        }
+    }
+
+    fn translate(&mut self, texts: &[Text]) -> Answer {
+        let translator = self.loaded.as_mut().map_err(|reason| reason.clone())?;
+        guarded(|| {
+            let translated = translator.translate(texts)?;
+            anyhow::ensure!(translated.len() == texts.len(), "the model lost a text");
+            Ok(translated)
         })
     }
+
+    fn refresh(&mut self) {
+        let Ok(translator) = &mut self.loaded else { return };
+        if let Err(reason) = guarded(|| translator.refresh()) {
+            self.lose(reason);
+        }
+    }
+
+    fn lose(&mut self, reason: String) {
+        tracing::error!(error = %reason, "translation model unusable");
+        let worked = self.loaded.is_ok() && self.at.elapsed() >= self.patience.longest;
+        let pause = if worked { Duration::ZERO } else { self.pause };
+        self.pause = if worked { self.patience.first } else { (self.pause * 2).min(self.patience.longest) };
+        (self.loaded, self.at) = (Err(reason), Instant::now() + pause);
+    }
 }
 
-fn work(load: impl FnOnce() -> anyhow::Result<Box<dyn Translator>>, mut queue: Queue) {
+/// Whatever ends the thread, nobody waits for it in vain.
+struct Presence<'a>(&'a Shared);
+
+impl Drop for Presence<'_> {
+    fn drop(&mut self) {
+        let state = &mut *self.0.lock();
+        state.gone = true;
+        state.sentences.clear();
+        state.unfinished.clear();
+    }
+}
+
+fn work(load: impl FnMut() -> anyhow::Result<Box<dyn Translator>>, shared: &Shared, patience: Patience) {
+    let _presence = Presence(shared);
     // On Linux it is this thread alone that gives way, and the processes it starts.
     if let Err(error) = setpriority_process(None, YIELDING) {
         tracing::debug!(%error, "translation does not give way");
     }
-    let mut loaded = guarded(load).map(Memo::new);
-    if let Err(error) = &loaded {
-        tracing::error!(%error, "translation model unusable");
-    }
-    while let Some(Job { texts, answer }) = queue.next() {
-        if answer.is_closed() {
-            continue;
+    let (loaded, at) = (Err("its model is not loaded yet".into()), Instant::now());
+    let mut model = Model { load, patience, pause: patience.first, loaded, at };
+    loop {
+        let missing = model.loaded.is_err().then_some(model.at);
+        match shared.next(missing, patience.linger) {
+            Turn::Load => {
+                model.load();
+                shared.set_failing(model.loaded.is_err());
+            }
+            Turn::Answer(Job { answer, .. }) if answer.is_closed() => {}
+            Turn::Answer(Job { texts, answer }) => {
+                let translated = model.translate(&texts);
+                shared.set_failing(translated.is_err());
+                // Whoever asked may have gone meanwhile.
+                let _ = answer.send(translated);
+                model.refresh();
+            }
+            Turn::Stop => return,
         }
-        let result = match &mut loaded {
-            Ok(translator) => guarded(|| {
-                let translated = translator.translate(&texts)?;
-                anyhow::ensure!(translated.len() == texts.len(), "the model lost a text");
-                Ok(translated)
-            }),
-            Err(message) => Err(message.clone()),
-        };
-        // Whoever asked may have gone meanwhile.
-        let _ = answer.send(result);
     }
 }
 

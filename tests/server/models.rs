@@ -99,6 +99,46 @@ fn models_of_ones_own_are_fetched_and_used_by_a_server_that_runs() {
 }
 
 #[test]
+fn a_translation_that_cannot_be_loaded_fails_alone_until_its_model_is_whole_again() {
+    let models = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(models_dir().join("whisper-tiny.en"), models.path().join("whisper-tiny.en")).unwrap();
+    let (whole, mine) = (models_dir().join("fx-en-pt"), models.path().join("fx-en-pt"));
+    fs::create_dir(&mine).unwrap();
+    let fetch = || {
+        for entry in fs::read_dir(&whole).unwrap().flatten() {
+            fs::copy(entry.path(), mine.join(entry.file_name())).unwrap();
+        }
+    };
+    fetch();
+    for entry in fs::read_dir(&mine).unwrap().flatten() {
+        if entry.file_name().to_string_lossy().ends_with(".bin") {
+            fs::write(entry.path(), "half").unwrap();
+        }
+    }
+    let server =
+        Server::start(&[("AMPHI_MODELS_DIR", models.path().to_str().unwrap()), ("AMPHI_LADDER__ENABLED", "false")]);
+    let key = server.channel("waves", &["--translate", "pt"]);
+    let mut portuguese = Subscriber::open(&server.http, "waves", "pt");
+    let url = format!("{}/waves?key={key}", server.rtmp);
+    let _publisher = server.publish(&media("lecture-en.opus"), &url, &[]);
+    let states = || {
+        let status = server.json("/api/v1/channels/waves/status");
+        let tracks = status["captions"].as_array().unwrap().clone();
+        tracks.iter().map(|track| (track["lang"].clone(), track["state"].clone())).collect::<Vec<_>>()
+    };
+    let expected = |state: &str| [("en", "live"), ("pt", state)].map(|(lang, state)| (lang.into(), state.into()));
+    let told = |subscriber: &Subscriber, state: &str| {
+        subscriber.received.iter().any(|(_, message)| message["lang"] == "pt" && message["state"] == state)
+    };
+    assert!(portuguese.until(SOON, |s| told(s, "failed")), "{:?}", portuguese.received.last());
+    assert_eq!(states(), expected("failed"));
+    fetch();
+    assert!(portuguese.until(SOON, |s| !s.final_text().is_empty()), "{:?}", portuguese.received.last());
+    assert_eq!(states(), expected("live"));
+    assert!(told(&portuguese, "live"));
+}
+
+#[test]
 fn a_manifest_that_breaks_while_the_server_runs_costs_no_captions() {
     let models = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink(models_dir().join("whisper-tiny.en"), models.path().join("whisper-tiny.en")).unwrap();

@@ -227,6 +227,21 @@ fn failed_recognition_shows_until_it_works_again() {
 }
 
 #[test]
+fn a_translation_that_fails_is_told_of_its_track_alone_and_of_none_that_rests() {
+    let desk = desk(&["en", "pt"]);
+    let mut subscription = desk.subscribe(None, None, at(0));
+    drain(&mut subscription);
+    desk.set_failing(&lang("pt"), true, at(1));
+    desk.set_failing(&lang("pt"), true, at(2));
+    desk.set_failing(&lang("fr"), true, at(3));
+    let told: Vec<_> = drain(&mut subscription).iter().map(|s| (s["lang"].clone(), s["state"].clone())).collect();
+    assert_eq!(told, [(json!("en"), json!("live")), (json!("pt"), json!("failed"))]);
+    assert_eq!((desk.phase(), desk.phase_of(&lang("pt"))), (Phase::Live, Phase::Failed));
+    desk.line_up(&[spec("en", "whisper")], at(4));
+    assert_eq!(desk.phase_of(&lang("pt")), Phase::Live);
+}
+
+#[test]
 fn what_is_left_out_is_told_at_once_and_the_rest_with_the_next_report() {
     let desk = desk(&["en"]);
     let mut subscription = desk.subscribe(None, None, at(0));

@@ -3,7 +3,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::{Duration, SystemTime},
 };
@@ -13,9 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{at, cue, lang, script::talk, word};
 use crate::{
-    captions::{Builder, Desk, Dress, Ids, Lane, Relay, Subscription, Target, TrackSpec, join, run, text},
+    captions::{Builder, Desk, Dress, Ids, Lane, Phase, Relay, Subscription, Target, TrackSpec, join, run, text},
     model::{Anchor, Cue, Hypothesis, MediaTime, Source, Word},
-    translate::{Text, Translator, Worker, fx::Fx},
+    translate::{Patience, Text, Translator, Worker, fx::Fx},
 };
 
 fn relay() -> Relay {
@@ -341,7 +341,9 @@ async fn a_lecture_runs_through_the_desk_into_portuguese() {
     };
     let anchor = Anchor::new(SystemTime::UNIX_EPOCH);
     let desk = Desk::new(anchor, [spec("en", "whisper"), spec("pt", "fx")], Duration::ZERO);
-    let worker = Worker::start("fx-en-pt", || Ok(Box::new(Fx::load(&model("fx-en-pt"))?) as Box<_>)).unwrap();
+    let worker =
+        Worker::start("fx-en-pt", Patience::default(), || Ok(Box::new(Fx::load(&model("fx-en-pt"))?) as Box<_>))
+            .unwrap();
     let (hypotheses, receiver) = mpsc::channel(8);
     let now = Arc::new(AtomicI64::new(0));
     let clock = {
@@ -384,6 +386,37 @@ async fn a_lecture_runs_through_the_desk_into_portuguese() {
         Vamos começar com a primeira pergunta."#]]
     .assert_eq(&finals.join("\n"));
     assert!(desk.document(&lang("pt")).unwrap().contains("00:00:00.000 --> "));
+}
+
+#[tokio::test]
+async fn a_translation_that_fails_shows_in_its_own_track_until_it_works() {
+    let spec = |tag: &str| TrackSpec { lang: lang(tag), engine: "".into(), model: "".into(), dress: Dress::AsGiven };
+    let desk = Desk::new(Anchor::new(SystemTime::UNIX_EPOCH), ["en", "pt"].map(spec), Duration::ZERO);
+    let there = Arc::new(AtomicBool::new(false));
+    let found = there.clone();
+    let load = move || {
+        anyhow::ensure!(found.load(Ordering::Relaxed), "no such file");
+        Ok(Box::new(Echo) as Box<_>)
+    };
+    let patience =
+        Patience { first: Duration::from_millis(1), longest: Duration::from_millis(4), ..Patience::default() };
+    let targets = vec![Target { lang: lang("pt"), worker: Worker::start("late", patience, load).unwrap() }];
+    let (words, hypotheses) = mpsc::channel(1);
+    let mut told = desk.subscribe(Some(lang("pt")), None, at(0));
+    let running = tokio::spawn(run(desk.clone(), lang("en"), hypotheses, targets, || at(0), CancellationToken::new()));
+    let mut until = async |state: &str| {
+        let state = format!(r#""state":"{state}""#);
+        while !String::from_utf8_lossy(&told.recv().await.unwrap().unwrap().json).contains(&state) {}
+    };
+    let states = || (desk.phase_of(&lang("en")), desk.phase_of(&lang("pt")));
+    // Nobody has said a word yet.
+    until("failed").await;
+    assert_eq!(states(), (Phase::Live, Phase::Failed));
+    there.store(true, Ordering::Relaxed);
+    until("live").await;
+    assert_eq!(states(), (Phase::Live, Phase::Live));
+    drop(words);
+    running.await.unwrap();
 }
 
 /// No cue has come for a while.
