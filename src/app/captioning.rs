@@ -17,10 +17,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::speech::{Plan, Speech};
+use super::speech::{self, Plan, Speech};
 use crate::{
     captions::Desk,
     model::Pcm,
+    serve::api::tracks::Missing,
     store::{Channel, Store},
     stream::{self, Live},
 };
@@ -65,7 +66,7 @@ struct Stretch {
 struct Asked {
     channel: Channel,
     /// What of that could not be made.
-    missing: Vec<String>,
+    missing: Vec<Missing>,
     tried: Instant,
 }
 
@@ -76,8 +77,8 @@ impl Asked {
     }
 
     fn complain(&self) {
-        for missing in &self.missing {
-            tracing::error!(missing, "this live has not all the captions that its channel asks for");
+        for Missing { lang, reason } in &self.missing {
+            tracing::error!(lang, reason, "this live has not all the captions that its channel asks for");
         }
     }
 }
@@ -85,8 +86,8 @@ impl Asked {
 impl Captioning {
     /// Captions `sound` to its end, first as planned, then as every change asks.
     ///
-    /// `refused`: why nothing was planned.
-    pub async fn run(self, plan: Plan, refused: Option<String>, mut sound: mpsc::Receiver<Pcm>) {
+    /// `refused`: what is missing where nothing was planned.
+    pub async fn run(self, plan: Plan, refused: Option<Missing>, mut sound: mpsc::Receiver<Pcm>) {
         let missing = refused.into_iter().chain(plan.missing().iter().cloned()).collect();
         let mut asked = Asked { channel: self.channel.clone(), missing, tried: Instant::now() };
         asked.complain();
@@ -134,7 +135,7 @@ impl Captioning {
         let plan = spawn_blocking(move || speech.plan(&wanted)).await.ok()?;
         let missing = match &plan {
             Ok(plan) => plan.missing().to_vec(),
-            Err(error) => vec![format!("{error:#}")],
+            Err(error) => vec![speech::lacks(&channel.language, error)],
         };
         let as_before = same && missing == asked.missing;
         *asked = Asked { channel, missing, tried: Instant::now() };

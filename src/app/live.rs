@@ -15,7 +15,7 @@ use super::{
     config::Config,
     present::{Presenter, Terms},
     second_pass::Estimates,
-    speech::{Plan, Speech},
+    speech::{self, Plan, Speech},
 };
 use crate::{
     archive::{LiveInfo, Recorder},
@@ -75,10 +75,10 @@ pub(super) async fn run(rooms: Arc<Rooms>, live: Arc<stream::Live>) {
 async fn on_air(rooms: &Rooms, live: Arc<stream::Live>) -> Result<Arc<OnAir>> {
     let channel = rooms.store.channels().get(&live.name).await?.context("its channel has just been removed")?;
     let recorder = record(rooms, &channel, &live).await;
-    let (speech, wanted) = (rooms.speech.clone(), channel.clone());
-    let (plan, refused) = match spawn_blocking(move || speech.plan(&wanted)).await? {
+    let (planner, wanted) = (rooms.speech.clone(), channel.clone());
+    let (plan, refused) = match spawn_blocking(move || planner.plan(&wanted)).await? {
         Ok(plan) => (plan, None),
-        Err(error) => (Plan::silent(channel.language.clone()), Some(format!("{error:#}"))),
+        Err(error) => (Plan::silent(channel.language.clone()), Some(speech::lacks(&channel.language, &error))),
     };
     let hold_back = if channel.accurate { ACCURATE } else { Duration::ZERO };
     let desk = Desk::new(live.anchor, plan.tracks(), hold_back);

@@ -155,6 +155,7 @@ pub(super) async fn build(config: Config) -> Result<Server> {
         ready: is_ready,
         language: config.captions.language.clone(),
         can_hear: can_hear(speech.clone(), &config),
+        missing: missing(speech.clone(), &config),
         rtc,
         pull: config.pull.rule(),
         models: models(speech.clone(), &config),
@@ -400,6 +401,11 @@ fn can_hear(speech: Arc<Speech>, config: &Config) -> serve::CanHear {
     Arc::new(move |language, model| {
         speech::can_hear(&speech.manifest(), &config, language, model).map_err(|error| format!("{error:#}"))
     })
+}
+
+fn missing(speech: Arc<Speech>, config: &Config) -> serve::WhatIsMissing {
+    let config = config.clone();
+    Arc::new(move |channel| speech::missing(&speech.manifest(), &config, channel))
 }
 
 fn models(speech: Arc<Speech>, config: &Config) -> Arc<dyn Fn() -> Vec<Item> + Send + Sync> {

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     captions::{self, Desk, Dress, Names, Target, TrackSpec},
     model::{Chain, Hypothesis, LanguageTag, MediaTime, Pcm},
+    serve::api::tracks::Missing,
     speech::{self, EngineKind, EngineSpec, Engines},
     store::Channel,
     translate::{self, Patience, Pivot, Translator, WeakWorker, Worker},
@@ -42,7 +43,7 @@ pub(super) struct Plan {
     spoken: LanguageTag,
     heard: Option<(Engines, EngineSpec, Track)>,
     targets: Vec<(Target, Track)>,
-    missing: Vec<String>,
+    missing: Vec<Missing>,
 }
 
 /// What the desk says a track is made of.
@@ -85,7 +86,7 @@ impl Speech {
         for to in &channel.translate {
             match self.target(&manifest, &channel.language, to) {
                 Ok(target) => plan.targets.push(target),
-                Err(error) => plan.missing.push(format!("no translation into {to}: {error:#}")),
+                Err(error) => plan.missing.push(lacks(to, &error)),
             }
         }
         Ok(plan)
@@ -101,7 +102,6 @@ impl Speech {
         manifest.clone()
     }
 
-    /// The engines there are.
     /// What translates one language into another, and the ids of its models. Reads files, as [`Speech::plan`] does.
     ///
     /// # Errors
@@ -111,6 +111,7 @@ impl Speech {
         Ok((target.worker, track.model))
     }
 
+    /// The engines there are.
     pub fn engines(&self) -> Engines {
         self.engines.clone()
     }
@@ -146,8 +147,7 @@ impl Speech {
     }
 
     fn target(&self, manifest: &Manifest, from: &LanguageTag, to: &LanguageTag) -> Result<(Target, Track)> {
-        ensure!(from.primary() != to.primary(), "it is the language spoken");
-        let models = manifest.translation(from, to, &self.config.models_dir)?;
+        let models = translates(manifest, &self.config, from, to)?;
         let id = models.iter().map(|model| model.id.as_str()).collect::<Vec<_>>().join("+");
         let worker = self.worker(&models)?;
         let engine = models.last().map_or("none", |model| model.engine.as_str());
@@ -186,7 +186,7 @@ impl Plan {
     }
 
     /// What the channel asks for and cannot be made here, and what would help.
-    pub fn missing(&self) -> &[String] {
+    pub fn missing(&self) -> &[Missing] {
         &self.missing
     }
 
@@ -265,6 +265,37 @@ pub(super) fn can_hear(
         Some(id) => manifest.hearing(id, language, &config.models_dir).map(drop),
         None => manifest.speech(language, &config.captions.models, &config.models_dir).map(drop),
     }
+}
+
+/// What a channel asks for and cannot be made here: each language with what would help. Nothing while captions are
+/// off. Reads files.
+pub(super) fn missing(manifest: &Manifest, config: &Config, channel: &Channel) -> Vec<Missing> {
+    if !config.captions.enabled {
+        return Vec::new();
+    }
+    let spoken = &channel.language;
+    let heard = can_hear(manifest, config, spoken, channel.model.as_deref()).err().map(|error| lacks(spoken, &error));
+    let translated = channel.translate.iter().filter_map(|to| {
+        let error = translates(manifest, config, spoken, to).err()?;
+        Some(lacks(to, &error))
+    });
+    heard.into_iter().chain(translated).collect()
+}
+
+/// What is missing of a language, and what would help.
+pub(super) fn lacks(lang: &LanguageTag, error: &anyhow::Error) -> Missing {
+    Missing { lang: lang.to_string(), reason: format!("{error:#}") }
+}
+
+/// The models that translate one language into another, in a row.
+fn translates<'a>(
+    manifest: &'a Manifest,
+    config: &Config,
+    from: &LanguageTag,
+    to: &LanguageTag,
+) -> Result<Vec<&'a Model>> {
+    ensure!(from.primary() != to.primary(), "{to} is spoken already: no translation is needed");
+    manifest.translation(from, to, &config.models_dir)
 }
 
 /// The engine and model that hear a language, or the model of that id.

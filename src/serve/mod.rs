@@ -40,7 +40,7 @@ use crate::{
     ingest::pull,
     media::Templates,
     model::{LanguageTag, MediaTime, StreamName},
-    store::Store,
+    store::{Channel, Store},
     stream::Registry,
 };
 pub use listen::{ALPN, Secure};
@@ -74,6 +74,8 @@ pub struct Server {
     pub language: LanguageTag,
     /// What can be heard here.
     pub can_hear: CanHear,
+    /// What of a channel's captions cannot be made here.
+    pub missing: WhatIsMissing,
     /// WebRTC, unless it is switched off.
     pub rtc: Option<rtc::Rtc>,
     /// Which sources may be set.
@@ -84,6 +86,9 @@ pub struct Server {
 
 /// Whether a language can be heard here, with the model of that id or any; otherwise what to do.
 pub type CanHear = Arc<dyn Fn(&LanguageTag, Option<&str>) -> Result<(), String> + Send + Sync>;
+
+/// What of a channel's captions cannot be made here, and what to do. Reads files.
+pub type WhatIsMissing = Arc<dyn Fn(&Channel) -> Vec<api::tracks::Missing> + Send + Sync>;
 
 /// Every route of the server. Subscribers of captions are sent away when `shutdown` fires.
 pub fn router(server: Server, shutdown: CancellationToken) -> Router {

@@ -148,6 +148,30 @@ fn a_live_that_nothing_hears_is_heard_from_the_change_on() {
 }
 
 #[test]
+fn what_cannot_be_translated_is_taken_and_said_until_it_can() {
+    let models = tempfile::tempdir().unwrap();
+    let home = || std::env::home_dir().unwrap().join(".cache/amphi/models");
+    let all = std::env::var_os("AMPHI_MODELS_DIR").map_or_else(home, Into::into);
+    let install = |id: &str| std::os::unix::fs::symlink(all.join(id), models.path().join(id)).unwrap();
+    install("whisper-tiny.en");
+    let server = Server::start(&[("AMPHI_MODELS_DIR", models.path().to_str().unwrap())]);
+    server.channel("waves", &[]);
+    assert_eq!(server.json("/api/v1/channels/waves")["missing"], json!([]));
+    let (status, changed) = patch(&server, "waves", &json!({"translate": ["pt", "zu"]}));
+    assert_eq!((status, &changed["translate"]), (200, &json!(["pt", "zu"])));
+    let missing = |lang: &str, reason: &str| json!({"lang": lang, "reason": reason});
+    let pt = missing("pt", "no translation model from en to pt is installed: run `amphi models fetch fx-en-pt`");
+    let zu = missing("zu", "the manifest has no translation model from en to zu: see `amphi models list`");
+    assert_eq!(changed["missing"], json!([pt, zu]));
+    install("fx-en-pt");
+    for path in ["/api/v1/channels/waves", "/api/v1/channels/waves/status"] {
+        assert_eq!(server.json(path)["missing"], json!([zu]), "{path}");
+    }
+    let (_, changed) = patch(&server, "waves", &json!({"translate": ["en"]}));
+    assert_eq!(changed["missing"][0]["lang"], "en", "it is spoken: {changed}");
+}
+
+#[test]
 fn a_page_follows_the_language_without_a_reload() {
     let server = Server::start(&[("AMPHI_LADDER__ENABLED", "false")]);
     let key = server.channel("waves", &[]);

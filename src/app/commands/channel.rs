@@ -6,6 +6,7 @@ use crate::{
     app::{cli, config::Config, models::Manifest, speech},
     ingest::pull::Source,
     model::{LanguageTag, StreamName},
+    serve::api::tracks::Missing,
     store::{Channel, Store},
     stream::Rank,
 };
@@ -100,6 +101,15 @@ fn told(config: &Config, mut text: String) -> Result<Source> {
     Ok(source)
 }
 
+/// What is missing is no error: its model may be fetched later.
+fn missing(config: &Config, channel: &Channel) -> Result<Vec<Missing>> {
+    let missing = speech::missing(&Manifest::load(&config.models_dir)?, config, channel);
+    for Missing { lang, reason } in &missing {
+        eprintln!("warning: no captions in {lang} for now: {reason}");
+    }
+    Ok(missing)
+}
+
 fn can_hear(config: &Config, language: &LanguageTag, model: Option<&str>) -> Result<()> {
     speech::can_hear(&Manifest::load(&config.models_dir)?, config, language, model)
 }
@@ -163,8 +173,11 @@ fn describe(keys: &Keys, channel: &Channel, shown: Option<&Shown>) -> serde_json
 }
 
 fn print(config: &Config, keys: &Keys, channel: &Channel, shown: Option<&Shown>, json: bool) -> Result<()> {
+    let missing = missing(config, channel)?;
     if json {
-        println!("{}", describe(keys, channel, shown));
+        let mut value = describe(keys, channel, shown);
+        value["missing"] = json!(missing);
+        println!("{value}");
         return Ok(());
     }
     let port = config.rtmp.listen.map_or(1935, |address| address.port());

@@ -2,9 +2,10 @@ use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
+    sync::LazyLock,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::model::LanguageTag;
@@ -135,7 +136,10 @@ impl Manifest {
     /// # Errors
     /// The manifest is wrong, which a test rules out.
     pub fn builtin() -> Result<Self> {
-        Self::parse(MANIFEST).context("models/manifest.toml is wrong")
+        // Whoever asks for a channel's status reads it.
+        static BUILTIN: LazyLock<Result<Manifest, String>> =
+            LazyLock::new(|| Manifest::parse(MANIFEST).map_err(|error| format!("{error:#}")));
+        BUILTIN.clone().map_err(|error| anyhow!(error).context("models/manifest.toml is wrong"))
     }
 
     /// The operator's own models, which come first, and those this build knows. His are in

@@ -2,7 +2,7 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Instant, SystemTime},
 };
 
 use axum::{
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     List,
     publishers::{self, Publisher},
+    tracks::{self, Missing, Track},
 };
 use crate::{
     access::NewChannel,
@@ -25,7 +26,7 @@ use crate::{
     serve::{
         Server,
         admin::Admin,
-        board::{OnAir, state_of},
+        board::state_of,
         problem::{Problem, Result},
         viewers::Viewers,
     },
@@ -46,6 +47,10 @@ pub struct Item {
     pub model: Option<String>,
     /// Languages it is translated into.
     pub translate: Vec<String>,
+    /// What of its captions cannot be made here for now: a model that is fetched later is used within ten seconds.
+    /// Told of one channel, not of a list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing: Option<Vec<Missing>>,
     /// Viewers stay 3 s behind, so that captions are there before their picture; otherwise as near as they can.
     pub accurate: bool,
     /// Another publisher with the stream key replaces the one that is live; otherwise it is refused.
@@ -150,6 +155,8 @@ pub struct Status {
     pub renditions: Vec<Rendition>,
     /// Caption tracks, the language spoken now first, those that rest last.
     pub captions: Vec<Track>,
+    /// Captions that the channel asks for and that cannot be made here, as in `/channels/{name}`.
+    pub missing: Vec<Missing>,
     /// Events that slow readers inside the server lost; 0 when all is well.
     pub dropped: u64,
     /// The recording, unless lives are not recorded or it could not begin.
@@ -172,47 +179,6 @@ pub struct Recording {
     pub queued: u64,
     /// Parts lost because the disk was too slow or failed; 0 when all is well.
     pub dropped: u64,
-}
-
-/// One caption track of a live.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct Track {
-    /// Its language.
-    pub lang: String,
-    /// `whisper`, `vosk`, `fx` or `ct2`.
-    pub engine: Option<String>,
-    /// Id of its model; two joined by `+` where a translation goes through English.
-    pub model: Option<String>,
-    /// Words come to it; otherwise the live's language or translations have changed, and it rests.
-    pub current: bool,
-    /// `live`, `reconnecting`, `restarting`, or `failed`: no words come until recognition, which is
-    /// tried again every half minute, works.
-    pub state: &'static str,
-    /// What is left out because recognition of the live cannot keep up, in the order it goes: `normal` nothing,
-    /// `partials` words that may still change, `translation` translations of unfinished sentences too, `refresh`
-    /// more sound is awaited before it is recognised. It comes back when it can.
-    pub load: &'static str,
-    /// Seconds that recognition took for a second of the live's sound over the last two minutes, those spent
-    /// waiting for other lives of the same model included; near 1 it falls behind. Null until known.
-    pub real_time_factor: Option<f64>,
-    /// Pieces of audio and text lost on their way to this track; 0 when all is well.
-    pub dropped: u64,
-    /// End of a word → its text published for good, in milliseconds: median. This and what follows is of the
-    /// last five minutes, and null until something is known.
-    pub lag_p50_ms: Option<u64>,
-    /// The same, 95th percentile.
-    pub lag_p95_ms: Option<u64>,
-    /// End of a word → its cue's last revision, in milliseconds: median.
-    pub final_lag_p50_ms: Option<u64>,
-    /// The same, 95th percentile.
-    pub final_lag_p95_ms: Option<u64>,
-    /// Share of words, 0 to 1, published for good before the picture of a player reached their end that stays
-    /// PART-HOLD-BACK behind the newest part.
-    pub ahead: Option<f64>,
-    /// The engine's mean confidence in its words, 0 to 1; null for translations.
-    pub confidence: Option<f64>,
-    /// Flicker: words taken back for each word that stayed (normalized erasure); 0 is none.
-    pub erasure: Option<f64>,
 }
 
 /// One rendition of a live.
@@ -261,7 +227,7 @@ pub async fn add(State(server): State<Server>, _: Admin, body: axum::body::Bytes
         name: new.name,
     };
     let (channel, key) = server.keys.create_channel(new).await.map_err(problem)?;
-    let mut item = item(&server, channel);
+    let mut item = complete(&server, channel).await?;
     item.stream_key = Some(key.reveal().to_owned());
     Ok((StatusCode::CREATED, Json(item)))
 }
@@ -270,7 +236,7 @@ pub async fn add(State(server): State<Server>, _: Admin, body: axum::body::Bytes
 #[utoipa::path(get, path = "/channels/{name}", params(("name" = String, Path)), responses((status = 200, body = Item), (status = 404)))]
 pub async fn show(State(server): State<Server>, Path(name): Path<String>) -> Result<Json<Item>> {
     let channel = find(&server, &name).await?;
-    Ok(Json(item(&server, channel)))
+    Ok(Json(complete(&server, channel).await?))
 }
 
 /// Changes a channel; language, model and translations in its live, too.
@@ -299,7 +265,7 @@ pub async fn change(
         can_hear(&server, &channel.language, channel.model.as_deref())?;
     }
     server.store.channels().update(&channel).await.map_err(Problem::internal)?;
-    Ok(Json(item(&server, channel)))
+    Ok(Json(complete(&server, channel).await?))
 }
 
 /// Removes a channel. Its recordings stay; a live in progress goes on.
@@ -318,6 +284,7 @@ pub async fn status(
     Path(name): Path<String>,
 ) -> Result<Json<Status>> {
     let channel = find(&server, &name).await?;
+    let missing = tracks::missing(&server, &channel).await?;
     let Some(live) = server.board.get(&channel.name) else {
         return Ok(Json(Status {
             state: "idle",
@@ -333,6 +300,7 @@ pub async fn status(
             viewers_by: Viewers::default(),
             renditions: vec![],
             captions: vec![],
+            missing,
             dropped: 0,
             recording: None,
         }));
@@ -367,7 +335,8 @@ pub async fn status(
         viewers: viewers.total(),
         viewers_by: viewers,
         renditions: tracks.iter().filter(|track| track.format.is_packaged()).map(|track| rendition(track)).collect(),
-        captions: captions(&live),
+        captions: tracks::captions(&live),
+        missing,
         dropped: live.stream.producer.dropped(),
         recording: live.recording.as_ref().map(recording),
     }))
@@ -379,37 +348,6 @@ fn codecs(tracks: &[Arc<model::Track>]) -> Vec<String> {
     let audio = find(TrackId::FOREIGN_AUDIO).or_else(|| find(TrackId::AUDIO));
     let video = find(TrackId::FOREIGN_VIDEO).or_else(|| find(TrackId::VIDEO));
     video.into_iter().chain(audio).map(|track| track.format.codecs()).collect()
-}
-
-fn captions(live: &OnAir) -> Vec<Track> {
-    let lineup = live.desk.lineup();
-    let current = lineup.current.iter().map(|lang| track(live, lang, true));
-    current.chain(lineup.resting.iter().map(|lang| track(live, lang, false))).collect()
-}
-
-fn track(live: &OnAir, lang: &LanguageTag, current: bool) -> Track {
-    let (engine, model) = live.desk.maker(lang).unzip();
-    let pace = live.desk.pace();
-    let quality = live.desk.quality(lang, live.stream.at(Instant::now())).unwrap_or_default();
-    let millis = |lag: Option<Duration>| lag.map(|lag| lag.as_millis() as u64);
-    let thousandths = |figure: Option<f64>| figure.map(|figure| (figure * 1e3).round() / 1e3);
-    Track {
-        lang: lang.to_string(),
-        engine,
-        model,
-        current,
-        state: live.desk.phase().as_str(),
-        load: pace.load.as_str(),
-        real_time_factor: pace.real_time_factor,
-        dropped: live.desk.dropped(lang),
-        lag_p50_ms: millis(quality.lag_p50),
-        lag_p95_ms: millis(quality.lag_p95),
-        final_lag_p50_ms: millis(quality.final_lag_p50),
-        final_lag_p95_ms: millis(quality.final_lag_p95),
-        ahead: thousandths(quality.ahead),
-        confidence: thousandths(quality.confidence),
-        erasure: thousandths(quality.erasure),
-    }
 }
 
 fn recording(monitor: &Monitor) -> Recording {
@@ -444,11 +382,18 @@ fn item(server: &Server, channel: Channel) -> Item {
         language: channel.language.to_string(),
         model: channel.model,
         translate: channel.translate.iter().map(ToString::to_string).collect(),
+        missing: None,
         accurate: channel.accurate,
         takeover: channel.takeover,
         source,
         stream_key: None,
     }
+}
+
+/// With what is missing.
+async fn complete(server: &Server, channel: Channel) -> Result<Item> {
+    let missing = tracks::missing(server, &channel).await?;
+    Ok(Item { missing: Some(missing), ..item(server, channel) })
 }
 
 pub(super) async fn find(server: &Server, name: &str) -> Result<Channel> {

@@ -5,6 +5,7 @@ pub mod events;
 pub mod models;
 pub mod publishers;
 pub mod recordings;
+pub mod tracks;
 
 use axum::{Json, Router, routing::get};
 use serde::Serialize;
