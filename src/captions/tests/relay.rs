@@ -344,6 +344,8 @@ async fn a_lecture_runs_through_the_desk_into_portuguese() {
     let worker =
         Worker::start("fx-en-pt", Patience::default(), || Ok(Box::new(Fx::load(&model("fx-en-pt"))?) as Box<_>))
             .unwrap();
+    // While a model is loaded the live goes on, and its first words are no beginning any more.
+    worker.translate(vec!["Good evening.".into()]).await.unwrap();
     let (hypotheses, receiver) = mpsc::channel(8);
     let now = Arc::new(AtomicI64::new(0));
     let clock = {
