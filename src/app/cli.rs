@@ -210,7 +210,7 @@ pub(super) enum Models {
         /// Ids of the manifest.
         #[arg(required = true)]
         ids: Vec<String>,
-        /// Takes archives whose sum the manifest does not state.
+        /// Takes files whose sum the manifest does not state.
         #[arg(long)]
         accept_unverified: bool,
     },

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     config::Config,
     hearing::{Ear, Pauses},
-    models::{Engine, Manifest, Model},
+    models::{Engine, Leg, Manifest, Model},
 };
 use crate::{
     captions::{self, Desk, Dress, Names, Target, TrackSpec},
@@ -21,7 +21,7 @@ use crate::{
     serve::api::tracks::Missing,
     speech::{self, EngineKind, EngineSpec, Engines},
     store::Channel,
-    translate::{self, Patience, Pivot, Translator, WeakWorker, Worker},
+    translate::{self, Between, Patience, Pivot, Translator, WeakWorker, Worker},
 };
 
 /// Hypotheses that may wait for the desk, which takes them at once.
@@ -147,34 +147,55 @@ impl Speech {
     }
 
     fn target(&self, manifest: &Manifest, from: &LanguageTag, to: &LanguageTag) -> Result<(Target, Track)> {
-        let models = translates(manifest, &self.config, from, to)?;
-        let id = models.iter().map(|model| model.id.as_str()).collect::<Vec<_>>().join("+");
-        let worker = self.worker(&models)?;
-        let engine = models.last().map_or("none", |model| model.engine.as_str());
+        let legs = translates(manifest, &self.config, from, to)?;
+        let id = legs.iter().map(|leg| leg.model.id.as_str()).collect::<Vec<_>>().join("+");
+        let worker = self.worker(&legs)?;
+        let engine = legs.last().map_or("none", |leg| leg.model.engine.as_str());
         let track = Track { engine, model: id, dress: Dress::AsGiven };
         Ok((Target { lang: to.clone(), worker }, track))
     }
 
-    /// The translator of a model, or of a row of them: each hands what it says to the next, and the first ones are
-    /// those that other rows share, so that the language in between is made once for all of them.
-    fn worker(&self, models: &[&Model]) -> Result<Worker> {
-        let [before @ .., model] = models else { bail!("there is no translation model") };
-        let before = if before.is_empty() { None } else { Some(self.worker(before)?) };
-        let id = models.iter().map(|model| model.id.as_str()).collect::<Vec<_>>().join("+");
+    /// The translator of a leg, or of a row of them: each hands what it says to the next. Rows share the models of
+    /// their legs with all others, so that the language in between is made once for all of them; a model of many
+    /// languages is in memory once for all its pairs.
+    fn worker(&self, legs: &[Leg]) -> Result<Worker> {
+        match legs {
+            [] => bail!("there is no translation model"),
+            [leg] => {
+                let (model, config) = (leg.model.clone(), self.config.clone());
+                let worker = self.started(&leg.model.id, move || load(&model, &config))?;
+                Ok(match &leg.tokens {
+                    Some(tokens) => worker.between(tokens.clone()),
+                    None => worker,
+                })
+            }
+            [before @ .., last] => {
+                let (first, second) = (self.worker(before)?, self.worker(std::slice::from_ref(last))?);
+                let name = legs.iter().map(Leg::name).collect::<Vec<_>>().join("+");
+                self.started(&name, move || {
+                    let (mut first, mut second) = (first.clone(), second.clone());
+                    // Nothing is asked: whether they can be is known when they have answered.
+                    Translator::translate(&mut first, &[])?;
+                    Translator::translate(&mut second, &[])?;
+                    Ok(Box::new(Pivot::new(Box::new(first), Box::new(second))))
+                })
+            }
+        }
+    }
+
+    /// The worker of that name, which `load` makes where there is none yet.
+    fn started(
+        &self,
+        name: &str,
+        load: impl FnMut() -> Result<Box<dyn Translator>> + Send + 'static,
+    ) -> Result<Worker> {
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(worker) = workers.iter().find(|(known, _)| *known == id).and_then(|(_, worker)| worker.upgrade()) {
+        if let Some(worker) = workers.iter().find(|(known, _)| known == name).and_then(|(_, worker)| worker.upgrade()) {
             return Ok(worker);
         }
-        let (model, config) = ((*model).clone(), self.config.clone());
-        let worker = Worker::start(&id, Patience::default(), move || {
-            let Some(mut before) = before.clone() else { return load(&model, &config) };
-            // Nothing is asked: whether it can be is known when it has answered.
-            Translator::translate(&mut before, &[])?;
-            Ok(Box::new(Pivot::new(Box::new(before), load(&model, &config)?)))
-        })
-        .context("a translation cannot begin")?;
-        workers.retain(|(known, _)| *known != id);
-        workers.push((id, worker.downgrade()));
+        let worker = Worker::start(name, Patience::default(), load).context("a translation cannot begin")?;
+        workers.retain(|(known, _)| known != name);
+        workers.push((name.into(), worker.downgrade()));
         Ok(worker)
     }
 }
@@ -293,7 +314,7 @@ fn translates<'a>(
     config: &Config,
     from: &LanguageTag,
     to: &LanguageTag,
-) -> Result<Vec<&'a Model>> {
+) -> Result<Vec<Leg<'a>>> {
     ensure!(from.primary() != to.primary(), "{to} is spoken already: no translation is needed");
     manifest.translation(from, to, &config.models_dir)
 }
@@ -350,8 +371,15 @@ pub(super) fn names(config: &Config, lang: &LanguageTag) -> Names {
 ///
 /// # Errors
 /// One cannot be loaded, or is no translation model.
-pub(super) fn translator(models: &[&Model], config: &Config) -> Result<Box<dyn Translator>> {
-    let loaded = models.iter().map(|model| load(model, config)).collect::<Result<Vec<_>>>()?;
+pub(super) fn translator(legs: &[Leg], config: &Config) -> Result<Box<dyn Translator>> {
+    let load = |leg: &Leg| -> Result<Box<dyn Translator>> {
+        let model = load(leg.model, config)?;
+        Ok(match &leg.tokens {
+            Some(tokens) => Box::new(Between::new(model, tokens.clone())),
+            None => model,
+        })
+    };
+    let loaded = legs.iter().map(load).collect::<Result<Vec<_>>>()?;
     let in_a_row = |first, second| Box::new(Pivot::new(first, second)) as Box<dyn Translator>;
     loaded.into_iter().reduce(in_a_row).context("there is no translation model")
 }
@@ -361,10 +389,9 @@ fn load(model: &Model, config: &Config) -> Result<Box<dyn Translator>> {
     match model.engine {
         Engine::Fx => Ok(Box::new(translate::fx::Fx::load(&folder)?)),
         Engine::Ct2 => {
-            let [source, target] = model.tokens.clone().map_or([None, None], |tokens| tokens.map(Some));
             let threads = config.captions.threads.into();
             let (engine, memory) = (engine_path(config), config.captions.engine_memory);
-            let settings = translate::ct2::Settings { engine, model: folder, threads, source, target, memory };
+            let settings = translate::ct2::Settings { engine, model: folder, threads, memory };
             Ok(Box::new(translate::ct2::Ct2::load(settings)?))
         }
         Engine::Whisper | Engine::Vosk => bail!("{} hears, it does not translate", model.id),
@@ -431,7 +458,7 @@ mod tests {
             assert_eq!(worker.translate(vec!["Boa noite.".into()]).await.unwrap(), ["Boa noite."]);
         }
         let names = whole.workers.lock().unwrap().iter().map(|(id, _)| id.clone()).collect::<Vec<_>>();
-        assert_eq!(names, ["gl-en", "gl-en+fx-en-pt", "gl-en+en-eo"]);
+        assert_eq!(names, ["gl-en", "fx-en-pt", "gl-en+fx-en-pt", "en-eo", "gl-en+en-eo"]);
 
         // Another server's, as each keeps its workers.
         let manifest = whole.manifest();

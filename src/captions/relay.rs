@@ -149,9 +149,9 @@ impl Relay {
         sentence.asked = sentence.words.len();
         let words: Vec<&str> = sentence.words.iter().map(|word| word.text.as_str()).collect();
         let text = Text {
-            text: words.join(text::joiner(&self.from)),
             begin: self.translation.begin(),
             before: self.translation.before(),
+            ..words.join(text::joiner(&self.from)).into()
         };
         self.tickets += 1;
         self.asked = Some(now);

@@ -26,14 +26,10 @@ pub struct Settings {
     /// The `amphi-engine` binary.
     pub engine: PathBuf,
     /// The model's folder: `model.bin` and its vocabularies, with `source.spm` and `target.spm`, or
-    /// `tokenizer.json`, or neither where text comes as tokens between spaces.
+    /// `sentencepiece.bpe.model`, or `tokenizer.json`, or neither where text comes as tokens between spaces.
     pub model: PathBuf,
     /// Threads a translation may use.
     pub threads: usize,
-    /// The token that tells a many-language model what it reads: `eng_Latn`.
-    pub source: Option<String>,
-    /// The token that tells it what to write: `por_Latn`.
-    pub target: Option<String>,
     /// Bytes that the process may take: it is started again before it does, between two requests. None: what its
     /// model's size allows for.
     pub memory: Option<u64>,
@@ -114,11 +110,6 @@ impl Process {
         let mut command = Command::new(&settings.engine);
         command.args(["--engine", "ct2", "--threads", &settings.threads.max(1).to_string()]);
         command.arg("--model").arg(&settings.model);
-        for (option, token) in [("--source-token", &settings.source), ("--target-token", &settings.target)] {
-            if let Some(token) = token {
-                command.args([option, token]);
-            }
-        }
         let mut child = command
             .env("OMP_NUM_THREADS", settings.threads.max(1).to_string())
             .stdin(Stdio::piped())

@@ -4,11 +4,13 @@ pub mod wire;
 pub mod fx;
 pub mod ct2;
 mod memo;
+mod between;
 mod pivot;
 mod worker;
 #[cfg(test)]
 mod tests;
 
+pub use between::Between;
 pub use memo::Memo;
 pub use pivot::Pivot;
 pub use worker::{Patience, WeakWorker, Worker, WorkerError};
@@ -28,15 +30,18 @@ pub struct Text {
     /// what viewers have read stays (biased decoding, arXiv 1912.03393). A wish: not every engine
     /// hears it.
     pub before: Option<String>,
+    /// What a model of many languages is told: the tokens of the language it reads and of the one it is to write.
+    #[serde(default)]
+    pub tokens: Option<[String; 2]>,
 }
 
 impl<T: Into<String>> From<T> for Text {
     fn from(text: T) -> Self {
-        Self { text: text.into(), begin: String::new(), before: None }
+        Self { text: text.into(), begin: String::new(), before: None, tokens: None }
     }
 }
 
-/// Translates one pair of languages. Blocking; stays on the thread that loaded it, as some
+/// Translates one pair of languages, or what each text says. Blocking; stays on the thread that loaded it, as some
 /// engines hold pointers that may not move: [`Worker`] gives it one of its own.
 pub trait Translator {
     /// Translates texts, in order.

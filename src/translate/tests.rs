@@ -260,3 +260,22 @@ async fn sentences_go_first_and_beginnings_are_shed_where_many_wait() {
     let order = ["first", "sentence", "beginning 0", "beginning 1", "beginning 2", "beginning 3"];
     assert_eq!(*asked.lock().unwrap(), order);
 }
+
+#[tokio::test]
+async fn one_worker_is_told_between_which_languages_each_text_goes() {
+    struct Told;
+    impl Translator for Told {
+        fn translate(&mut self, texts: &[Text]) -> anyhow::Result<Vec<String>> {
+            Ok(texts.iter().map(|text| format!("{:?} {}", text.tokens, text.text)).collect())
+        }
+    }
+    let worker = Worker::start("many", || Ok(Box::new(Told))).unwrap();
+    let between = |from: &str, to: &str| worker.clone().between([from.into(), to.into()]);
+    let (fr, mut pt) = (between("en", "fr"), between("en", "pt"));
+    assert_eq!(fr.translate(vec!["a".into()]).await.unwrap(), [r#"Some(["en", "fr"]) a"#]);
+    assert_eq!(fr.translate_unfinished(vec!["b".into()]).await.unwrap(), [r#"Some(["en", "fr"]) b"#]);
+    // What was said lately is of one pair alone; a row asks from a thread of its own.
+    let row = std::thread::spawn(move || Translator::translate(&mut pt, &["a".into()]).unwrap());
+    assert_eq!(row.join().unwrap(), [r#"Some(["en", "pt"]) a"#]);
+    assert_eq!(worker.translate(vec!["a".into()]).await.unwrap(), ["None a"]);
+}

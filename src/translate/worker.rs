@@ -11,14 +11,17 @@ use tokio::sync::oneshot;
 
 use super::{Memo, Text, Translator};
 
-/// A translator on a thread of its own, shared by all lives that need its pair. Cheap to clone; the
+/// A translator on a thread of its own, shared by all lives that need its model. Cheap to clone; the
 /// thread and its model stay for [`Patience::linger`] when the last clone is gone.
 ///
 /// Sentences come before beginnings of them, and who asks again for what was translated lately, as
 /// all do that go through the same language, is not kept waiting. The thread gives way to others
 /// where the processor is short: late text costs less than late pictures.
 #[derive(Debug)]
-pub struct Worker(Arc<Shared>);
+pub struct Worker {
+    shared: Arc<Shared>,
+    tokens: Option<[String; 2]>,
+}
 
 /// Finds a worker again without keeping it.
 #[derive(Debug)]
@@ -116,9 +119,17 @@ impl Worker {
     {
         let state = State { users: 1, ..State::default() };
         let shared = Arc::new(Shared { name: name.into(), state: Mutex::new(state), wake: Condvar::new() });
-        let worker = Self(shared.clone());
+        let worker = Self { shared: shared.clone(), tokens: None };
         thread::Builder::new().name(name.into()).spawn(move || work(load, &shared, patience))?;
         Ok(worker)
+    }
+
+    /// The same worker, whose model of many languages is told those of these tokens with every text: what it reads,
+    /// what it writes.
+    pub fn between(&self, tokens: [String; 2]) -> Self {
+        let mut worker = self.clone();
+        worker.tokens = Some(tokens);
+        worker
     }
 
     /// Translates texts, in order. Cancel-safe: an answer nobody waits for is not computed if its
@@ -143,29 +154,32 @@ impl Worker {
 
     /// Whether it failed when it last loaded its model or translated something.
     pub fn is_failing(&self) -> bool {
-        self.0.lock().failing
+        self.shared.lock().failing
     }
 
-    /// Does not keep it.
+    /// Does not keep it; found again, it is as it was started.
     pub fn downgrade(&self) -> WeakWorker {
-        WeakWorker(self.0.clone())
+        WeakWorker(self.shared.clone())
     }
 
-    fn ask(&self, texts: Vec<Text>, last: bool) -> Result<oneshot::Receiver<Answer>, WorkerError> {
+    fn ask(&self, mut texts: Vec<Text>, last: bool) -> Result<oneshot::Receiver<Answer>, WorkerError> {
+        if self.tokens.is_some() {
+            texts.iter_mut().for_each(|text| text.tokens.clone_from(&self.tokens));
+        }
         let (answer, answered) = oneshot::channel();
-        let state = &mut *self.0.lock();
+        let state = &mut *self.shared.lock();
         if state.gone {
             return Err(self.failed("its thread is gone".into()));
         }
         if last && state.sentences.len() >= SENTENCES {
-            return Err(WorkerError::Full(self.0.name.clone()));
+            return Err(WorkerError::Full(self.shared.name.clone()));
         }
         if !last && state.unfinished.len() >= UNFINISHED {
             return Err(WorkerError::Busy);
         }
         let queue = if last { &mut state.sentences } else { &mut state.unfinished };
         queue.push_back(Job { texts, answer });
-        self.0.wake.notify_one();
+        self.shared.wake.notify_one();
         Ok(answered)
     }
 
@@ -174,24 +188,24 @@ impl Worker {
     }
 
     fn failed(&self, message: String) -> WorkerError {
-        WorkerError::Failed { name: self.0.name.clone(), message }
+        WorkerError::Failed { name: self.shared.name.clone(), message }
     }
 }
 
 impl Clone for Worker {
     fn clone(&self) -> Self {
-        self.0.lock().users += 1;
-        Self(self.0.clone())
+        self.shared.lock().users += 1;
+        Self(self.shared.clone())
     }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        let state = &mut *self.0.lock();
+        let state = &mut *self.shared.lock();
         state.users -= 1;
         if state.users == 0 {
             state.unused = Some(Instant::now());
-            self.0.wake.notify_one();
+            self.shared.wake.notify_one();
         }
     }
 }
@@ -205,7 +219,7 @@ impl WeakWorker {
         }
         state.users += 1;
         state.unused = None;
-        Some(Worker(self.0.clone()))
+        Some(Worker { shared: self.0.clone(), tokens: None })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Speech through real engine processes, real models and real recordings.
 #![allow(clippy::unwrap_used)]
 
+mod pieces;
 mod support;
 mod translation;
 mod wer;

@@ -21,7 +21,7 @@ fn model() -> PathBuf {
 }
 
 fn settings(model: PathBuf) -> Settings {
-    Settings { engine: engine(), model, threads: 1, source: None, target: None, memory: None }
+    Settings { engine: engine(), model, threads: 1, memory: None }
 }
 
 fn texts<const N: usize>(texts: [&str; N]) -> [Text; N] {

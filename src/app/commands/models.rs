@@ -27,10 +27,10 @@ pub(in crate::app) fn run(config: &Config, command: cli::Models) -> Result<()> {
             let mut broken = 0;
             for model in manifest.models.iter().filter(|model| model.installed(&config.models_dir)) {
                 match verify(model, &config.models_dir) {
-                    Ok(()) => println!("{:20} good", model.id),
+                    Ok(()) => println!("{:22} good", model.id),
                     Err(error) => {
                         broken += 1;
-                        println!("{:20} {error:#}", model.id);
+                        println!("{:22} {error:#}", model.id);
                     }
                 }
             }
@@ -58,21 +58,22 @@ fn list(config: &Config, manifest: &Manifest, json: bool) -> Result<()> {
     for model in &manifest.models {
         let mark = if model.installed(&config.models_dir) { "installed" } else { "-" };
         println!(
-            "{:18} {mark:10} {:8} {:16} {:12} {}",
+            "{:22} {mark:10} {:8} {:16} {:12} {}",
             model.id,
             model.engine.as_str(),
             languages(model),
             model.licence,
             model.about
         );
-        if !model.quality.is_empty() {
-            println!("{:18} measured: {}", "", measured(model));
-        }
+        println!("{:22} {}", "", measured(model));
     }
     Ok(())
 }
 
 fn measured(model: &Model) -> String {
+    if model.quality.is_empty() {
+        return "not measured here".into();
+    }
     let figure = |quality: &Quality| {
         let file = Path::new(&quality.of).file_name().unwrap_or_default().to_string_lossy();
         let value = match quality.metric.as_str() {
@@ -82,10 +83,13 @@ fn measured(model: &Model) -> String {
         };
         format!("{value} of {file}")
     };
-    model.quality.iter().map(figure).collect::<Vec<_>>().join(", ")
+    format!("measured: {}", model.quality.iter().map(figure).collect::<Vec<_>>().join(", "))
 }
 
 fn languages(model: &Model) -> String {
+    if !model.tokens.is_empty() {
+        return format!("{} to any other", model.tokens.len());
+    }
     let between = if model.task == Task::Translation { "→" } else { "," };
     model.languages.iter().map(ToString::to_string).collect::<Vec<_>>().join(between)
 }

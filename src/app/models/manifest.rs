@@ -8,6 +8,7 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::{Deserialize, Serialize};
 
+use super::source::Source;
 use crate::model::LanguageTag;
 
 /// Nearly every pair of languages has models to and from it.
@@ -29,7 +30,7 @@ pub struct Manifest {
 pub enum Task {
     /// Hears a language.
     Speech,
-    /// Turns the first language into the second.
+    /// Turns one language into another.
     Translation,
 }
 
@@ -69,20 +70,24 @@ pub struct Model {
     pub task: Task,
     /// What runs it.
     pub engine: Engine,
-    /// Languages it hears; for translation, from and to.
+    /// Languages it hears; for translation, from the first to the second. Those of `tokens` where these are left
+    /// out.
+    #[serde(default)]
     pub languages: Vec<LanguageTag>,
     /// SPDX expression.
     pub licence: String,
     /// A line for people.
     pub about: String,
-    /// The archives it is made of.
+    /// What it is made of.
     pub source: Vec<Source>,
     /// A file that comes in numbered pieces.
     pub join: Option<String>,
     /// A line that one of its files lacks.
     pub append: Option<Append>,
-    /// How a translation model of many languages is told which ones: two tokens, from and to.
-    pub tokens: Option<[String; 2]>,
+    /// What a translation model of many languages calls each of them (`eng_Latn`, `__en__`). It goes from any of
+    /// them to any other. Empty for one of a single pair.
+    #[serde(default)]
+    pub tokens: BTreeMap<LanguageTag, String>,
     /// What was measured of it here.
     #[serde(default)]
     pub quality: Vec<Quality>,
@@ -103,21 +108,13 @@ pub struct Quality {
     pub against: Option<String>,
 }
 
-/// One archive.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Source {
-    /// `NAME==VERSION` on PyPI.
-    pub pypi: Option<String>,
-    /// Options for pip where the package differs by platform.
-    #[serde(default)]
-    pub pip: Vec<String>,
-    /// Any zip file.
-    pub url: Option<String>,
-    /// Of the archive.
-    pub sha256: Option<String>,
-    /// The folder inside that is the model.
-    pub folder: String,
+/// A model, and what it is to translate: a step of the way from one language to another.
+#[derive(Debug, Clone)]
+pub struct Leg<'a> {
+    /// What translates.
+    pub model: &'a Model,
+    /// What a model of many languages is told: what it reads and what it is to write. None for one of a single pair.
+    pub tokens: Option<[String; 2]>,
 }
 
 /// A line that a file lacks.
@@ -169,8 +166,8 @@ impl Manifest {
     }
 
     fn parse(text: &str) -> Result<Self> {
-        let manifest: Self = toml::from_str(text)?;
-        for model in &manifest.models {
+        let mut manifest: Self = toml::from_str(text)?;
+        for model in &mut manifest.models {
             let id = &model.id;
             // It becomes a folder's name.
             let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -178,14 +175,8 @@ impl Manifest {
                 !id.is_empty() && !id.starts_with('.') && id.chars().all(plain),
                 "{id:?}: an id has letters, digits, - _ and ."
             );
-            ensure!(
-                model.source.iter().all(|source| source.pypi.is_some() != source.url.is_some()),
-                "{id}: a source is either `pypi` or `url`"
-            );
-            ensure!(
-                model.task == Task::Speech || model.languages.len() == 2,
-                "{id}: a translation model has two languages"
-            );
+            model.check().with_context(|| format!("model {id}"))?;
+            model.languages.extend(model.tokens.keys().cloned());
         }
         Ok(manifest)
     }
@@ -239,39 +230,60 @@ impl Manifest {
     }
 
     /// The model that translates `from` one language `to` another, or the two that do so through
-    /// English where the pair has none of its own.
+    /// English where no installed one does so alone.
     ///
     /// # Errors
     /// Says what to fetch.
-    pub fn translation(&self, from: &LanguageTag, to: &LanguageTag, models_dir: &Path) -> Result<Vec<&Model>> {
-        let (from, to) = (from.primary(), to.primary());
-        let leg = |from: &str, to: &str| {
-            self.first(models_dir, &format!("translation model from {from} to {to}"), |model| {
-                model.task == Task::Translation
-                    && model.languages[0].primary() == from
-                    && model.languages[1].primary() == to
-            })
+    pub fn translation(&self, from: &LanguageTag, to: &LanguageTag, models_dir: &Path) -> Result<Vec<Leg<'_>>> {
+        let pivot = LanguageTag::parse(PIVOT)?;
+        let leg = |from, to| {
+            let model = self.best(models_dir, |model| model.translates(from, to))?;
+            let tokens = model.told(from).zip(model.told(to)).map(|(from, to)| [from.into(), to.into()]);
+            Some(Leg { model, tokens })
         };
-        let direct = leg(from, to);
-        if direct.is_ok() || from == PIVOT || to == PIVOT {
-            return direct.map(|model| vec![model]);
-        }
-        match (leg(from, PIVOT), leg(PIVOT, to)) {
-            (Ok(first), Ok(second)) => Ok(vec![first, second]),
-            (Err(error), _) | (_, Err(error)) => {
-                Err(error.context(format!("from {from} to {to} goes through {PIVOT}")))
+        let direct = leg(from, to).map(|leg| vec![leg]);
+        let through = match [from, to].iter().any(|end| end.primary() == PIVOT) {
+            true => None,
+            false => leg(from, &pivot).zip(leg(&pivot, to)).map(|(first, second)| vec![first, second]),
+        };
+        let mut advice = Vec::new();
+        for legs in [direct, through].into_iter().flatten() {
+            let missing: Vec<_> =
+                legs.iter().filter(|leg| !leg.model.installed(models_dir)).map(|leg| &*leg.model.id).collect();
+            if missing.is_empty() {
+                return Ok(legs);
             }
+            let way = if legs.len() == 1 { "" } else { " (through English)" };
+            advice.push(format!("`amphi models fetch {}`{way}", missing.join(" ")));
         }
+        ensure!(
+            !advice.is_empty(),
+            "the manifest has no translation model from {from} to {to}: see `amphi models list`"
+        );
+        bail!("no translation model from {from} to {to} is installed: run {}", advice.join(" or "))
     }
 
     fn first(&self, models_dir: &Path, what: &str, fits: impl Fn(&Model) -> bool) -> Result<&Model> {
-        let candidates: Vec<_> = self.models.iter().filter(|model| fits(model)).collect();
-        if let Some(model) = candidates.iter().find(|model| model.installed(models_dir)) {
-            return Ok(model);
-        }
-        match candidates.first() {
-            Some(model) => bail!("no {what} is installed: run `amphi models fetch {}`", model.id),
-            None => bail!("the manifest has no {what}: see `amphi models list`"),
+        let model = self
+            .best(models_dir, fits)
+            .with_context(|| format!("the manifest has no {what}: see `amphi models list`"))?;
+        ensure!(model.installed(models_dir), "no {what} is installed: run `amphi models fetch {}`", model.id);
+        Ok(model)
+    }
+
+    /// The first that fits and is installed, else the first that fits.
+    fn best(&self, models_dir: &Path, fits: impl Fn(&Model) -> bool) -> Option<&Model> {
+        let fitting = || self.models.iter().filter(|model| fits(model));
+        fitting().find(|model| model.installed(models_dir)).or_else(|| fitting().next())
+    }
+}
+
+impl Leg<'_> {
+    /// Tells it from every other leg.
+    pub fn name(&self) -> String {
+        match &self.tokens {
+            Some([from, to]) => format!("{} {from} {to}", self.model.id),
+            None => self.model.id.clone(),
         }
     }
 }
@@ -282,58 +294,53 @@ impl Model {
         models_dir.join(&self.id)
     }
 
-    fn speaks(&self, language: &LanguageTag) -> bool {
-        self.languages.iter().any(|known| known.primary() == language.primary())
-    }
-
     /// Whether it is there, whole.
     pub fn installed(&self, models_dir: &Path) -> bool {
         self.folder(models_dir).join(super::fetch::SUMS).is_file()
     }
+
+    /// Whether its licence keeps it from commercial use, as those of Creative Commons with `NC` in their name do.
+    pub fn is_non_commercial(&self) -> bool {
+        self.licence.contains("-NC")
+    }
+
+    fn speaks(&self, language: &LanguageTag) -> bool {
+        self.languages.iter().any(|known| known.primary() == language.primary())
+    }
+
+    fn translates(&self, from: &LanguageTag, to: &LanguageTag) -> bool {
+        let pair = [from, to].map(LanguageTag::primary);
+        self.task == Task::Translation
+            && match self.told(from).zip(self.told(to)) {
+                Some((from, to)) => from != to,
+                None => self.languages.iter().map(LanguageTag::primary).eq(pair),
+            }
+    }
+
+    /// What it calls a language: the one of that very tag, else one of the same language.
+    fn told(&self, language: &LanguageTag) -> Option<&str> {
+        let near = || self.tokens.iter().find(|(known, _)| known.primary() == language.primary());
+        self.tokens.get(language).or_else(|| near().map(|(_, token)| token)).map(String::as_str)
+    }
+
+    fn check(&self) -> Result<()> {
+        match self.task {
+            Task::Speech => ensure!(
+                !self.languages.is_empty() && self.tokens.is_empty(),
+                "a speech model has `languages` that it hears, and no `tokens`"
+            ),
+            Task::Translation if self.tokens.is_empty() => ensure!(
+                self.languages.len() == 2,
+                "a translation model has two `languages`, from and to, or `tokens` with a name for each of many"
+            ),
+            Task::Translation => ensure!(
+                self.languages.is_empty() && self.tokens.len() > 1 && self.engine == Engine::Ct2,
+                "`tokens` name two or more languages of a model for `ct2`, in place of `languages`"
+            ),
+        }
+        self.source.iter().try_for_each(Source::check)
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_manifest_is_well_formed() {
-        let manifest = Manifest::builtin().unwrap();
-        assert_eq!(manifest.get("whisper-tiny.en").unwrap().engine, Engine::Whisper);
-        for model in &manifest.models {
-            let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-            for quality in &model.quality {
-                let most = match quality.metric.as_str() {
-                    "WER" | "CER" | "chrF2" | "BLEU" => 100.0,
-                    "RTF" | "words/s" => 10_000.0,
-                    _ => panic!("{quality:?}"),
-                };
-                assert_eq!(quality.against.is_some(), most == 100.0, "{quality:?}");
-                assert!(quality.value > 0.0 && quality.value < most, "{quality:?}");
-                let against = quality.against.as_ref().unwrap_or(&quality.of);
-                assert!(root.join(&quality.of).is_file() && root.join(against).is_file(), "{quality:?}");
-            }
-            for source in &model.source {
-                assert!(source.sha256.as_ref().is_none_or(|sum| sum.len() == 64), "{}", model.id);
-                assert!(source.pypi.is_none() || source.sha256.is_some(), "{}", model.id);
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_missing_is_named_with_the_command_that_brings_it() {
-        let manifest = Manifest::builtin().unwrap();
-        let empty = tempfile::tempdir().unwrap();
-        let language = |tag| LanguageTag::parse(tag).unwrap();
-        let error = manifest.hearing("whisper-tiny.en", &language("fr"), empty.path()).unwrap_err().to_string();
-        assert!(error.contains("does not hear fr; these do: whisper-base, vosk-small-fr"), "{error}");
-        let error = manifest.hearing("vosk-ko", &language("ko"), empty.path()).unwrap_err();
-        assert!(error.to_string().contains("amphi models fetch vosk-ko"), "{error}");
-        let error = manifest.hearing("fx-en-pt", &language("en"), empty.path()).unwrap_err();
-        assert!(error.to_string().contains("it does not hear"), "{error}");
-        let error = manifest.speech(&language("en"), &BTreeMap::new(), empty.path()).unwrap_err();
-        assert!(error.to_string().contains("amphi models fetch whisper-tiny.en"), "{error}");
-        let error = manifest.translation(&language("en"), &language("zu"), empty.path()).unwrap_err();
-        assert!(error.to_string().contains("no translation model from en to zu"), "{error}");
-    }
-}
+mod tests;

@@ -1,7 +1,8 @@
 //! The models: which there are, which are installed, which one a channel gets.
 
-mod fetch;
+mod source;
 mod manifest;
+mod fetch;
 
 pub use fetch::{Options, fetch, verify};
-pub use manifest::{Engine, Manifest, Model, Quality, Task};
+pub use manifest::{Engine, Leg, Manifest, Model, Quality, Task};

@@ -48,12 +48,6 @@ struct Args {
     /// Threads a decoding may use.
     #[arg(long, default_value_t = 1)]
     threads: usize,
-    /// The token that tells a many-language translation model what it reads.
-    #[arg(long)]
-    source_token: Option<String>,
-    /// The token that tells it what to write.
-    #[arg(long)]
-    target_token: Option<String>,
     /// Times single calls of a Whisper model instead of serving.
     #[arg(long, hide = true)]
     calls: bool,

@@ -15,7 +15,7 @@ pub struct Item {
     pub task: String,
     /// `whisper`, `vosk`, `fx` or `ct2`.
     pub engine: String,
-    /// Languages it hears; for translation, from and to.
+    /// Languages it hears; for translation, from and to, or more than two: from any of them to any other.
     pub languages: Vec<String>,
     /// SPDX expression.
     pub licence: String,

@@ -1,8 +1,9 @@
 //! Translation with CTranslate2: one model, one request after the other.
 
+mod pieces;
 mod tokens;
 
-use std::{io, path::Path};
+use std::{fs, io, path::Path};
 
 use amphi::{
     pipe,
@@ -43,9 +44,12 @@ pub fn serve(args: &Args, out: &Output) -> Result<()> {
 struct Model {
     translator: Translator,
     tokens: Tokens,
-    source: Option<String>,
-    target: Option<String>,
+    /// Whether a source's end is ours to write.
+    ends: bool,
 }
+
+/// What ends a source sentence in models of the Marian and fairseq families.
+const END: &str = "</s>";
 
 impl Model {
     fn open(folder: &Path, args: &Args) -> Result<Self> {
@@ -58,7 +62,8 @@ impl Model {
         let translator = Translator::new(folder, &config)
             .with_context(|| format!("load the translation model in {}", folder.display()))?;
         let tokens = Tokens::open(folder)?;
-        Ok(Self { translator, tokens, source: args.source_token.clone(), target: args.target_token.clone() })
+        let ends = tokens.know(END) && !adds_end(folder)?;
+        Ok(Self { translator, tokens, ends })
     }
 
     fn translate(&self, texts: &[Text]) -> Result<Vec<String>> {
@@ -80,10 +85,12 @@ impl Model {
         if texts.is_empty() {
             return Ok(Vec::new());
         }
-        let sources: Vec<Vec<String>> = texts
-            .iter()
-            .map(|text| Ok(self.source.iter().cloned().chain(self.tokens.source(text.text.trim())?).collect()))
-            .collect::<Result<_>>()?;
+        let source = |text: &&Text| -> Result<Vec<String>> {
+            let language = text.tokens.iter().map(|[source, _]| source.clone());
+            let end = self.ends.then(|| END.into());
+            Ok(language.chain(self.tokens.source(text.text.trim())?).chain(end).collect())
+        };
+        let sources: Vec<Vec<String>> = texts.iter().map(source).collect::<Result<_>>()?;
         let longest = sources.iter().map(Vec::len).max().unwrap_or_default();
         let mut options = TranslationOptions::<String, String> {
             beam_size: BEAM,
@@ -91,10 +98,11 @@ impl Model {
             max_decoding_length: 2 * longest + 16,
             ..TranslationOptions::default()
         };
-        let must = self.target.is_some() || texts.iter().any(|text| !text.begin.is_empty());
+        let must = texts.iter().any(|text| text.tokens.is_some() || !text.begin.is_empty());
         let prefix = |text: &&Text| -> Result<Vec<String>> {
+            let language = text.tokens.iter().map(|[_, target]| target.clone());
             let wished = text.before.as_deref().filter(|_| !must).unwrap_or(&text.begin);
-            Ok(self.target.iter().cloned().chain(self.tokens.target(wished.trim_end())?).collect())
+            Ok(language.chain(self.tokens.target(wished.trim_end())?).collect())
         };
         let prefixes: Vec<Vec<String>> = texts.iter().map(prefix).collect::<Result<_>>()?;
         let results = if prefixes.iter().all(Vec::is_empty) {
@@ -105,14 +113,26 @@ impl Model {
             self.translator.translate_batch_with_target_prefix(&sources, &prefixes, &options, None)
         }
         .context("translate")?;
-        let text = |mut hypotheses: Vec<Vec<String>>| {
+        let text = |(asked, mut hypotheses): (&&Text, Vec<Vec<String>>)| {
             ensure!(!hypotheses.is_empty(), "the library found no translation");
-            let mut tokens = hypotheses.swap_remove(0);
-            if tokens.first() == self.target.as_ref() {
-                tokens.remove(0);
-            }
-            self.tokens.text(&tokens)
+            let tokens = hypotheses.swap_remove(0);
+            let language = asked.tokens.as_ref().is_some_and(|[_, target]| tokens.first() == Some(target));
+            self.tokens.text(&tokens[usize::from(language)..])
         };
-        results.into_iter().map(|result| text(result.hypotheses)).collect()
+        texts.iter().zip(results.into_iter().map(|result| result.hypotheses)).map(text).collect()
     }
+}
+
+/// Whether the library adds the end of a source itself, as models converted from Marian's own files have it.
+fn adds_end(folder: &Path) -> Result<bool> {
+    let path = folder.join("config.json");
+    let config = match fs::read(&path) {
+        Ok(config) => config,
+        // Models of old converters have none.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
+    };
+    let config: serde_json::Value =
+        serde_json::from_slice(&config).with_context(|| format!("{} is damaged", path.display()))?;
+    Ok(config["add_source_eos"] == true)
 }
