@@ -269,7 +269,7 @@ async fn one_worker_is_told_between_which_languages_each_text_goes() {
             Ok(texts.iter().map(|text| format!("{:?} {}", text.tokens, text.text)).collect())
         }
     }
-    let worker = Worker::start("many", || Ok(Box::new(Told))).unwrap();
+    let worker = Worker::start("many", Patience::default(), || Ok(Box::new(Told))).unwrap();
     let between = |from: &str, to: &str| worker.clone().between([from.into(), to.into()]);
     let (fr, mut pt) = (between("en", "fr"), between("en", "pt"));
     assert_eq!(fr.translate(vec!["a".into()]).await.unwrap(), [r#"Some(["en", "fr"]) a"#]);

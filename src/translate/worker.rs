@@ -195,7 +195,7 @@ impl Worker {
 impl Clone for Worker {
     fn clone(&self) -> Self {
         self.shared.lock().users += 1;
-        Self(self.shared.clone())
+        Self { shared: self.shared.clone(), tokens: self.tokens.clone() }
     }
 }
 
