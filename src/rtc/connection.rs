@@ -47,21 +47,30 @@ const ASKING: Duration = Duration::from_millis(30);
 /// Behind the crate's own interceptors, which see everything first.
 const LAST: usize = 11_500;
 
+/// An offer that was answered.
+pub struct Answered {
+    pub connection: RTCPeerConnection,
+    /// The answer, without addresses.
+    pub answer: String,
+    /// What was agreed on.
+    pub streams: Vec<Stream>,
+}
+
 /// Answers an offer. `locals` are the addresses that connectivity checks are said to reach, one a family and
-/// transport; the streams are what was agreed on.
+/// transport.
 pub fn answer(
     offer: &Offer,
     direction: Direction,
     locals: &[(SocketAddr, bool)],
     certificate: RTCCertificate,
     now: Instant,
-) -> Result<(RTCPeerConnection, String, Vec<Stream>), Refused> {
+) -> Result<Answered, Refused> {
     let payloads = chosen(offer, direction)?;
     let (mut connection, streams) =
         set_up(&payloads, direction, certificate, now).map_err(|error| Refused::Malformed(error.to_string()))?;
     let answer =
         negotiate(&mut connection, offer, locals, now).map_err(|error| Refused::Malformed(error.to_string()))?;
-    Ok((connection, answer, streams))
+    Ok(Answered { connection, answer, streams })
 }
 
 /// The payload types to agree on, at least one; [`Refused::Unacceptable`] where there is none.

@@ -6,6 +6,7 @@
 
 mod connection;
 mod feedback;
+mod guard;
 mod path;
 mod peer;
 mod port;

@@ -30,7 +30,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Codec,
+    Codec, Direction,
+    connection::Answered,
+    guard::Guard,
     path::Path,
     port::{Datagram, Place},
     sdp::{self, Offer},
@@ -129,6 +131,7 @@ pub struct Peer {
     events: VecDeque<Event>,
     handle: Handle,
     path: Path,
+    guard: Guard,
     connections: HashMap<SocketAddr, mpsc::Sender<Bytes>>,
     /// Where checks came from.
     sources: Vec<SocketAddr>,
@@ -168,14 +171,14 @@ impl Handle {
 
 impl Peer {
     pub(super) fn new(
-        connection: RTCPeerConnection,
+        answered: Answered,
+        direction: Direction,
         place: Place,
-        answer: String,
         offer: &Offer,
-        streams: Vec<Stream>,
         datagrams: mpsc::Receiver<Datagram>,
         now: Instant,
     ) -> Self {
+        let Answered { connection, answer, streams } = answered;
         let client = sdp::value(&offer.text, "a=ice-ufrag:").unwrap_or_default().to_owned();
         let handle =
             Handle { closing: CancellationToken::new(), fragments: Arc::new((place.fragment.clone(), client)) };
@@ -188,6 +191,7 @@ impl Peer {
             events: VecDeque::new(),
             handle,
             path: Path::default(),
+            guard: Guard::new(direction),
             connections: HashMap::new(),
             sources: Vec::new(),
             deadline: Some(now + CONNECTING),
@@ -287,6 +291,10 @@ impl Peer {
         let is_check = stun::kind(&bytes) == Kind::Stun;
         if !is_check && !self.place.is_at(source) {
             metrics::counter!("amphi_rtc_datagrams_of_strangers_total").increment(1);
+            return;
+        }
+        if !is_check && !self.guard.admits(&bytes) {
+            metrics::counter!("amphi_rtc_packets_refused_total").increment(1);
             return;
         }
         let transport_protocol = if reply.is_some() { TransportProtocol::TCP } else { TransportProtocol::UDP };

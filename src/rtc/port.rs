@@ -143,9 +143,8 @@ impl Port {
     pub fn answer(&self, offer: &str, direction: Direction, now: Instant) -> Result<Peer, Refused> {
         let offer = Offer::parse(offer)?;
         let locals = self.locals();
-        let (connection, answer, streams) =
-            connection::answer(&offer, direction, &locals, self.inner.certificate.clone(), now)?;
-        let fragment = sdp::value(&answer, "a=ice-ufrag:").unwrap_or_default().to_owned();
+        let mut answered = connection::answer(&offer, direction, &locals, self.inner.certificate.clone(), now)?;
+        let fragment = sdp::value(&answered.answer, "a=ice-ufrag:").unwrap_or_default().to_owned();
         let (sender, datagrams) = mpsc::channel(BACKLOG);
         {
             let mut table = self.table();
@@ -158,9 +157,9 @@ impl Port {
             let connections = Arc::new(Semaphore::new(CONNECTIONS));
             table.fragments.insert(fragment.clone(), Entry { sender: sender.clone(), connections });
         }
-        let answer = sdp::with_candidates(&answer, &self.inner.announced, &self.inner.announced);
+        answered.answer = sdp::with_candidates(&answered.answer, &self.inner.announced, &self.inner.announced);
         let place = Place { port: self.clone(), fragment, sender, validated: VecDeque::new(), asked: VecDeque::new() };
-        Ok(Peer::new(connection, place, answer, &offer, streams, datagrams, now))
+        Ok(Peer::new(answered, direction, place, &offer, datagrams, now))
     }
 
     /// Hands datagrams to their peers until cancelled.

@@ -37,6 +37,7 @@ mod pauses;
 mod players;
 mod quality;
 mod refusals;
+mod rtc;
 mod rtsp;
 mod sound;
 mod sources;

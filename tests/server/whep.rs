@@ -11,7 +11,7 @@ use crate::{
     whip::{Peer, python},
 };
 
-fn server(environment: &[(&str, &str)]) -> Server {
+pub fn server(environment: &[(&str, &str)]) -> Server {
     let quiet = [("AMPHI_LADDER__ENABLED", "false"), ("AMPHI_RECONNECT_GRACE", "1s")];
     Server::start(&[&quiet[..], environment].concat())
 }
@@ -25,7 +25,7 @@ pub fn aiortc(server: &Server, channel: &str, port: Option<u16>) -> Peer {
 }
 
 /// Publishes flashes and beeps together, 200 ms of every second.
-fn flashes(server: &Server, channel: &str, options: &[&str]) -> Publisher {
+pub fn flashes(server: &Server, channel: &str, options: &[&str]) -> Publisher {
     let key = server.channel(channel, &[]);
     let picture = "color=black:s=320x180:r=25,drawbox=t=fill:color=white:enable='lt(mod(t,1),0.2)'";
     let beep = "aevalsrc='sin(2*PI*1000*t)*lt(mod(t,1),0.2)':s=48000";

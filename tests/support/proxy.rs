@@ -88,6 +88,13 @@ impl Proxy {
         self.shared.clients.lock().unwrap().clear();
     }
 
+    /// Sends the server what none of the clients has sent, from where it sees each of them.
+    pub fn forge(&self, bytes: &[u8]) {
+        for client in self.shared.clients.lock().unwrap().values() {
+            client.send(bytes).unwrap();
+        }
+    }
+
     /// Datagrams that were passed on and that were lost.
     pub fn counts(&self) -> (u64, u64) {
         (self.shared.passed.load(Relaxed), self.shared.lost.load(Relaxed))
