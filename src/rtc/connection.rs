@@ -34,6 +34,7 @@ use ::rtc::{
 use super::{
     Codec, Direction, Refused, Stream,
     feedback::Feedback,
+    repeats::Repeats,
     sdp::{Offer, Payload},
 };
 
@@ -46,6 +47,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(2);
 const ASKING: Duration = Duration::from_millis(30);
 /// Behind the crate's own interceptors, which see everything first.
 const LAST: usize = 11_500;
+/// It hears of losses first, and sees all that is sent.
+const BEFORE_RESPONDER: usize = 3_500;
 
 /// An offer that was answered.
 pub struct Answered {
@@ -114,7 +117,9 @@ fn set_up(
         Direction::Receive => configure_twcc_receiver_only(registry, &mut engine)?
             .with(Slot::NackGenerator, NackGeneratorBuilder::new().with_interval(ASKING).build())
             .with(Slot::ReceiverReport, ReceiverReportBuilder::new().build()),
-        Direction::Send => registry.with(Slot::NackResponder, NackResponderBuilder::new().build()),
+        Direction::Send => registry
+            .with(Slot::from(BEFORE_RESPONDER), Repeats::default())
+            .with(Slot::NackResponder, NackResponderBuilder::new().build()),
     };
     let settings = SettingEngineBuilder::new()
         .with_answering_dtls_role(RTCDtlsRole::Client)

@@ -10,6 +10,7 @@ mod guard;
 mod path;
 mod peer;
 mod port;
+mod repeats;
 pub mod sdp;
 pub mod stun;
 mod tcp;

@@ -29,8 +29,8 @@ use super::{
 
 /// Datagrams that wait for their peer's task; some 200 ms of a fast stream. Further ones are dropped and counted.
 const BACKLOG: usize = 512;
-/// The largest datagram that is read; WebRTC keeps below 1,500 bytes.
-const DATAGRAM: usize = 2_048;
+/// The largest datagram that is read, and the largest frame over TCP; WebRTC keeps below 1,500 bytes.
+pub(super) const DATAGRAM: usize = 2_048;
 /// What the kernel is asked to hold while this task does not run: key frames come in bursts.
 const KERNEL_BUFFER: usize = 4 << 20;
 /// TCP connections that have shown no credentials yet.

@@ -18,7 +18,7 @@ use tokio::{
 
 use super::{
     Port,
-    port::{Datagram, Entry},
+    port::{DATAGRAM, Datagram, Entry},
 };
 
 /// A connection shows credentials within this time or is cut.
@@ -72,10 +72,13 @@ async fn write(mut writing: OwnedWriteHalf, mut frames: mpsc::Receiver<Bytes>) -
     Ok(())
 }
 
-/// Two bytes of length, then as many (RFC 4571 §2). A frame takes what arrived of it, not what it announces.
+/// Two bytes of length, then as many (RFC 4571 §2). One that no datagram would hold is refused.
 async fn frame(reading: &mut OwnedReadHalf) -> io::Result<BytesMut> {
     let length = usize::from(reading.read_u16().await?);
-    let mut bytes = BytesMut::with_capacity(length.min(2_048));
+    if length > DATAGRAM {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "a frame longer than any datagram"));
+    }
+    let mut bytes = BytesMut::with_capacity(length);
     let mut rest = reading.take(length as u64);
     while bytes.len() < length {
         if rest.read_buf(&mut bytes).await? == 0 {
@@ -83,4 +86,26 @@ async fn frame(reading: &mut OwnedReadHalf) -> io::Result<BytesMut> {
         }
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_frame_is_no_longer_than_a_datagram() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut reading, _writing) = listener.accept().await.unwrap().0.into_split();
+        for length in [0, 1, DATAGRAM] {
+            client.write_u16(length as u16).await.unwrap();
+            client.write_all(&vec![7; length]).await.unwrap();
+            assert_eq!(frame(&mut reading).await.unwrap(), vec![7; length]);
+        }
+        // It is told by its length, before the rest is there.
+        client.write_u16(DATAGRAM as u16 + 1).await.unwrap();
+        assert_eq!(frame(&mut reading).await.unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
 }
