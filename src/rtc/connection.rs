@@ -10,15 +10,13 @@ use ::rtc::{
         candidate::{CandidateConfig, candidate_host::CandidateHostConfig},
         tcp_type::TcpType,
     },
-    interceptor::{NackGeneratorBuilder, NackResponderBuilder, ReceiverReportBuilder, Registry, Slot},
+    interceptor::{NackGeneratorBuilder, NackResponderBuilder, ReceiverReportBuilder, Registry, Slot, TaggedPacket},
     media_stream::MediaStreamTrack,
     peer_connection::{
         RTCPeerConnection, RTCPeerConnectionBuilder,
         certificate::RTCCertificate,
         configuration::{
-            RTCConfigurationBuilder,
-            interceptor_registry::{configure_simulcast_extension_headers, configure_twcc_receiver_only},
-            media_engine::MediaEngine,
+            RTCConfigurationBuilder, interceptor_registry::configure_twcc_receiver_only, media_engine::MediaEngine,
             setting_engine::SettingEngineBuilder,
         },
         sdp::RTCSessionDescription,
@@ -31,9 +29,12 @@ use ::rtc::{
     shared::error::Error,
 };
 
+use tokio::sync::mpsc;
+
 use super::{
     Codec, Direction, Refused, Stream,
     feedback::Feedback,
+    inbound::Inbound,
     repeats::Repeats,
     sdp::{Offer, Payload},
 };
@@ -45,6 +46,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(2);
 /// How often packets that are missing are asked for.
 const ASKING: Duration = Duration::from_millis(30);
+/// Packets that wait for their peer; each datagram is one at most, and is waited for.
+const ARRIVALS: usize = 16;
 /// Behind the crate's own interceptors, which see everything first.
 const LAST: usize = 11_500;
 /// It hears of losses first, and sees all that is sent.
@@ -57,6 +60,8 @@ pub struct Answered {
     pub answer: String,
     /// What was agreed on.
     pub streams: Vec<Stream>,
+    /// What arrives, once it has keys: RTP of the streams, and RTCP that matters.
+    pub arrivals: mpsc::Receiver<TaggedPacket>,
 }
 
 /// Answers an offer. `locals` are the addresses that connectivity checks are said to reach, one a family and
@@ -69,11 +74,13 @@ pub fn answer(
     now: Instant,
 ) -> Result<Answered, Refused> {
     let payloads = chosen(offer, direction)?;
-    let (mut connection, streams) =
-        set_up(&payloads, direction, certificate, now).map_err(|error| Refused::Malformed(error.to_string()))?;
+    let (sender, arrivals) = mpsc::channel(ARRIVALS);
+    let registry = |engine: &mut _| interceptors(&payloads, offer.counter, direction, sender, engine);
+    let (mut connection, streams) = set_up(&payloads, direction, certificate, registry, now)
+        .map_err(|error| Refused::Malformed(error.to_string()))?;
     let answer =
         negotiate(&mut connection, offer, locals, now).map_err(|error| Refused::Malformed(error.to_string()))?;
-    Ok(Answered { connection, answer, streams })
+    Ok(Answered { connection, answer, streams, arrivals })
 }
 
 /// The payload types to agree on, at least one; [`Refused::Unacceptable`] where there is none.
@@ -101,6 +108,7 @@ fn set_up(
     payloads: &[Payload],
     direction: Direction,
     certificate: RTCCertificate,
+    registry: impl FnOnce(&mut MediaEngine) -> Result<Registry, Error>,
     now: Instant,
 ) -> Result<(RTCPeerConnection, Vec<Stream>), Error> {
     let mut engine = MediaEngine::default();
@@ -111,16 +119,7 @@ fn set_up(
             engine.register_codec(repair_codec(repair, payload.number), kind)?;
         }
     }
-    configure_simulcast_extension_headers(&mut engine)?;
-    let registry = Registry::new().with(Slot::from(LAST), Feedback::default());
-    let registry = match direction {
-        Direction::Receive => configure_twcc_receiver_only(registry, &mut engine)?
-            .with(Slot::NackGenerator, NackGeneratorBuilder::new().with_interval(ASKING).build())
-            .with(Slot::ReceiverReport, ReceiverReportBuilder::new().build()),
-        Direction::Send => registry
-            .with(Slot::from(BEFORE_RESPONDER), Repeats::default())
-            .with(Slot::NackResponder, NackResponderBuilder::new().build()),
-    };
+    let registry = registry(&mut engine)?;
     let settings = SettingEngineBuilder::new()
         .with_answering_dtls_role(RTCDtlsRole::Client)
         .with_ice_timeouts(Some(SILENCE), Some(PATIENCE), Some(KEEP_ALIVE))
@@ -148,6 +147,28 @@ fn set_up(
         }
     }
     Ok((connection, streams))
+}
+
+/// What packets pass on their way in and out.
+fn interceptors(
+    payloads: &[Payload],
+    counter: Option<u16>,
+    direction: Direction,
+    arrivals: mpsc::Sender<TaggedPacket>,
+    engine: &mut MediaEngine,
+) -> Result<Registry, Error> {
+    let registry = Registry::new().with(Slot::from(LAST), Feedback::new(arrivals.clone()));
+    if direction == Direction::Send {
+        return Ok(registry
+            .with(Slot::from(BEFORE_RESPONDER), Repeats::default())
+            .with(Slot::NackResponder, NackResponderBuilder::new().build()));
+    }
+    let reports = configure_twcc_receiver_only(registry, engine)?
+        .with(Slot::ReceiverReport, ReceiverReportBuilder::new().build())
+        .build();
+    let asks = NackGeneratorBuilder::new().with_interval(ASKING).build();
+    let inbound = Inbound::new(payloads.to_vec(), counter, reports, asks, arrivals);
+    Ok(Registry::new().with(Slot::from(LAST), inbound))
 }
 
 fn negotiate(

@@ -1,7 +1,7 @@
 use std::{collections::VecDeque, time::Instant};
 
 use ::rtc::{
-    interceptor::{Attribute, Interceptor, Packet, StreamInfo, TaggedPacket},
+    interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket},
     rtcp::{
         payload_feedbacks::{full_intra_request::FullIntraRequest, picture_loss_indication::PictureLossIndication},
         receiver_report::ReceiverReport,
@@ -10,12 +10,27 @@ use ::rtc::{
     sansio::Protocol,
     shared::error::Error,
 };
+use tokio::sync::mpsc;
 
-/// Lets RTCP through that a session acts on; the crate keeps all of it for itself otherwise.
-#[derive(Default)]
+/// Hands RTCP that a session acts on to its peer; the crate keeps all of it for itself otherwise, or for the sources
+/// that it knows.
 pub struct Feedback {
+    arrivals: mpsc::Sender<TaggedPacket>,
     incoming: VecDeque<TaggedPacket>,
     outgoing: VecDeque<TaggedPacket>,
+}
+
+impl Feedback {
+    pub fn new(arrivals: mpsc::Sender<TaggedPacket>) -> Self {
+        Self { arrivals, incoming: VecDeque::new(), outgoing: VecDeque::new() }
+    }
+}
+
+/// Gives a peer what has arrived for it.
+pub fn hand_over(arrivals: &mpsc::Sender<TaggedPacket>, packet: TaggedPacket) {
+    if arrivals.try_send(packet).is_err() {
+        metrics::counter!("amphi_rtc_packets_dropped_total").increment(1);
+    }
 }
 
 impl Protocol<TaggedPacket, TaggedPacket, ()> for Feedback {
@@ -25,19 +40,20 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Feedback {
     type Error = Error;
     type Time = Instant;
 
-    fn handle_read(&mut self, mut packet: TaggedPacket) -> Result<(), Error> {
-        if let Packet::Rtcp(reports) = &packet.message.packet {
-            let matters = reports.iter().map(|report| report.as_any()).any(|report| {
-                report.is::<SenderReport>()
-                    || report.is::<ReceiverReport>()
-                    || report.is::<PictureLossIndication>()
-                    || report.is::<FullIntraRequest>()
-            });
-            if matters {
-                packet.message.add(Attribute::DeliverToApplication);
-            }
+    fn handle_read(&mut self, packet: TaggedPacket) -> Result<(), Error> {
+        let Packet::Rtcp(reports) = &packet.message.packet else {
+            self.incoming.push_back(packet);
+            return Ok(());
+        };
+        let matters = reports.iter().map(|report| report.as_any()).any(|report| {
+            report.is::<SenderReport>()
+                || report.is::<ReceiverReport>()
+                || report.is::<PictureLossIndication>()
+                || report.is::<FullIntraRequest>()
+        });
+        if matters {
+            hand_over(&self.arrivals, packet);
         }
-        self.incoming.push_back(packet);
         Ok(())
     }
 

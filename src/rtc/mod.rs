@@ -7,6 +7,8 @@
 mod connection;
 mod feedback;
 mod guard;
+mod inbound;
+mod media;
 mod path;
 mod peer;
 mod port;
@@ -15,7 +17,8 @@ pub mod sdp;
 pub mod stun;
 mod tcp;
 
-pub use peer::{Event, Handle, Incoming, Outgoing, Peer, Stream};
+pub use media::{Event, Incoming, Outgoing, Stream};
+pub use peer::{Handle, Peer};
 pub use port::{Port, Settings};
 
 /// A codec that both ends know.

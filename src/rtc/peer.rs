@@ -8,6 +8,7 @@ use std::{
 };
 
 use ::rtc::{
+    interceptor::{Packet, TaggedPacket},
     peer_connection::{
         RTCPeerConnection,
         event::RTCPeerConnectionEvent,
@@ -33,6 +34,7 @@ use super::{
     Codec, Direction,
     connection::Answered,
     guard::Guard,
+    media::{Event, Incoming, Outgoing, Stream},
     path::Path,
     port::{Datagram, Place},
     sdp::{self, Offer},
@@ -47,80 +49,6 @@ const CONNECTING: Duration = Duration::from_secs(15);
 /// Seconds from 1900, where NTP counts from, to 1970.
 const NTP_EPOCH: u64 = 2_208_988_800;
 
-/// A codec that was agreed on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stream {
-    /// The codec.
-    pub codec: Codec,
-    /// The payload type of its packets.
-    pub payload_type: u8,
-    /// Its parameters as the offer states them: `packetization-mode=1;profile-level-id=42e01f`.
-    pub parameters: String,
-    /// What packets to the peer carry; 0 where they come from it.
-    pub ssrc: u32,
-}
-
-/// What happens to a peer.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Event {
-    /// ICE has validated this address and DTLS has keys: media may flow.
-    Connected(SocketAddr),
-    /// A packet, in the order in which it arrived.
-    Rtp(Incoming),
-    /// The peer says which RTP time is which time of its clock (RFC 3550 §6.4.1).
-    SenderReport {
-        /// Of this stream.
-        ssrc: u32,
-        /// In ticks of its clock rate.
-        rtp_time: u32,
-        /// NTP time stamp: seconds since 1900 in 32.32 bits.
-        ntp: u64,
-    },
-    /// The peer says how packets arrive (§6.4.2).
-    ReceiverReport {
-        /// Those of this stream.
-        ssrc: u32,
-        /// Share lost since its last report, 0–1.
-        loss: f64,
-        /// In ticks of the stream's clock rate.
-        jitter: u32,
-    },
-    /// The peer cannot go on without a key frame (RFC 4585 §6.3.1, RFC 5104 §4.3.1).
-    KeyFrameWanted,
-}
-
-/// A packet from the peer; what repeats a lost one is the lost one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Incoming {
-    /// By its payload type.
-    pub codec: Codec,
-    /// Synchronisation source.
-    pub ssrc: u32,
-    /// Rises by one a packet, and wraps.
-    pub sequence: u16,
-    /// In ticks of the codec's clock rate; wraps.
-    pub timestamp: u32,
-    /// The last of a picture.
-    pub marker: bool,
-    /// Empty where it only probes the path.
-    pub payload: Bytes,
-    /// When it came.
-    pub at: Instant,
-}
-
-/// A packet for the peer; payload type and source are the stream's.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outgoing {
-    /// Rises by one a packet, and wraps.
-    pub sequence: u16,
-    /// In ticks of the codec's clock rate; wraps.
-    pub timestamp: u32,
-    /// The last of a picture.
-    pub marker: bool,
-    /// At most some 1,200 bytes, so that the datagram fits any path.
-    pub payload: Bytes,
-}
-
 /// One peer. It lives while [`Peer::recv`] is polled, and leaves when dropped.
 pub struct Peer {
     connection: RTCPeerConnection,
@@ -128,6 +56,7 @@ pub struct Peer {
     answer: String,
     streams: Vec<Stream>,
     datagrams: mpsc::Receiver<Datagram>,
+    arrivals: mpsc::Receiver<TaggedPacket>,
     events: VecDeque<Event>,
     handle: Handle,
     path: Path,
@@ -178,7 +107,7 @@ impl Peer {
         datagrams: mpsc::Receiver<Datagram>,
         now: Instant,
     ) -> Self {
-        let Answered { connection, answer, streams } = answered;
+        let Answered { connection, answer, streams, arrivals } = answered;
         let client = sdp::value(&offer.text, "a=ice-ufrag:").unwrap_or_default().to_owned();
         let handle =
             Handle { closing: CancellationToken::new(), fragments: Arc::new((place.fragment.clone(), client)) };
@@ -188,6 +117,7 @@ impl Peer {
             answer,
             streams,
             datagrams,
+            arrivals,
             events: VecDeque::new(),
             handle,
             path: Path::default(),
@@ -358,8 +288,10 @@ impl Peer {
         while let Some(event) = self.connection.poll_event() {
             self.happened(&event);
         }
-        while let Some(message) = self.connection.poll_read() {
-            self.arrived(message);
+        // All that matters comes as arrivals; the crate has to be rid of the rest.
+        while self.connection.poll_read().is_some() {}
+        while let Ok(packet) = self.arrivals.try_recv() {
+            self.arrived(packet);
         }
         self.flush(false);
     }
@@ -432,9 +364,9 @@ impl Peer {
         Some(TransportContext { local_addr, peer_addr, transport_protocol, ecn: None })
     }
 
-    fn arrived(&mut self, message: TaggedRTCMessage) {
-        match message.message {
-            RTCMessage::RtpPacket(_, rtp::Packet { header, payload }) => {
+    fn arrived(&mut self, packet: TaggedPacket) {
+        match packet.message.packet {
+            Packet::Rtp(rtp::Packet { header, payload }) => {
                 let stream = self.streams.iter().find(|stream| stream.payload_type == header.payload_type);
                 let Some(codec) = stream.map(|stream| stream.codec) else { return };
                 if codec.is_video() {
@@ -447,10 +379,10 @@ impl Peer {
                     timestamp: header.timestamp,
                     marker: header.marker,
                     payload,
-                    at: message.now,
+                    at: packet.now,
                 }));
             }
-            RTCMessage::RtcpPacket(_, reports) => {
+            Packet::Rtcp(reports) => {
                 for report in &reports {
                     self.reported(report.as_ref());
                 }

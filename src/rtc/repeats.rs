@@ -156,7 +156,7 @@ mod tests {
         let lost = [NackPair { packet_id: 10, lost_packets: 0b101 }, NackPair::new(11), NackPair::new(90)];
         assert_eq!(repeated(&mut chain, STREAM, &lost, 8), [10, 11, 13, 90]);
         assert_eq!(repeated(&mut chain, STREAM, &lost, 1), [10, 11, 13, 90], "lost again");
-        assert_eq!(repeated(&mut chain, 8, &lost, 1), [], "no stream of its");
+        assert!(repeated(&mut chain, 8, &lost, 1).is_empty(), "no stream of its");
     }
 
     #[test]
@@ -168,10 +168,10 @@ mod tests {
         assert_eq!(first.len(), 150);
         send(&mut chain, 300..310);
         assert_eq!(repeated(&mut chain, STREAM, &all, 30).len(), 5);
-        // An hour without loss is no licence for a flood.
-        send(&mut chain, (0..u16::MAX).cycle().take(200_000));
+        // A long time without loss is no licence for a flood.
+        send(&mut chain, 310..5_000);
         let newest: Vec<_> =
-            (2_400..3_400).step_by(17).map(|packet_id| NackPair { packet_id, lost_packets: 0xffff }).collect();
+            (3_980..4_980).step_by(17).map(|packet_id| NackPair { packet_id, lost_packets: 0xffff }).collect();
         let flood: usize = (0..20).map(|_| repeated(&mut chain, STREAM, &newest, 30).len()).sum();
         assert_eq!(flood, SAVINGS as usize);
     }

@@ -11,14 +11,37 @@ const MAX_SECTIONS: usize = 2;
 /// Payload types a media section may list; browsers list some forty.
 const MAX_PAYLOAD_TYPES: usize = 128;
 
+/// The header extension that counts packets of all streams, for congestion control
+/// (draft-holmer-rmcat-transport-wide-cc-extensions).
+pub const TRANSPORT_CC: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+/// Lines that are not for the connection.
+const DROPPED: [&str; 7] =
+    ["a=candidate:", "a=end-of-candidates", "a=simulcast:", "a=rid:", "a=ssrc:", "a=ssrc-group:", "a=msid:"];
+
 /// What an offer says, as far as it matters here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
     /// The offer without what is not for the connection: candidates, since addresses are learnt from the checks
-    /// that come in and the server sends none of its own accord, and simulcast, of which one layer is enough.
+    /// that come in and the server sends none of its own accord; simulcast, so that a client whose answer knows none
+    /// of it sends one layer; and sources, since payload types tell streams.
     pub text: String,
+    /// The id of [`TRANSPORT_CC`], if it has that.
+    pub counter: Option<u16>,
+    /// What its client wants to send and to receive.
+    pub media: Vec<Media>,
     /// Codecs of both sides, as its sections list them.
     pub payloads: Vec<Payload>,
+}
+
+/// A media section, seen from the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Media {
+    /// Pictures, not sound.
+    pub is_video: bool,
+    /// The client has them.
+    pub sends: bool,
+    /// The client wants them.
+    pub receives: bool,
 }
 
 /// One payload type.
@@ -30,7 +53,9 @@ pub struct Payload {
     pub number: u8,
     /// Its parameters: `packetization-mode=1;profile-level-id=42e01f`.
     pub parameters: String,
-    /// The payload type that repeats lost packets of it (RFC 4588).
+    /// Lost packets of it are sent again when asked for (RFC 4585 §4.2, `nack`).
+    pub repeats: bool,
+    /// The payload type that repeats them (RFC 4588).
     pub repair: Option<u8>,
 }
 
@@ -57,17 +82,20 @@ impl Offer {
             return malformed("it does not begin with v=0");
         }
         let (mut kept, mut sections) = (String::with_capacity(text.len()), Vec::<Section>::new());
+        let mut flow = (true, true);
         for line in text.lines().map(str::trim_end).filter(|line| !line.is_empty()) {
             if let Some(media) = line.strip_prefix("m=") {
                 if sections.len() == MAX_SECTIONS {
                     return malformed("it has more than one picture and one sound");
                 }
-                sections.push(Section::begin(media)?);
-            } else if let (Some(section), Some(attribute)) = (sections.last_mut(), line.strip_prefix("a=")) {
-                section.attribute(attribute);
+                sections.push(Section::begin(media, flow)?);
+            } else if let Some(attribute) = line.strip_prefix("a=") {
+                match sections.last_mut() {
+                    Some(section) => section.attribute(attribute),
+                    None => flow = self::flow(attribute).unwrap_or(flow),
+                }
             }
-            let dropped = ["a=candidate:", "a=end-of-candidates", "a=simulcast:", "a=rid:"];
-            if !dropped.iter().any(|start| line.starts_with(start)) {
+            if !DROPPED.iter().any(|start| line.starts_with(start)) {
                 kept.push_str(line);
                 kept.push_str("\r\n");
             }
@@ -83,9 +111,33 @@ impl Offer {
         }
         match &sections[..] {
             [] => malformed("it has no media (m=)"),
-            [one, other] if one.is_video == other.is_video => malformed("it has more than one picture or sound"),
-            sections => Ok(Self { text: kept, payloads: sections.iter().flat_map(Section::payloads).collect() }),
+            [one, other] if one.media.is_video == other.media.is_video => {
+                malformed("it has more than one picture or sound")
+            }
+            sections => {
+                let payloads = sections.iter().flat_map(Section::payloads).collect();
+                let media = sections.iter().map(|section| section.media).collect();
+                Ok(Self { counter: counter(&kept), text: kept, media, payloads })
+            }
         }
+    }
+}
+
+/// From `a=extmap:3 URI` or `a=extmap:3/recvonly URI` (RFC 8285 §8).
+fn counter(text: &str) -> Option<u16> {
+    let mut extensions = text.lines().filter_map(|line| line.strip_prefix("a=extmap:")?.split_once(' '));
+    let (id, _) = extensions.find(|(_, uri)| uri.split(' ').next() == Some(TRANSPORT_CC))?;
+    id.split('/').next()?.parse().ok()
+}
+
+/// Whether a client sends and whether it receives (RFC 8866 §6.7).
+fn flow(attribute: &str) -> Option<(bool, bool)> {
+    match attribute {
+        "sendrecv" => Some((true, true)),
+        "sendonly" => Some((true, false)),
+        "recvonly" => Some((false, true)),
+        "inactive" => Some((false, false)),
+        _ => None,
     }
 }
 
@@ -143,23 +195,26 @@ fn is_candidate(line: &str) -> bool {
 
 /// A media section.
 struct Section {
-    is_video: bool,
+    media: Media,
     numbers: Vec<u8>,
     maps: Vec<(u8, String)>,
     parameters: Vec<(u8, String)>,
+    /// Payload types, or `*`, of which lost packets are sent again.
+    repeated: Vec<String>,
 }
 
 impl Section {
     /// From `video 9 UDP/TLS/RTP/SAVPF 96 97`.
-    fn begin(media: &str) -> Result<Self, Refused> {
+    fn begin(media: &str, (sends, receives): (bool, bool)) -> Result<Self, Refused> {
         let mut words = media.split_ascii_whitespace();
         let is_video = match words.next() {
             Some("video") => true,
             Some("audio") => false,
-            _ => return Err(Refused::Unacceptable("it takes pictures and sound, no data channels and nothing else")),
+            _ => return Err(Refused::Unacceptable("the server takes pictures and sound, no data channels")),
         };
         let numbers: Vec<_> = words.skip(2).map_while(|word| word.parse().ok()).take(MAX_PAYLOAD_TYPES).collect();
-        Ok(Self { is_video, numbers, maps: Vec::new(), parameters: Vec::new() })
+        let media = Media { is_video, sends, receives };
+        Ok(Self { media, numbers, maps: Vec::new(), parameters: Vec::new(), repeated: Vec::new() })
     }
 
     fn attribute(&mut self, attribute: &str) {
@@ -171,20 +226,25 @@ impl Section {
             self.maps.push(map);
         } else if let Some(parameters) = attribute.strip_prefix("fmtp:").and_then(numbered) {
             self.parameters.push(parameters);
+        } else if let Some(number) = attribute.strip_prefix("rtcp-fb:").and_then(|rest| rest.strip_suffix(" nack")) {
+            self.repeated.push(number.to_owned());
+        } else if let Some((sends, receives)) = flow(attribute) {
+            self.media = Media { sends, receives, ..self.media };
         }
     }
 
     fn payloads(&self) -> impl Iterator<Item = Payload> {
         self.numbers.iter().filter_map(|number| {
             let name = of(&self.maps, *number)?;
-            let codec = match (self.is_video, name.to_ascii_lowercase().as_str()) {
+            let codec = match (self.media.is_video, name.to_ascii_lowercase().as_str()) {
                 (true, "h264/90000") => Codec::H264,
                 (true, "vp8/90000") => Codec::Vp8,
                 (false, "opus/48000/2") => Codec::Opus,
                 _ => return None,
             };
             let parameters = of(&self.parameters, *number).unwrap_or_default().to_owned();
-            Some(Payload { codec, number: *number, parameters, repair: self.repair(*number) })
+            let repeats = self.repeated.iter().any(|which| which == "*" || which.parse() == Ok(*number));
+            Some(Payload { codec, number: *number, parameters, repeats, repair: self.repair(*number) })
         })
     }
 

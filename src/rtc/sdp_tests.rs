@@ -26,6 +26,20 @@ fn codecs_of_both_sides_are_found_and_candidates_are_left_out() {
 }
 
 #[test]
+fn what_is_sent_again_and_what_counts_packets_is_told_and_sources_are_left_out() {
+    let transport = "a=extmap:3/sendonly http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01\r\n";
+    let other = "a=extmap:2 http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time\r\n";
+    let feedback = "a=rtcp-fb:96 nack pli\r\na=rtcp-fb:102 nack\r\na=rtcp-fb:111 transport-cc\r\n";
+    let sources = "a=ssrc-group:FID 1 2\r\na=ssrc:1 cname:x\r\na=ssrc:2 cname:x\r\na=msid:s t\r\n";
+    let first = Offer::parse(&offer(&format!("{AUDIO}{VIDEO}{other}{transport}{feedback}{sources}"))).unwrap();
+    let repeated: Vec<_> = first.payloads.iter().map(|p| (p.number, p.repeats)).collect();
+    assert_eq!((repeated, first.counter), (vec![(111, false), (96, false), (102, true)], Some(3)));
+    assert!(!first.text.contains("ssrc") && !first.text.contains("a=msid:"), "{}", first.text);
+    let second = Offer::parse(&offer(&format!("{AUDIO}{VIDEO}a=rtcp-fb:* nack\r\n"))).unwrap();
+    assert!(second.counter.is_none() && second.payloads[1].repeats && !second.payloads[0].repeats);
+}
+
+#[test]
 fn what_no_peer_could_connect_with_is_refused() {
     let without = |line: &str| offer(AUDIO).replace(line, "a=x:");
     for text in [without("a=ice-ufrag:"), without("a=ice-pwd:"), without("a=fingerprint:"), offer(""), "v=1".into()] {

@@ -39,10 +39,23 @@ impl Peer {
 
     /// aiortc (PyPI).
     pub fn aiortc(server: &Server, channel: &str, key: &str, codec: &str, source: &Path, port: Option<u16>) -> Self {
+        Self::aiortc_offering(server, channel, key, codec, source, port.unwrap_or(0), &[])
+    }
+
+    /// The same, with something in its offer replaced.
+    fn aiortc_offering(
+        server: &Server,
+        channel: &str,
+        key: &str,
+        codec: &str,
+        source: &Path,
+        port: u16,
+        replaced: &[&str],
+    ) -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/server/whip/publish.py");
         let mut command = Command::new(python());
         command.arg(script).args([&format!("{}/whip/{channel}", server.http), key, codec]).arg(source);
-        command.args(port.map(|port| port.to_string()));
+        command.arg(port.to_string()).args(replaced);
         Self::start(command)
     }
 
@@ -192,6 +205,25 @@ fn aiortc_publishes_in_step_with_h264_as_it_is_and_vp8_made_into_it() {
             ffprobe(&format!("{}/vod/{id}/index.m3u8", server.http), &["-show_entries", "stream=codec_name"]);
         assert!(recorded.to_string().contains("\"h264\""), "{recorded}");
     }
+}
+
+#[test]
+fn sources_that_no_offer_names_are_followed() {
+    let (server, folder) = (server(), tempfile::tempdir().unwrap());
+    let key = server.channel("waves", &[]);
+    let source = flashes(folder.path(), 60);
+    let nameless = [r"a=(ssrc|msid).*\r\n", ""];
+    let mut peer = Peer::aiortc_offering(&server, "waves", &key, "H264", &source, 0, &nameless);
+    peer.says("answered 201");
+    peer.says("connected");
+    let playlist = server.playlist("waves");
+    assert!(playlist.contains("avc1.") && playlist.contains("mp4a.40.2"), "{playlist}");
+    let frames = || status(&server, "waves")["video_frames"].as_u64();
+    wait("pictures", SOON, || (frames()? > 50).then_some(()));
+    peer.tell("source");
+    let before = frames();
+    wait("pictures of the other source", SOON, || (frames()? > before? + 50).then_some(()));
+    peer.finish();
 }
 
 #[test]
@@ -363,6 +395,20 @@ fn chromium_publishes_and_changes_its_size() {
     assert!(widths.len() > 10 && widths.iter().all(|width| *width == Some(320)), "{widths:?}");
     peer.finish();
     state(&server, "waves", "ended");
+}
+
+#[test]
+fn chromium_publishes_one_layer_of_those_it_offers() {
+    let server = server();
+    let key = server.channel("waves", &[]);
+    let peer = Peer::chromium(&server, "waves", &key, &["--codec", "H264", "--simulcast"]);
+    peer.says("answered 201");
+    peer.says("connected");
+    listed(&server, "waves", 6.0);
+    peer.finish();
+    state(&server, "waves", "ended");
+    let streams = ffprobe(&format!("{}/live/waves/index.m3u8", server.http), &["-show_entries", "stream=codec_name"]);
+    assert!(streams.to_string().contains("\"h264\"") && streams.to_string().contains("\"aac\""), "{streams}");
 }
 
 #[test]

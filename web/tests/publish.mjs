@@ -1,6 +1,7 @@
 // Publishes Chromium's fake camera and microphone over WHIP until standard input ends, then DELETEs the session.
-// usage: node tests/publish.mjs URL KEY [--codec VP8|H264] [--tcp]
-//   --tcp     takes none but the server's candidates over TCP
+// usage: node tests/publish.mjs URL KEY [--codec VP8|H264] [--tcp] [--simulcast]
+//   --tcp        takes none but the server's candidates over TCP
+//   --simulcast  offers the picture in two sizes
 // A line "resize" on standard input halves the picture.
 // Prints "answered STATUS", "connected", "resized", "deleted STATUS".
 import { createInterface } from 'node:readline'
@@ -27,14 +28,16 @@ await page.goto(new URL('/healthz', url).href)
 await page.exposeFunction('say', (line) => console.log(line))
 
 const session = await page.evaluate(
-  async ({ url, key, codec, tcp }) => {
+  async ({ url, key, codec, tcp, simulcast }) => {
     const stream = await globalThis.navigator.mediaDevices.getUserMedia({
       audio: true,
       video: { width: 640, height: 360, frameRate: 20 },
     })
     const connection = new globalThis.RTCPeerConnection()
+    const layers = { sendEncodings: [{ rid: 'h' }, { rid: 'l', scaleResolutionDownBy: 2 }] }
     for (const track of stream.getTracks()) {
-      const transceiver = connection.addTransceiver(track, { direction: 'sendonly', streams: [stream] })
+      const more = simulcast && track.kind === 'video' ? layers : {}
+      const transceiver = connection.addTransceiver(track, { direction: 'sendonly', streams: [stream], ...more })
       if (track.kind !== 'video') continue
       const { codecs } = globalThis.RTCRtpSender.getCapabilities('video')
       transceiver.setCodecPreferences(codecs.filter((c) => [`video/${codec}`, 'video/rtx'].includes(c.mimeType)))
@@ -54,7 +57,7 @@ const session = await page.evaluate(
     globalThis.connection = connection
     return answer.headers.get('Location')
   },
-  { url, key, codec, tcp: options.includes('--tcp') },
+  { url, key, codec, tcp: options.includes('--tcp'), simulcast: options.includes('--simulcast') },
 )
 
 for await (const line of createInterface(process.stdin)) {

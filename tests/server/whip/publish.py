@@ -1,8 +1,10 @@
 """Publishes over WHIP with aiortc until standard input ends, then DELETEs its session.
 
-usage: publish.py URL KEY CODEC SOURCE [PORT]
+usage: publish.py URL KEY CODEC SOURCE [PORT [PATTERN REPLACEMENT]...]
 CODEC is H264 or VP8; SOURCE is a file with picture and sound. PORT is where media goes instead of to the port that
-the server names: a proxy's. Prints "answered STATUS", "resource URL", "connected", "deleted STATUS" and "gone".
+the server names: a proxy's, or 0. PATTERN and REPLACEMENT change the offer (re.sub). A line "source" on
+standard input has the pictures come from another source. Prints "answered STATUS", "resource URL", "connected",
+"deleted STATUS" and "gone".
 """
 
 import asyncio
@@ -58,7 +60,12 @@ def stamp_when_captured(tracks):
     rtcrtpsender.clock = types.SimpleNamespace(**vars(clock) | current)
 
 
-async def main(url, key, codec, source, port=None):
+async def told(sender):
+    while await asyncio.to_thread(sys.stdin.readline):
+        sender._ssrc += 1
+
+
+async def main(url, key, codec, source, port="0", *changes):
     connection = RTCPeerConnection()
     player = MediaPlayer(source)
     stamp_when_captured((player.audio, player.video))
@@ -73,18 +80,20 @@ async def main(url, key, codec, source, port=None):
         say({"closed": "gone", "failed": "gone"}.get(state, state))
 
     await connection.setLocalDescription(await connection.createOffer())
-    offer = connection.localDescription.sdp.encode()
-    status, headers, answer = await asyncio.to_thread(request, "POST", url, key, offer, "application/sdp")
+    offer = connection.localDescription.sdp
+    for pattern, replacement in zip(changes[::2], changes[1::2]):
+        offer = re.sub(pattern, replacement, offer)
+    status, headers, answer = await asyncio.to_thread(request, "POST", url, key, offer.encode(), "application/sdp")
     say("answered", status)
     if status != 201:
         say(answer)
         return
     resource = urllib.parse.urljoin(url, headers["Location"])
     say("resource", resource)
-    if port:
+    if port != "0":
         answer = re.sub(r"(a=candidate:\S+ 1 udp \d+ \S+) \d+", rf"\1 {port}", answer)
     await connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
-    await asyncio.to_thread(sys.stdin.read)
+    await told(transceiver.sender)
     status, _, _ = await asyncio.to_thread(request, "DELETE", resource, key)
     say("deleted", status)
     await connection.close()
