@@ -83,7 +83,8 @@ pub fn answer(
     Ok(Answered { connection, answer, streams, arrivals })
 }
 
-/// The payload types to agree on, at least one; [`Refused::Unacceptable`] where there is none.
+/// The payload types to agree on, at least one; [`Refused::Unacceptable`] where there is none, or none for something
+/// that is to be sent: half a session misleads people (RFC 9725 §4.4.3).
 pub fn chosen(offer: &Offer, direction: Direction) -> Result<Vec<Payload>, Refused> {
     let single = |payload: &&Payload| payload.parameter("packetization-mode").is_none_or(|mode| mode != "2");
     let of = |codec: Codec| offer.payloads.iter().filter(move |payload| payload.codec == codec).filter(single);
@@ -99,9 +100,34 @@ pub fn chosen(offer: &Offer, direction: Direction) -> Result<Vec<Payload>, Refus
     };
     chosen.extend(of(Codec::Opus).take(1).cloned());
     if chosen.is_empty() {
-        return Err(Refused::Unacceptable("no H.264, VP8 or Opus"));
+        return Err(Refused::Unacceptable("it has no H.264, VP8 or Opus to agree on"));
+    }
+    let agreed = |is_video| chosen.iter().any(|payload| payload.codec.is_video() == is_video);
+    for media in &offer.media {
+        match direction {
+            _ if agreed(media.is_video) => {}
+            Direction::Receive if media.sends => return Err(Refused::Unacceptable(of_publisher(media.is_video))),
+            Direction::Send if media.receives => return Err(Refused::Unacceptable(of_viewer(media.is_video))),
+            _ => {}
+        }
     }
     Ok(chosen)
+}
+
+fn of_publisher(is_video: bool) -> &'static str {
+    if is_video {
+        "its picture is neither H.264 nor VP8: set the encoder to H.264"
+    } else {
+        "its sound is not Opus: set the encoder to Opus"
+    }
+}
+
+fn of_viewer(is_video: bool) -> &'static str {
+    if is_video {
+        "pictures are sent as H.264 with packetization-mode=1: let the player offer that, or watch by HLS"
+    } else {
+        "sound is sent as Opus: let the player offer that, or watch by HLS"
+    }
 }
 
 fn set_up(

@@ -62,8 +62,8 @@ pub enum Refused {
     /// It is no session description, or not one of WebRTC.
     #[error("the offer is no usable session description: {0}")]
     Malformed(String),
-    /// Nothing in it can be sent or received here.
-    #[error("the offer holds nothing this server can take: {0}")]
+    /// Something in it can neither be sent nor received here.
+    #[error("the offer cannot be taken as it is: {0}")]
     Unacceptable(&'static str),
     /// As many peers as the port takes are connected.
     #[error("the server has as many WebRTC peers as it takes: try again later")]

@@ -7,6 +7,7 @@ use super::*;
 const CHROMIUM: &str = include_str!("tests/chromium.sdp");
 const AIORTC: &str = include_str!("tests/aiortc.sdp");
 
+
 async fn port() -> Port {
     Port::bind("127.0.0.1:0".parse().unwrap(), Settings { peers: 8, ..Settings::default() }).await.unwrap()
 }
@@ -41,6 +42,32 @@ async fn to_a_viewer_one_stream_of_each_goes() {
     let codecs: Vec<_> = peer.streams().iter().map(|stream| (stream.codec, stream.ssrc > 0)).collect();
     assert_eq!(codecs, [(Codec::H264, true), (Codec::Opus, true)]);
     assert_eq!(peer.answer().matches("a=sendonly").count(), 2, "{}", peer.answer());
+}
+
+#[tokio::test]
+async fn half_of_what_is_offered_is_refused_with_what_to_set() {
+    let port = port().await;
+    let refused = |offer: &str, direction| match port.answer(offer, direction, Instant::now()) {
+        Err(Refused::Unacceptable(why)) => why,
+        other => panic!("{:?}", other.map(|peer| peer.answer().to_owned())),
+    };
+    for offer in [CHROMIUM, AIORTC] {
+        let watching = offer.replace("a=sendonly", "a=recvonly");
+        let no_picture = |offer: &str| offer.replace("H264/90000", "AV1/90000").replace("VP8/90000", "VP9/90000");
+        assert!(refused(&no_picture(offer), Direction::Receive).contains("set the encoder to H.264"));
+        assert!(refused(&no_picture(&watching), Direction::Send).contains("H.264"));
+        let mode_0 = watching.replace("packetization-mode=1", "packetization-mode=0");
+        assert!(refused(&mode_0, Direction::Send).contains("packetization-mode=1"));
+        let no_sound = |offer: &str| offer.replace("opus/48000", "L16/48000");
+        assert!(refused(&no_sound(offer), Direction::Receive).contains("set the encoder to Opus"));
+        assert!(refused(&no_sound(&watching), Direction::Send).contains("Opus"));
+        // A section that nothing comes by may be anything.
+        let (sound, picture) = offer.split_once("m=video").unwrap();
+        for nothing in ["a=recvonly", "a=inactive"] {
+            let offer = format!("{sound}m=video{}", no_picture(picture).replace("a=sendonly", nothing));
+            assert!(port.answer(&offer, Direction::Receive, Instant::now()).is_ok(), "{offer}");
+        }
+    }
 }
 
 #[tokio::test]
