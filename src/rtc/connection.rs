@@ -76,7 +76,9 @@ pub fn answer(
     let payloads = chosen(offer, direction)?;
     let (sender, arrivals) = mpsc::channel(ARRIVALS);
     let registry = |engine: &mut _| interceptors(&payloads, offer.counter, direction, sender, engine);
-    let (mut connection, streams) = set_up(&payloads, direction, certificate, registry, now)
+    // A client that begins whatever it is answered is let (RFC 9725 §4.4.4).
+    let role = if offer.is_active { RTCDtlsRole::Server } else { RTCDtlsRole::Client };
+    let (mut connection, streams) = set_up(&payloads, direction, role, certificate, registry, now)
         .map_err(|error| Refused::Malformed(error.to_string()))?;
     let answer =
         negotiate(&mut connection, offer, locals, now).map_err(|error| Refused::Malformed(error.to_string()))?;
@@ -133,6 +135,7 @@ fn of_viewer(is_video: bool) -> &'static str {
 fn set_up(
     payloads: &[Payload],
     direction: Direction,
+    role: RTCDtlsRole,
     certificate: RTCCertificate,
     registry: impl FnOnce(&mut MediaEngine) -> Result<Registry, Error>,
     now: Instant,
@@ -147,7 +150,7 @@ fn set_up(
     }
     let registry = registry(&mut engine)?;
     let settings = SettingEngineBuilder::new()
-        .with_answering_dtls_role(RTCDtlsRole::Client)
+        .with_answering_dtls_role(role)
         .with_ice_timeouts(Some(SILENCE), Some(PATIENCE), Some(KEEP_ALIVE))
         .build();
     let mut connection = RTCPeerConnectionBuilder::new()

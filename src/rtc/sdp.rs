@@ -31,6 +31,8 @@ pub struct Offer {
     pub media: Vec<Media>,
     /// Codecs of both sides, as its sections list them.
     pub payloads: Vec<Payload>,
+    /// Its client begins the DTLS handshake, whatever the answer says (`a=setup:active`, RFC 8842 §5).
+    pub is_active: bool,
 }
 
 /// A media section, seen from the client.
@@ -117,7 +119,8 @@ impl Offer {
             sections => {
                 let payloads = sections.iter().flat_map(Section::payloads).collect();
                 let media = sections.iter().map(|section| section.media).collect();
-                Ok(Self { counter: counter(&kept), text: kept, media, payloads })
+                let is_active = value(&kept, "a=setup:") == Some("active");
+                Ok(Self { counter: counter(&kept), text: kept, media, payloads, is_active })
             }
         }
     }

@@ -71,6 +71,18 @@ async fn half_of_what_is_offered_is_refused_with_what_to_set() {
 }
 
 #[tokio::test]
+async fn who_begins_the_handshake_is_the_clients_choice() {
+    let port = port().await;
+    for (offered, answered) in [("actpass", "active"), ("active", "passive"), ("passive", "active")] {
+        let offer = CHROMIUM.replace("a=setup:actpass", &format!("a=setup:{offered}"));
+        let peer = port.answer(&offer, Direction::Receive, Instant::now()).unwrap();
+        let answer = format!("a=setup:{answered}\r\n");
+        assert_eq!(peer.answer().matches(&answer).count(), 2, "{offered}: {}", peer.answer());
+        assert_eq!(peer.answer().matches("a=setup:").count(), 2, "{offered}: {}", peer.answer());
+    }
+}
+
+#[tokio::test]
 async fn places_are_counted_and_given_back() {
     let port = port().await;
     let answer = || port.answer(AIORTC, Direction::Receive, Instant::now());

@@ -212,7 +212,8 @@ fn sources_that_no_offer_names_are_followed() {
     let (server, folder) = (server(), tempfile::tempdir().unwrap());
     let key = server.channel("waves", &[]);
     let source = flashes(folder.path(), 60);
-    let nameless = [r"a=(ssrc|msid).*\r\n", ""];
+    // And it begins the handshake itself.
+    let nameless = [r"a=(ssrc|msid).*\r\n", "", "a=setup:actpass", "a=setup:active"];
     let mut peer = Peer::aiortc_offering(&server, "waves", &key, "H264", &source, 0, &nameless);
     peer.says("answered 201");
     peer.says("connected");
