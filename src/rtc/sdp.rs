@@ -144,6 +144,12 @@ fn flow(attribute: &str) -> Option<(bool, bool)> {
     }
 }
 
+/// Whether a text may be a `trickle-ice-sdpfrag` (RFC 8840 §9): attributes, and media that they belong to.
+pub fn is_fragment(text: &str) -> bool {
+    let mut lines = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).peekable();
+    lines.peek().is_some() && lines.all(|line| line.starts_with("a=") || line.starts_with("m="))
+}
+
 /// The user fragment of a `trickle-ice-sdpfrag` (RFC 8840 §9), if it states one.
 pub fn fragment_of(text: &str) -> Option<&str> {
     text.lines().find_map(|line| line.trim_end().strip_prefix("a=ice-ufrag:"))

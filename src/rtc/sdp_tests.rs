@@ -73,4 +73,10 @@ fn every_section_of_an_answer_gets_every_address() {
 fn a_fragment_names_its_session() {
     assert_eq!(fragment_of("a=ice-ufrag:EsAw\r\na=ice-pwd:P\r\nm=audio 9 RTP/AVP 0\r\n"), Some("EsAw"));
     assert_eq!(fragment_of("m=audio 9 RTP/AVP 0\r\n"), None);
+    assert!(
+        is_fragment("a=ice-ufrag:EsAw\r\n\r\nm=audio 9 RTP/AVP 0\na=candidate:x") && is_fragment("a=end-of-candidates")
+    );
+    for text in ["", "\r\n", "hello", "a=ice-ufrag:EsAw\r\nv=0\r\n"] {
+        assert!(!is_fragment(text), "{text}");
+    }
 }

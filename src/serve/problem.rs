@@ -17,6 +17,9 @@ use crate::{
     rtc,
 };
 
+/// Seconds until what is not possible now may be.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+
 /// What handlers return.
 pub type Result<T> = std::result::Result<T, Problem>;
 
@@ -60,6 +63,12 @@ impl Problem {
     /// 412: it has changed meanwhile.
     pub fn precondition(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::PRECONDITION_FAILED, "/problems/precondition", "Precondition failed", detail)
+    }
+
+    /// 428: it has to be said what of it is known.
+    pub fn precondition_required(detail: impl Into<Cow<'static, str>>) -> Self {
+        let (status, kind) = (StatusCode::PRECONDITION_REQUIRED, "/problems/precondition-required");
+        Self::new(status, kind, "Precondition required", detail)
     }
 
     /// 413: larger than any client has reason to send.
@@ -138,8 +147,6 @@ impl From<whip::Denied> for Problem {
         match denied {
             whip::Denied::Unknown => Self::not_found(denied.to_string()),
             whip::Denied::Key => Self::unauthorized(denied.to_string()),
-            whip::Denied::Mismatch => Self::precondition(denied.to_string()),
-            whip::Denied::Restart => Self::unprocessable(denied.to_string()),
         }
     }
 }
@@ -172,9 +179,25 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_may_try_again_is_told_when() {
+        let full = Problem::from(rtc::Refused::Full).into_response();
+        assert_eq!((full.status(), &full.headers()["retry-after"]), (StatusCode::SERVICE_UNAVAILABLE, &RETRY_AFTER));
+        let wrong = Problem::from(rtc::Refused::Unacceptable("x")).into_response();
+        assert_eq!((wrong.status(), wrong.headers().get("retry-after")), (StatusCode::NOT_ACCEPTABLE, None));
     }
 }

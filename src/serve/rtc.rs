@@ -21,12 +21,12 @@ use crate::{
     egress::whep,
     ingest::whip::{self, Accepted, Denied},
     model::StreamName,
-    rtc::sdp,
+    rtc::{Handle, sdp},
 };
 
 /// Media types of descriptions (RFC 8866 §8.1) and of fragments of them (RFC 8840 §9).
 const SDP: &str = "application/sdp";
-pub(super) const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
+const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
 const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 
@@ -153,31 +153,55 @@ pub(super) async fn publish(
 /// Takes candidates of a client that trickles (§4.3.1). Nothing is done with them: a client's addresses are learnt from
 /// the checks that it sends.
 #[utoipa::path(patch, path = "/whip/{name}/{id}", operation_id = "whip_trickle", tag = "webrtc",
-    params(("name" = String, Path), ("id" = String, Path), ("if-match" = Option<String>, Header, description = "The ICE session")),
+    params(("name" = String, Path), ("id" = String, Path), ("if-match" = String, Header, description = "The ETag of the answer to POST")),
     security(("stream_key" = [])),
     request_body(content = String, content_type = "application/trickle-ice-sdpfrag"),
     responses(
         (status = 204, description = "Taken"),
-        (status = 400, description = "Not text"),
+        (status = 400, description = "No fragment of a session description"),
         (status = 401, description = "Not the key that the session was begun with"),
         (status = 404, description = "No such session"),
         (status = 412, description = "If-Match names another ICE session"),
         (status = 413, description = "Longer than 64 KiB"),
         (status = 415, description = "Another media type"),
-        (status = 422, description = "ICE is not restarted: begin another session")))]
+        (status = 422, description = "ICE is not restarted: begin another session"),
+        (status = 428, description = "Without If-Match")))]
 pub(super) async fn trickle(
     State(rtc): State<Rtc>,
     Path((name, id)): Path<(String, String)>,
     headers: HeaderMap,
     fragment: std::result::Result<Bytes, BytesRejection>,
 ) -> Result<StatusCode> {
-    expect(&headers, FRAGMENT)?;
-    let fragment = body(fragment)?;
-    let tag = headers.get(header::IF_MATCH).and_then(|value| value.to_str().ok());
-    let tag = tag.map(|tag| tag.trim().trim_start_matches("W/").trim_matches('"'));
+    let fragment = self::fragment(&headers, fragment)?;
     let channel = StreamName::parse(&name).map_err(|_| Denied::Unknown)?;
-    rtc.whip.trickle(&(channel, id), bearer(&headers).unwrap_or_default(), tag, &fragment)?;
-    Ok(StatusCode::NO_CONTENT)
+    let session = rtc.whip.session(&(channel, id), bearer(&headers).unwrap_or_default())?;
+    patch(&session, &headers, &fragment)
+}
+
+/// What a PATCH of a session's resource comes to (§4.3.1), of WHIP and WHEP: candidates are taken and passed over.
+pub(super) fn patch(session: &Handle, headers: &HeaderMap, fragment: &str) -> Result<StatusCode> {
+    if !headers.contains_key(header::IF_MATCH) {
+        return Err(Problem::precondition_required("send the ETag of the answer to POST as If-Match"));
+    }
+    if !names(headers, session.session()) {
+        return Err(Problem::precondition("If-Match names another ICE session than this one"));
+    }
+    if !sdp::is_fragment(fragment) {
+        return Err(Problem::bad_request("the body is no fragment of a session description: send a= and m= lines"));
+    }
+    match sdp::fragment_of(fragment) {
+        Some(client) if client != session.client() => {
+            Err(Problem::unprocessable("ICE is not restarted here: begin another session with POST"))
+        }
+        _ => Ok(StatusCode::NO_CONTENT),
+    }
+}
+
+/// Whether If-Match lists an entity tag, by strong comparison (RFC 9110 §13.1.1, §8.8.3.2).
+fn names(headers: &HeaderMap, session: &str) -> bool {
+    let tag = format!("\"{session}\"");
+    let values = headers.get_all(header::IF_MATCH).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(str::trim).any(|given| given == "*" || given == tag)
 }
 
 /// Ends a session (§4.2).
@@ -197,7 +221,13 @@ pub(super) async fn end(
     Ok(StatusCode::OK)
 }
 
-pub(super) fn expect(headers: &HeaderMap, media_type: &'static str) -> Result<()> {
+/// A fragment of a description as a request's body.
+pub(super) fn fragment(headers: &HeaderMap, body: std::result::Result<Bytes, BytesRejection>) -> Result<String> {
+    expect(headers, FRAGMENT)?;
+    self::body(body)
+}
+
+fn expect(headers: &HeaderMap, media_type: &'static str) -> Result<()> {
     let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let given = given.split(';').next().unwrap_or_default().trim();
     if given.eq_ignore_ascii_case(media_type) {
@@ -207,7 +237,7 @@ pub(super) fn expect(headers: &HeaderMap, media_type: &'static str) -> Result<()
     }
 }
 
-pub(super) fn body(bytes: std::result::Result<Bytes, BytesRejection>) -> Result<String> {
+fn body(bytes: std::result::Result<Bytes, BytesRejection>) -> Result<String> {
     let bytes = bytes.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large("a session description has at most 64 KiB"),
         _ => Problem::bad_request("the body did not arrive"),

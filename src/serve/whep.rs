@@ -16,7 +16,7 @@ use super::{
     problem::{Problem, Result},
     rtc::{self, Description, Rtc},
 };
-use crate::{egress::whep::Opened, ingest::whip::Denied, model::StreamName, rtc::sdp};
+use crate::{egress::whep::Opened, ingest::whip::Denied, model::StreamName};
 
 #[derive(Clone)]
 pub(super) struct Whep {
@@ -38,7 +38,7 @@ pub fn router(rtc: Rtc, board: Board) -> Router {
     responses(
         (status = 201, description = "The answer", content_type = "application/sdp", body = String, headers(
             ("location" = String, description = "The session's resource"),
-            ("etag" = String, description = "The ICE session"),
+            ("etag" = String, description = "The ICE session, for If-Match"),
             ("link" = String, description = "A STUN or TURN server, rel=\"ice-server\""))),
         (status = 400, description = "No usable session description"),
         (status = 404, description = "The channel is not live, or there is none"),
@@ -60,29 +60,27 @@ pub(super) async fn open(
 
 /// Takes candidates of a viewer that trickles. Nothing is done with them: its addresses are learnt from its checks.
 #[utoipa::path(patch, path = "/whep/{name}/{id}", operation_id = "whep_trickle", tag = "webrtc",
-    params(("name" = String, Path), ("id" = String, Path)),
+    params(("name" = String, Path), ("id" = String, Path), ("if-match" = String, Header, description = "The ETag of the answer to POST")),
     request_body(content = String, content_type = "application/trickle-ice-sdpfrag"),
     responses(
         (status = 204, description = "Taken"),
-        (status = 400, description = "Not text"),
+        (status = 400, description = "No fragment of a session description"),
         (status = 404, description = "No such session"),
+        (status = 412, description = "If-Match names another ICE session"),
         (status = 413, description = "Longer than 64 KiB"),
         (status = 415, description = "Another media type"),
-        (status = 422, description = "ICE is not restarted: begin another session")))]
+        (status = 422, description = "ICE is not restarted: begin another session"),
+        (status = 428, description = "Without If-Match")))]
 pub(super) async fn trickle(
     State(Whep { rtc, .. }): State<Whep>,
     Path((name, id)): Path<(String, String)>,
     headers: HeaderMap,
     fragment: std::result::Result<Bytes, BytesRejection>,
 ) -> Result<StatusCode> {
-    rtc::expect(&headers, rtc::FRAGMENT)?;
-    let fragment = rtc::body(fragment)?;
+    let fragment = rtc::fragment(&headers, fragment)?;
     let channel = StreamName::parse(&name).map_err(|_| Denied::Unknown)?;
-    let client = rtc.whep.client(&channel, &id).ok_or(Denied::Unknown)?;
-    match sdp::fragment_of(&fragment) {
-        Some(other) if other != client => Err(Denied::Restart.into()),
-        _ => Ok(StatusCode::NO_CONTENT),
-    }
+    let session = rtc.whep.session(&channel, &id).ok_or(Denied::Unknown)?;
+    rtc::patch(&session, &headers, &fragment)
 }
 
 /// Ends a viewer's session.

@@ -76,9 +76,9 @@ impl Server {
         self.with(channel, id, Handle::close).is_some()
     }
 
-    /// The user fragment of a viewer.
-    pub fn client(&self, channel: &StreamName, id: &str) -> Option<String> {
-        self.with(channel, id, |handle| handle.client().to_owned())
+    /// A viewer's session, if the channel has one of that id.
+    pub fn session(&self, channel: &StreamName, id: &str) -> Option<Handle> {
+        self.with(channel, id, Handle::clone)
     }
 
     /// Waits until every session has ended, once `cancel` has fired.

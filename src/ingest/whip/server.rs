@@ -15,7 +15,7 @@ use super::session;
 use crate::{
     ingest::{Door, Knock, Refusal},
     model::StreamName,
-    rtc::{Direction, Handle, Port, Refused, sdp},
+    rtc::{Direction, Handle, Port, Refused},
 };
 
 /// Sessions get this long to say goodbye.
@@ -75,12 +75,6 @@ pub enum Denied {
     /// It was begun with another key.
     #[error("the session is another publisher's: send the key that it was begun with")]
     Key,
-    /// The request is for another ICE session.
-    #[error("If-Match names another ICE session than this one")]
-    Mismatch,
-    /// It would begin ICE anew, which this server does not.
-    #[error("ICE is not restarted here: begin another session with POST")]
-    Restart,
 }
 
 impl Server {
@@ -132,26 +126,10 @@ impl Server {
         Ok(accepted)
     }
 
-    /// Takes a fragment of candidates (RFC 9725 §4.3.1) for the session that `tag` names, if any is named. Nothing
-    /// needs them: the server waits to be called.
-    ///
-    /// # Errors
-    /// [`Denied`].
-    pub fn trickle(&self, place: &Place, key: &str, tag: Option<&str>, fragment: &str) -> Result<(), Denied> {
-        let handle = self.session(place, key)?;
-        if tag.is_some_and(|tag| tag != "*" && tag != handle.session()) {
-            return Err(Denied::Mismatch);
-        }
-        match sdp::fragment_of(fragment) {
-            Some(client) if client != handle.client() => Err(Denied::Restart),
-            _ => Ok(()),
-        }
-    }
-
     /// Ends a session.
     ///
     /// # Errors
-    /// [`Denied::Unknown`] and [`Denied::Key`].
+    /// [`Denied`].
     pub fn end(&self, place: &Place, key: &str) -> Result<(), Denied> {
         let handle = self.session(place, key)?;
         self.resources().remove(place);
@@ -159,7 +137,11 @@ impl Server {
         Ok(())
     }
 
-    fn session(&self, place: &Place, key: &str) -> Result<Handle, Denied> {
+    /// A session, for whoever has the key that it was begun with.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub fn session(&self, place: &Place, key: &str) -> Result<Handle, Denied> {
         let resources = self.resources();
         let session = resources.get(place).ok_or(Denied::Unknown)?;
         let same = session.key.as_bytes().ct_eq(key.as_bytes());
