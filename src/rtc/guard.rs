@@ -1,7 +1,13 @@
 //! What a peer may have the crate remember. Pure.
 
+use std::net::SocketAddr;
+
 use super::Direction;
 
+/// Addresses that a peer may check from: several at once, and a few for each network that it goes to. ICE keeps a
+/// candidate for each that it has answered until the peer leaves, and sends checks of its own there: whoever knows a
+/// session's password must neither grow it without end nor have it send to everybody.
+const SOURCES: usize = 64;
 /// Sources of RTP and RTCP that a peer may name: picture and sound, what repeats either, and some for clients that
 /// begin anew. The crate keeps state for each before it knows whether a packet is genuine, and until the peer leaves.
 const SSRCS: usize = 16;
@@ -11,12 +17,25 @@ const SSRCS: usize = 16;
 pub struct Guard {
     direction: Direction,
     ssrcs: Vec<u32>,
+    sources: Vec<SocketAddr>,
 }
 
 impl Guard {
     /// Of a peer that media goes to, or comes from.
     pub fn new(direction: Direction) -> Self {
-        Self { direction, ssrcs: Vec::new() }
+        Self { direction, ssrcs: Vec::new(), sources: Vec::new() }
+    }
+
+    /// Whether the crate may see a check from there.
+    pub fn hears(&self, source: SocketAddr) -> bool {
+        self.sources.len() < SOURCES || self.sources.contains(&source)
+    }
+
+    /// The crate has found a check from there to be genuine: others take no place.
+    pub fn answered(&mut self, source: SocketAddr) {
+        if !self.sources.contains(&source) {
+            self.sources.push(source);
+        }
     }
 
     /// Whether the crate may see a datagram that is no check: DTLS, and RTP and RTCP of a few sources. Viewers send
@@ -62,10 +81,28 @@ mod tests {
     fn a_hundred_thousand_sources_are_sixteen() {
         for direction in [Direction::Receive, Direction::Send] {
             let mut guard = Guard::new(direction);
-            let admitted = (0..100_000).filter(|n| guard.admits(&rtcp(*n)) | guard.admits(&rtp(n ^ 0xffff_0000))).count();
+            let admitted =
+                (0..100_000).filter(|n| guard.admits(&rtcp(*n)) | guard.admits(&rtp(n ^ 0xffff_0000))).count();
             assert!(admitted <= SSRCS && guard.ssrcs.len() == SSRCS, "{admitted}");
             assert!(guard.admits(&rtcp(0)), "those that it knows go on");
         }
+    }
+
+    #[test]
+    fn addresses_that_were_answered_are_sixty_four() {
+        let mut guard = Guard::new(Direction::Receive);
+        let at = |port: u16| SocketAddr::from(([192, 0, 2, 1], port));
+        for port in 1..=1_000 {
+            assert!(guard.hears(at(port)), "none of them was answered");
+        }
+        for port in (1..=1_000).filter(|port| port % 2 == 0) {
+            if guard.hears(at(port)) {
+                guard.answered(at(port));
+                guard.answered(at(port));
+            }
+        }
+        assert_eq!(guard.sources.len(), SOURCES);
+        assert!(guard.hears(at(2)) && guard.hears(at(128)) && !guard.hears(at(1)) && !guard.hears(at(130)));
     }
 
     #[test]

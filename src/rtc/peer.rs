@@ -41,9 +41,6 @@ use super::{
     stun::{self, Kind},
 };
 
-/// Addresses that a peer may check from. ICE keeps a candidate for each and sends checks of its own there: whoever
-/// knows a session's password must neither grow it without end nor have it send to everybody.
-const SOURCES: usize = 16;
 /// From the answer to the first media that may flow; a client that has not come by then does not.
 const CONNECTING: Duration = Duration::from_secs(15);
 /// Seconds from 1900, where NTP counts from, to 1970.
@@ -62,8 +59,6 @@ pub struct Peer {
     path: Path,
     guard: Guard,
     connections: HashMap<SocketAddr, mpsc::Sender<Bytes>>,
-    /// Where checks came from.
-    sources: Vec<SocketAddr>,
     /// Until then it must be connected; none: it is.
     deadline: Option<Instant>,
     over: bool,
@@ -123,7 +118,6 @@ impl Peer {
             path: Path::default(),
             guard: Guard::new(direction),
             connections: HashMap::new(),
-            sources: Vec::new(),
             deadline: Some(now + CONNECTING),
             over: false,
             source: None,
@@ -228,12 +222,9 @@ impl Peer {
             return;
         }
         let transport_protocol = if reply.is_some() { TransportProtocol::TCP } else { TransportProtocol::UDP };
-        if is_check && !self.sources.contains(&source) {
-            if self.sources.len() == SOURCES {
-                metrics::counter!("amphi_rtc_sources_refused_total").increment(1);
-                return;
-            }
-            self.sources.push(source);
+        if is_check && !self.guard.hears(source) {
+            metrics::counter!("amphi_rtc_sources_refused_total").increment(1);
+            return;
         }
         self.connections.retain(|_, reply| !reply.is_closed());
         if let Some(reply) = reply {
@@ -299,6 +290,9 @@ impl Peer {
     /// Sends what there is. `repeating`: it comes of what was heard a second time.
     fn flush(&mut self, repeating: bool) {
         while let Some(TaggedBytesMut { transport, message, .. }) = self.connection.poll_write() {
+            if stun::acceptance(&message).is_some() {
+                self.guard.answered(transport.peer_addr);
+            }
             let Some(transport) = self.path.route(transport, &message, repeating) else { continue };
             if let Some(address) = self.path.answer(transport, &message) {
                 tracing::debug!(%address, "peer has moved");

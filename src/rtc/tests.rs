@@ -1,6 +1,21 @@
 //! What real clients offer, and what becomes of it when it is damaged.
 
-use std::time::Instant;
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use ::rtc::{
+    crypto::default_provider,
+    stun::{
+        attributes::ATTR_USERNAME,
+        integrity::MessageIntegrity,
+        message::{BINDING_REQUEST, Message, Setter, TransactionId},
+        textattrs::TextAttribute,
+    },
+};
+use tokio::net::UdpSocket;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 
@@ -97,6 +112,63 @@ async fn a_peer_that_is_ended_is_over() {
     let mut peer = port().await.answer(CHROMIUM, Direction::Receive, Instant::now()).unwrap();
     peer.handle().close();
     assert_eq!(peer.recv().await, None);
+}
+
+/// A connectivity check (RFC 8445 §7.2).
+fn check(receiver: &str, sender: &str, password: &str) -> Vec<u8> {
+    let provider = default_provider().unwrap();
+    let name = TextAttribute::new(ATTR_USERNAME, format!("{receiver}:{sender}"));
+    let integrity = MessageIntegrity::new_short_term_integrity_with_provider(password.to_owned(), provider.crypto());
+    let parts: [Box<dyn Setter + '_>; 4] =
+        [Box::<TransactionId>::default(), Box::new(BINDING_REQUEST), Box::new(name), Box::new(integrity)];
+    let mut message = Message::new();
+    message.build(&parts).unwrap();
+    message.raw
+}
+
+/// Sends it from a port of its own.
+async fn from_elsewhere(check: &[u8], to: SocketAddr) -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    socket.send_to(check, to).await.unwrap();
+    socket
+}
+
+#[tokio::test]
+async fn checks_without_the_sessions_password_take_no_genuine_ones_place() {
+    let port = port().await;
+    let mut peer = port.answer(CHROMIUM, Direction::Receive, Instant::now()).unwrap();
+    let (handle, address) = (peer.handle(), port.local_addr());
+    let password = sdp::value(peer.answer(), "a=ice-pwd:").unwrap().to_owned();
+    let (cancel, served) = (CancellationToken::new(), port.clone());
+    let serving = tokio::spawn({
+        let cancel = cancel.clone();
+        async move { served.serve(cancel).await }
+    });
+    let peering = tokio::spawn(async move { while peer.recv().await.is_some() {} });
+    let forged = check(handle.session(), handle.client(), "what nobody was told");
+    let mut strangers = Vec::new();
+    for _ in 0..200 {
+        strangers.push(from_elsewhere(&forged, address).await);
+    }
+    let genuine = check(handle.session(), handle.client(), &password);
+    let client = from_elsewhere(&genuine, address).await;
+    let mut buffer = [0; 2_048];
+    let accepted = async {
+        // The server checks as well: its requests are none of the answer.
+        loop {
+            let (length, _) = client.recv_from(&mut buffer).await.unwrap();
+            if stun::acceptance(&buffer[..length]).is_some() {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), accepted).await.expect("an answer");
+    // As many ports as sockets that are open.
+    assert_eq!(strangers.len(), 200);
+    handle.close();
+    cancel.cancel();
+    peering.await.unwrap();
+    serving.await.unwrap();
 }
 
 #[tokio::test]
