@@ -101,9 +101,9 @@ pub struct WebRtc {
     /// `HOST:PORT` for UDP and TCP, `None` where it is off.
     #[serde(deserialize_with = "address")]
     pub listen: Option<SocketAddr>,
-    /// Addresses that clients are told.
-    #[serde(deserialize_with = "one_or_many")]
-    pub public: Vec<IpAddr>,
+    /// Addresses that clients are told before the machine's own; port 0 stands for that of `listen`.
+    #[serde(deserialize_with = "public")]
+    pub public: Vec<SocketAddr>,
     /// STUN and TURN servers that clients are told.
     pub ice_servers: Vec<IceServer>,
 }
@@ -310,6 +310,15 @@ fn one_or_many<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Resul
     })
 }
 
+/// `IP` or `IP:PORT`, one or several.
+fn public<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<SocketAddr>, D::Error> {
+    let parse = |text: &String| {
+        let address = text.parse().or_else(|_| text.parse().map(|ip: IpAddr| SocketAddr::new(ip, 0)));
+        address.map_err(|_| D::Error::custom(format!("{text:?} is no IP, and no IP:PORT (webrtc.public)")))
+    };
+    one_or_many::<D, String>(from)?.iter().map(parse).collect()
+}
+
 /// `500ms`, `30s`, `5m`, `2h`, or a number of seconds.
 fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     #[derive(Deserialize)]
@@ -378,6 +387,7 @@ mod tests {
             ("AMPHI_LADDER__ENABLED", "false"),
             ("AMPHI_RTMP__LISTEN", ""),
             ("AMPHI_CAPTIONS__ENGINE_MEMORY", "800M"),
+            ("AMPHI_WEBRTC__PUBLIC", "203.0.113.5,203.0.113.5:18189,2001:db8::5"),
         ]);
         let config = Config::layered(None, environment, None).unwrap();
         assert_eq!(config.http.listen.unwrap().to_string(), "127.0.0.1:0");
@@ -385,6 +395,8 @@ mod tests {
         assert_eq!(config.reconnect_grace, Duration::from_secs(2));
         assert!(!config.ladder.enabled && config.rtmp.listen.is_none());
         assert_eq!(config.captions.engine_memory, Some(800 << 20));
+        let public: Vec<_> = config.webrtc.public.iter().map(SocketAddr::to_string).collect();
+        assert_eq!(public, ["203.0.113.5:0", "203.0.113.5:18189", "[2001:db8::5]:0"]);
     }
 
     #[test]
@@ -395,6 +407,7 @@ mod tests {
             ("AMPHI_RECONNECT_GRACE", "soon", "soon"),
             ("AMPHI_LADDER__RUNGS", "999", "1080"),
             ("AMPHI_CAPTIONS__ENGINE_MEMORY", "2 apples", "800M"),
+            ("AMPHI_WEBRTC__PUBLIC", "stream.example.org", "webrtc.public"),
             ("AMPHI_TLS__KEY", "privkey.pem", "tls.certificate"),
             ("AMPHI_SRT__PASSPHRASE", "too short", "10 to 79"),
         ] {

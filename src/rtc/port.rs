@@ -45,8 +45,9 @@ const ATTEMPTS: usize = 16;
 /// What an operator sets.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Addresses that peers are told, instead of those of the machine: those of a NAT in front of it.
-    pub public: Vec<IpAddr>,
+    /// Addresses that peers are told before those of the machine: those of a NAT in front of it. Port 0 stands for
+    /// the port that is listened on.
+    pub public: Vec<SocketAddr>,
     /// Peers at the same time, at most.
     pub peers: usize,
 }
@@ -335,14 +336,22 @@ fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-/// What peers are told: what the operator says, or where it listens; all addresses of the machine where that is any.
-fn announced(bound: SocketAddr, public: &[IpAddr]) -> Vec<SocketAddr> {
-    let addresses = match public {
-        [] if bound.ip().is_unspecified() => of_the_machine(bound.is_ipv6()),
-        [] => vec![bound.ip()],
-        public => public.to_vec(),
-    };
-    addresses.into_iter().map(|ip| SocketAddr::new(ip, bound.port())).collect()
+/// What peers are told: what the operator says, then where it listens, which is all addresses of the machine where
+/// that is any. Who is behind the same NAT need not come back through it.
+fn announced(bound: SocketAddr, public: &[SocketAddr]) -> Vec<SocketAddr> {
+    let own = if bound.ip().is_unspecified() { of_the_machine(bound.is_ipv6()) } else { vec![bound.ip()] };
+    let own = own.into_iter().map(|ip| SocketAddr::new(ip, bound.port()));
+    let mapped = public.iter().map(|address| match address.port() {
+        0 => SocketAddr::new(address.ip(), bound.port()),
+        _ => *address,
+    });
+    let mut all = Vec::new();
+    for address in mapped.chain(own) {
+        if !all.contains(&address) {
+            all.push(address);
+        }
+    }
+    all
 }
 
 /// Its addresses that others can reach; those of its loopback if it has none.
@@ -368,4 +377,22 @@ fn certificate() -> Result<RTCCertificate, ::rtc::shared::error::Error> {
     let provider = default_provider().map_err(|error| other(&error))?;
     let parameters = CertificateParams::new(vec!["amphi".to_owned()]).map_err(|error| other(&error))?;
     RTCCertificate::generate(provider.crypto(), SignatureScheme::EcdsaP256Sha256, parameters)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nats_addresses_are_told_before_the_machines_own() {
+        let address = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let own = address("10.0.0.7:8189");
+        let public = ["203.0.113.5:0", "203.0.113.5:18189", "[2001:db8::5]:0", "10.0.0.7:0"].map(address);
+        let told = ["203.0.113.5:8189", "203.0.113.5:18189", "[2001:db8::5]:8189", "10.0.0.7:8189"].map(address);
+        assert_eq!(announced(own, &public), told);
+        assert_eq!(announced(own, &[]), [own]);
+        let any = announced(address("0.0.0.0:8189"), &public[..1]);
+        let machines: Vec<_> = of_the_machine(false).into_iter().map(|ip| SocketAddr::new(ip, 8189)).collect();
+        assert!(!machines.is_empty() && any[0] == told[0] && any[1..] == machines, "{any:?}");
+    }
 }
