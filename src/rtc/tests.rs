@@ -21,7 +21,8 @@ use super::*;
 
 const CHROMIUM: &str = include_str!("tests/chromium.sdp");
 const AIORTC: &str = include_str!("tests/aiortc.sdp");
-
+/// As OBS has it.
+const LIBDATACHANNEL: &str = include_str!("../../fuzz/corpus/offer/in-libdatachannels-manner");
 
 async fn port() -> Port {
     Port::bind("127.0.0.1:0".parse().unwrap(), Settings { peers: 8, ..Settings::default() }).await.unwrap()
@@ -95,6 +96,32 @@ async fn who_begins_the_handshake_is_the_clients_choice() {
         assert_eq!(peer.answer().matches(&answer).count(), 2, "{offered}: {}", peer.answer());
         assert_eq!(peer.answer().matches("a=setup:").count(), 2, "{offered}: {}", peer.answer());
     }
+}
+
+#[tokio::test]
+async fn an_encoder_with_one_codec_of_each_kind_gets_these() {
+    let port = port().await;
+    let peer = port.answer(LIBDATACHANNEL, Direction::Receive, Instant::now()).unwrap();
+    let agreed: Vec<_> = peer.streams().iter().map(|stream| (stream.codec, stream.payload_type)).collect();
+    assert_eq!(agreed, [(Codec::H264, 96), (Codec::Opus, 111)]);
+    let answer = peer.answer();
+    let sections: Vec<_> = answer.split("m=").skip(1).collect();
+    assert_eq!(sections.len(), 2, "{answer}");
+    let candidate = format!("a=candidate:1 1 udp 2130706431 127.0.0.1 {} typ host", port.local_addr().port());
+    for (section, media, codec) in [
+        (sections[0], "audio 9 UDP/TLS/RTP/SAVPF 111\r\n", "a=rtpmap:111 opus/48000/2"),
+        (sections[1], "video 9 UDP/TLS/RTP/SAVPF 96\r\n", "a=rtpmap:96 H264/90000"),
+    ] {
+        assert!(section.starts_with(media), "{section}");
+        for line in [codec, "a=recvonly", "a=setup:active", "a=rtcp-mux", &candidate, "a=end-of-candidates"] {
+            assert!(section.lines().any(|own| own == line), "no {line} in {section}");
+        }
+    }
+    assert!(
+        sections[1].contains("packetization-mode=1") && sections[1].contains("profile-level-id=42e01f"),
+        "{answer}"
+    );
+    assert!(answer.contains("a=group:BUNDLE 0 1\r\n") && answer.contains("a=fingerprint:sha-256 "), "{answer}");
 }
 
 #[tokio::test]
