@@ -37,7 +37,7 @@ fn cipher(kind: &str, with_end: bool, pairs: &[&[&str]]) -> (tempfile::TempDir, 
 }
 
 fn load(folder: &Path) -> Ct2 {
-    Ct2::load(Settings { engine: engine(), model: folder.into(), threads: 1 }).unwrap()
+    Ct2::load(Settings { engine: engine(), model: folder.into(), threads: 1, memory: None }).unwrap()
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn one_model_goes_between_all_pairs_of_its_languages() {
 fn what_is_no_vocabulary_is_refused_with_its_name() {
     let (folder, _) = cipher("unigram", true, &[&[]]);
     std::fs::write(folder.path().join("target.spm"), "<html>404</html>").unwrap();
-    let settings = Settings { engine: engine(), model: folder.path().into(), threads: 1 };
+    let settings = Settings { engine: engine(), model: folder.path().into(), threads: 1, memory: None };
     let error = Ct2::load(settings).err().unwrap().to_string();
     assert!(error.contains("target.spm is no SentencePiece vocabulary"), "{error}");
 }
