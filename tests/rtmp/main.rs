@@ -1,6 +1,9 @@
 //! RTMP in, by the programs people publish with.
 #![allow(clippy::unwrap_used, reason = "helpers of tests may")]
 
+#[path = "../support/tcp_proxy.rs"]
+mod tcp_proxy;
+
 mod encoders;
 mod faults;
 mod refusals;

@@ -14,6 +14,8 @@ mod ertmp;
 mod film;
 #[path = "../support/proxy.rs"]
 mod proxy;
+#[path = "../support/tcp_proxy.rs"]
+mod tcp_proxy;
 #[path = "../support/strict.rs"]
 #[allow(dead_code, reason = "other tests look at more of the report")]
 mod strict;
