@@ -1,5 +1,7 @@
 //! The server fetches: from GStreamer's RTSP server, and from servers that lead it astray.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use amphi::ingest::{
     pull::{Error, Rule, Source, Supervisor, Unreachable},
     rtsp,
@@ -9,7 +11,8 @@ use tokio::net::TcpListener;
 
 use super::*;
 
-pub const ANYWHERE: Rule = Rule { private: true };
+pub const ANYWHERE: Rule = Rule { private: true, allowed: &[] };
+const STRICT: Rule = Rule { private: false, allowed: &[] };
 
 /// A camera: GStreamer's server with a test picture and sound, for `user` with password `pa:ss` alone.
 pub struct Camera {
@@ -148,9 +151,13 @@ async fn private_machines_are_not_even_connected_to() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "127.1", "0.0.0.0"] {
-        let ended = pull(&format!("rtsp://{host}:{port}/cam"), Rule { private: false }).await;
+        let ended = pull(&format!("rtsp://{host}:{port}/cam"), STRICT).await;
         assert!(matches!(ended, Err(Error::Unreachable(Unreachable::Forbidden(_)))), "{host}: {ended:?}");
     }
+    nobody_came(&listener).await;
+}
+
+async fn nobody_came(listener: &TcpListener) {
     tokio::select! {
         biased;
         _ = listener.accept() => panic!("somebody came"),
@@ -160,7 +167,11 @@ async fn private_machines_are_not_even_connected_to() {
 
 /// A server that answers every first request so.
 async fn answering(answer: String) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    answering_at("127.0.0.1", answer).await
+}
+
+async fn answering_at(host: &str, answer: String) -> String {
+    let listener = TcpListener::bind((host, 0)).await.unwrap();
     let url = format!("rtsp://{}/cam", listener.local_addr().unwrap());
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
@@ -172,9 +183,26 @@ async fn answering(answer: String) -> String {
     url
 }
 
+fn redirect(to: &str) -> String {
+    format!("RTSP/1.0 302 Moved\r\nCSeq: 1\r\nLocation: {to}\r\n\r\n")
+}
+
+#[tokio::test]
+async fn nobody_is_led_on_to_a_private_machine() {
+    // Where it is led from may be asked.
+    const RULE: Rule = Rule { allowed: &[IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2))], ..STRICT };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "[::1]", "0.0.0.0"] {
+        let public = answering_at("127.0.0.2", redirect(&format!("rtsp://{host}:{port}/cam"))).await;
+        let ended = pull(&public, RULE).await;
+        assert!(matches!(ended, Err(Error::Unreachable(Unreachable::Forbidden(_)))), "{host}: {ended:?}");
+    }
+    nobody_came(&listener).await;
+}
+
 #[tokio::test]
 async fn redirects_are_followed_to_sources_only() {
-    let redirect = |to: &str| format!("RTSP/1.0 302 Moved\r\nCSeq: 1\r\nLocation: {to}\r\n\r\n");
     for nowhere in ["file:///etc/passwd", "http://127.0.0.1/", "srt://127.0.0.1:1", "", "/cam"] {
         let ended = pull(&answering(redirect(nowhere)).await, ANYWHERE).await;
         assert!(matches!(ended, Err(Error::Redirect)), "{nowhere}: {ended:?}");
