@@ -19,13 +19,13 @@ pub use registry::{Claim, Registry};
 pub use seats::{NotThere, Publisher, Rank};
 pub use timeline::Timeline;
 
-/// How a publisher's packets travel, as its protocol last measured it.
+/// How a publisher's packets travel, as its protocol last measured it; `None` is what it does not measure.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Link {
     /// Share of the packets of the last seconds that never came, 0–1.
-    pub loss: f64,
+    pub loss: Option<f64>,
     /// Variation of the time packets take (RFC 3550 §6.4.1), or as near to it as the protocol comes.
-    pub jitter: Duration,
+    pub jitter: Option<Duration>,
     /// There and back.
     pub round_trip: Option<Duration>,
 }

@@ -49,7 +49,7 @@ pub struct Publisher {
     pub peer: SocketAddr,
     /// When it came.
     pub since: Instant,
-    /// How its packets travel, where the protocol measures it.
+    /// How its packets travel, once something of it is known.
     pub link: Option<Link>,
     /// What it sends, by id.
     pub tracks: Vec<Track>,

@@ -141,3 +141,21 @@ async fn shutdown_ends_sessions_at_once() {
     assert_ne!(live.state(), State::Live);
     child.kill().await.unwrap();
 }
+
+#[tokio::test]
+async fn ffmpeg_answers_pings_and_its_round_trip_is_told() {
+    let mut fixture = Fixture::start().await;
+    let _publisher = publish(&fixture.url("live/s3cret"), &[&["-t", "60"]]).spawn().unwrap();
+    let (live, mut consumer) = fixture.live().await;
+    let link = in_time(async {
+        loop {
+            consumer.recv().await.unwrap();
+            if let Some(link) = live.publishers()[0].link {
+                return link;
+            }
+        }
+    })
+    .await;
+    assert!(link.round_trip.is_some_and(|trip| trip > Duration::ZERO) && link.loss.is_none(), "{link:?}");
+    fixture.stop().await;
+}

@@ -137,6 +137,6 @@ async fn the_link_is_measured() {
             }
         }
     });
-    assert!(link.await.loss < 0.5);
+    assert!(link.await.loss < Some(0.5));
     fixture.stop().await;
 }

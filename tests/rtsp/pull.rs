@@ -118,7 +118,7 @@ async fn a_camera_is_fetched_over_tcp_and_udp_with_digest_and_basic() {
                 consumer.recv().await.unwrap();
             }
         });
-        assert_eq!(link.await.loss, 0.0);
+        assert_eq!(link.await.loss, Some(0.0));
         in_time(supervisor.stop()).await;
         assert_ne!(live.state(), State::Live);
     }

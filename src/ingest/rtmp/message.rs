@@ -97,6 +97,11 @@ impl Message {
         self.payload.first_chunk().map(|bytes| u32::from_be_bytes(*bytes)).ok_or(Error::Malformed("control message"))
     }
 
+    /// What a user control event is about (§7.1.7): a stream or a time; 0 where it is cut short.
+    pub fn event_number(&self) -> u32 {
+        self.payload.get(2..).and_then(|rest| rest.first_chunk()).map_or(0, |bytes| u32::from_be_bytes(*bytes))
+    }
+
     /// The AMF0 values of a command or data message, whose AMF3 forms hold AMF0 after one byte.
     ///
     /// # Errors

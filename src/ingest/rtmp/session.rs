@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     ingest::{Door, Knock, Refusal, flv::Tags},
-    stream::Publication,
+    stream::{Link, Publication},
 };
 
 /// How patient and how generous the server is.
@@ -32,13 +32,16 @@ pub struct Settings {
     pub authenticate: Duration,
     /// A publisher silent for so long is cut.
     pub silence: Duration,
+    /// From one ping of a publisher to the next, at least.
+    pub ping: Duration,
     /// Connections that have not been let in, at most.
     pub strangers: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { authenticate: Duration::from_secs(10), silence: Duration::from_secs(30), strangers: 256 }
+        let [authenticate, silence, ping] = [10, 30, 2].map(Duration::from_secs);
+        Self { authenticate, silence, ping, strangers: 256 }
     }
 }
 
@@ -150,6 +153,15 @@ struct Session<S> {
 struct Publishing {
     publication: Publication,
     media: Media,
+    ping: Ping,
+}
+
+/// Measures the round trip (§7.1.7). One ping is under way at a time: an encoder that reads nothing must not be stopped
+/// by them.
+struct Ping {
+    number: u32,
+    sent: Instant,
+    answered: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
@@ -162,6 +174,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 ended?;
             }
             self.acknowledge();
+            self.ping();
             self.flush().await?;
             self.fill().await?;
         }
@@ -234,6 +247,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         }
     }
 
+    /// Asks a publisher for a sign, where it is time.
+    fn ping(&mut self) {
+        let Some(Publishing { ping, .. }) = &mut self.publishing else { return };
+        if ping.answered && ping.sent.elapsed() >= self.settings.ping {
+            *ping = Ping { number: ping.number.wrapping_add(1), sent: Instant::now(), answered: false };
+            let request = Message::user_control(6, ping.number);
+            self.send(2, &request);
+        }
+    }
+
+    /// A publisher has answered: the last ping, unless it makes it up.
+    fn pong(&mut self, number: u32) {
+        let Some(Publishing { publication, ping, .. }) = &mut self.publishing else { return };
+        if !ping.answered && number == ping.number {
+            ping.answered = true;
+            publication.report(Link { round_trip: Some(ping.sent.elapsed()), ..Link::default() });
+        }
+    }
+
     fn send(&mut self, chunk_stream: u8, message: &Message) {
         self.writer.write(chunk_stream, message, &mut self.output);
     }
@@ -264,10 +296,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 self.window = message.number()?;
                 Ok(())
             }
-            // Ping request (§7.1.7).
+            // Ping request and response (§7.1.7).
             kind::USER_CONTROL if message.payload.starts_with(&[0, 6]) => {
-                let time = message.payload[2..].first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes));
-                self.send(2, &Message::user_control(7, time));
+                self.send(2, &Message::user_control(7, message.event_number()));
+                Ok(())
+            }
+            kind::USER_CONTROL if message.payload.starts_with(&[0, 7]) => {
+                self.pong(message.event_number());
                 Ok(())
             }
             _ => Ok(()),
@@ -275,7 +310,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     }
 
     fn media(&mut self, kind: u8, timestamp: u32, body: bytes::Bytes) -> Result<(), Error> {
-        let Some(Publishing { publication, media }) = &mut self.publishing else { return Ok(()) };
+        let Some(Publishing { publication, media, .. }) = &mut self.publishing else { return Ok(()) };
         media.take(kind, timestamp, body, publication, std::time::Instant::now()).map_err(|unusable| {
             tracing::warn!(reason = %unusable, "publisher cut");
             let code = match unusable {
@@ -372,7 +407,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             Ok(publication) => {
                 tracing::Span::current().record("channel", publication.name().as_str());
                 tracing::info!(peer = %self.peer, channel = %publication.name(), "publishing");
-                self.publishing = Some(Publishing { publication, media: Media::default() });
+                let ping = Ping { number: 0, sent: Instant::now(), answered: true };
+                self.publishing = Some(Publishing { publication, media: Media::default(), ping });
                 self.place = None;
                 self.reader.set_limits(Limits::PUBLISHER);
                 self.send(2, &Message::user_control(0, STREAM as u32));
@@ -400,7 +436,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
 
     /// Gives the live back, if the connection holds one. It may publish again, within the time of a stranger.
     fn unpublish(&mut self) -> bool {
-        let Some(Publishing { publication, media }) = self.publishing.take() else { return false };
+        let Some(Publishing { publication, media, .. }) = self.publishing.take() else { return false };
         tracing::info!(channel = %publication.name(), dropped = media.dropped(), bytes = self.received, "unpublished");
         publication.finish();
         self.reader.set_limits(Limits::STRANGER);

@@ -56,8 +56,12 @@ impl Door for TestDoor {
 }
 
 /// The same patience as in service, thirty times shorter.
-const HASTY: Settings =
-    Settings { authenticate: Duration::from_millis(333), silence: Duration::from_secs(1), strangers: 256 };
+const HASTY: Settings = Settings {
+    authenticate: Duration::from_millis(333),
+    silence: Duration::from_secs(1),
+    ping: Duration::from_secs(2),
+    strangers: 256,
+};
 
 struct Peer {
     pipe: DuplexStream,
@@ -366,6 +370,28 @@ async fn received_bytes_are_acknowledged() {
         }
     };
     assert!(acknowledged >= 50_000);
+}
+
+#[tokio::test]
+async fn the_round_trip_is_how_long_an_answer_to_a_ping_takes() {
+    let begun = Instant::now();
+    let mut peer = Peer::publishing_with(Settings { ping: Duration::ZERO, ..Settings::default() }).await;
+    let live = peer.door.registry.get(&StreamName::parse("maths").unwrap()).unwrap();
+    let ping = loop {
+        let message = peer.hear().await.unwrap();
+        if message.payload.starts_with(&[0, 6]) {
+            break message.event_number();
+        }
+    };
+    // One that it makes up counts for nothing.
+    for (answer, counts) in [(ping + 1, false), (ping, true)] {
+        peer.say(&Message::user_control(7, answer)).await;
+        peer.say(&Message::command(0, "createStream", 9.0, &[Value::Null])).await;
+        peer.command().await.unwrap();
+        let link = live.publishers()[0].link;
+        assert_eq!(link.and_then(|link| link.round_trip).is_some(), counts);
+        assert!(link.is_none_or(|link| link.round_trip <= Some(begun.elapsed()) && link.loss.is_none()));
+    }
 }
 
 #[tokio::test]

@@ -127,13 +127,10 @@ impl Receiver {
             let last = track.report.map(|(report, came)| (report, now.saturating_duration_since(came)));
             reports.push(Report { track: index, figures, last });
         }
-        let worst = |link: Link, report: &Report| Link {
-            loss: link.loss.max(report.figures.loss),
-            jitter: link.jitter.max(report.figures.jitter_time),
-            round_trip,
-        };
         if !reports.is_empty() {
-            self.publication.report(reports.iter().fold(Link::default(), worst));
+            let loss = reports.iter().map(|report| report.figures.loss).reduce(f64::max);
+            let jitter = reports.iter().map(|report| report.figures.jitter_time).max();
+            self.publication.report(Link { loss, jitter, round_trip });
         }
         reports
     }

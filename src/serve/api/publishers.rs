@@ -38,12 +38,13 @@ pub struct Publisher {
     pub connected: u64,
     /// What it sends, as CODECS names it: `avc1.64001f`, `mp4a.40.2`, `mp3`.
     pub codecs: Vec<String>,
-    /// Share of its packets of the last seconds that never came, 0 to 1. Null, as the next two: the protocol does
-    /// not tell.
+    /// Share of its packets of the last seconds that never came, 0 to 1. Null: not known yet, or RTMP, whose packets
+    /// all come or none.
     pub loss: Option<f64>,
-    /// Variation of the time its packets take, in milliseconds.
+    /// Variation of the time its packets take, in milliseconds. Null: not known yet, or RTMP, which does not tell.
     pub jitter_ms: Option<f64>,
-    /// There and back, in milliseconds.
+    /// There and back, in milliseconds. Null: not known yet; RTSP that the encoder pushes, where nothing that is asked
+    /// of a publisher has an answer; or an encoder over RTMP that answers no pings.
     pub round_trip_ms: Option<f64>,
     /// Seconds from one key frame to the next, the last time; null before the second.
     pub key_frame_interval: Option<f64>,
@@ -169,8 +170,8 @@ fn tell(publisher: &stream::Publisher, now: Instant, admin: bool) -> Publisher {
         address: admin.then(|| publisher.peer.to_string()),
         connected: now.saturating_duration_since(publisher.since).as_secs(),
         codecs: publisher.tracks.iter().map(|track| track.format.codecs()).collect(),
-        loss: link.map(|link| (link.loss * 1e4).round() / 1e4),
-        jitter_ms: link.map(|link| millis(link.jitter)),
+        loss: link.and_then(|link| link.loss).map(|loss| (loss * 1e4).round() / 1e4),
+        jitter_ms: link.and_then(|link| link.jitter).map(millis),
         round_trip_ms: link.and_then(|link| link.round_trip).map(millis),
         key_frame_interval: publisher.key_interval.map(|every| (every.as_secs_f64() * 100.0).round() / 100.0),
         advice: advice(publisher),
@@ -195,8 +196,8 @@ fn advice(publisher: &stream::Publisher) -> Vec<String> {
         let codec = audio.format.codecs();
         advice.push(format!("The sound comes as {codec} and is encoded again: choose AAC."));
     }
-    if let Some(link) = publisher.link.filter(|link| link.loss > LOSS) {
-        let lost = link.loss * 100.0;
+    if let Some(loss) = publisher.link.and_then(|link| link.loss).filter(|loss| *loss > LOSS) {
+        let lost = loss * 100.0;
         advice.push(format!("{lost:.1} % of the packets are lost: use a cable, or lower the bit rate."));
     }
     advice
@@ -226,7 +227,7 @@ mod tests {
             protocol: "srt",
             peer: ([127, 0, 0, 1], 7).into(),
             since: Instant::now(),
-            link: Some(Link { loss: 0.034, jitter: Duration::from_micros(1_240), round_trip: None }),
+            link: Some(Link { loss: Some(0.034), jitter: Some(Duration::from_micros(1_240)), round_trip: None }),
             tracks: vec![Track { id, rendition, format: TrackFormat::Audio(format), bitrate: None, label: None }],
             key_interval: Some(Duration::from_millis(8_333)),
             reorders: true,
