@@ -11,6 +11,7 @@ use amphi::{
     model::{
         Anchor, AudioCodec, AudioFormat, Init, LanguageTag, MediaTime, Part, RenditionId, StreamName, TrackFormat,
     },
+    stream::Rank,
 };
 
 /// Names are path components, URL segments and labels of metrics.
@@ -47,13 +48,14 @@ pub fn names(data: &[u8]) {
 /// SRT's stream id. What it says can be said again in both forms.
 pub fn stream_id(data: &[u8]) {
     let Ok(address) = srt::address::Address::parse(&String::from_utf8_lossy(data)) else { return };
-    let (name, key) = (address.channel.as_str(), address.key.as_deref().unwrap_or(""));
+    let unsent = if address.rank == Rank::Backup { "backup" } else { "" };
+    let (name, key) = (address.channel.as_str(), address.key.as_deref().unwrap_or(unsent));
     for (again, breaks) in
         [(format!("publish:{name}:{key}"), ':'), (format!("#!::m=publish,r={name},t=stream,s={key}"), ',')]
     {
         if !key.contains(breaks) {
             let again = srt::address::Address::parse(&again).expect("what was read can be written");
-            assert!(again.channel == address.channel && again.key == address.key);
+            assert!(again == address);
         }
     }
 }

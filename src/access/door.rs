@@ -12,7 +12,7 @@ use super::{Error, Keys, keys::Ring, throttle::Throttle};
 use crate::{
     ingest::{self, Knock, Proof, Refusal},
     model::{Chain, StreamName},
-    stream::{Claim, Publication, Registry},
+    stream::{Claim, Publication, Rank, Registry},
 };
 
 /// Refusals that may wait at the same time; further ones are answered at once and say so.
@@ -121,8 +121,8 @@ impl ingest::Door for Door {
         Box::pin(self.open(knock, Some(proof)))
     }
 
-    fn key(&self, channel: &StreamName) -> Option<String> {
-        self.ring().get(channel).map(|(_, key)| key.reveal().to_owned())
+    fn key(&self, channel: &StreamName, rank: Rank) -> Option<String> {
+        self.ring().get(&(channel.clone(), rank)).map(|(_, key)| key.reveal().to_owned())
     }
 }
 

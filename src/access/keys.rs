@@ -26,8 +26,8 @@ const NONCE: usize = 12;
 #[derive(Clone, PartialEq, Eq)]
 pub struct StreamKey(String);
 
-/// Keys by channel, each with the seal it was under.
-pub(super) type Ring = HashMap<StreamName, (Vec<u8>, StreamKey)>;
+/// Keys by channel and rank, each with the seal it was under.
+pub(super) type Ring = HashMap<(StreamName, Rank), (Vec<u8>, StreamKey)>;
 
 /// What a new channel starts with.
 #[derive(Debug, Clone)]
@@ -172,22 +172,25 @@ impl Keys {
         }
     }
 
-    /// Every channel's main key, as protocols need it that answer at once. A seal that `known` has open already is not
+    /// Every channel's keys, as protocols need them that answer at once. A seal that `known` has open already is not
     /// opened again, and a key that cannot be opened is left out.
     ///
     /// # Errors
     /// [`Error::Store`].
     pub(super) async fn ring(&self, known: &Ring) -> Result<Ring> {
-        let channels = self.store.channels().list().await?;
-        let key = |channel: &Channel| match known.get(&channel.name) {
-            Some((seal, key)) if *seal == channel.key_cipher => Some(key.clone()),
-            _ => self.unseal(channel, Rank::Main, &channel.key_cipher).ok(),
-        };
-        let open = channels.into_iter().filter_map(|channel| {
-            let key = key(&channel)?;
-            Some((channel.name, (channel.key_cipher, key)))
-        });
-        Ok(open.collect())
+        let mut ring = Ring::new();
+        for channel in self.store.channels().list().await? {
+            let backup = channel.backup.as_ref().map(|key| (Rank::Backup, &key.cipher));
+            for (rank, seal) in [(Rank::Main, &channel.key_cipher)].into_iter().chain(backup) {
+                let of = (channel.name.clone(), rank);
+                let key = match known.get(&of) {
+                    Some((known, key)) if known == seal => Some(key.clone()),
+                    _ => self.unseal(&channel, rank, seal).ok(),
+                };
+                ring.extend(key.map(|key| (of, (seal.clone(), key))));
+            }
+        }
+        Ok(ring)
     }
 
     /// The named channel, if `proof` knows one of its keys; and which.

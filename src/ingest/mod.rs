@@ -25,7 +25,10 @@ use std::{
     pin::Pin,
 };
 
-use crate::{model::StreamName, stream::Publication};
+use crate::{
+    model::StreamName,
+    stream::{Publication, Rank},
+};
 
 /// What a publisher shows at the door.
 #[derive(Clone)]
@@ -65,10 +68,10 @@ pub trait Door: Send + Sync + 'static {
     /// Lets a publisher in or says why not.
     fn admit(&self, knock: Knock) -> Pin<Box<dyn Future<Output = Result<Publication, Refusal>> + Send + '_>>;
 
-    /// The stream key of a channel, for protocols that encrypt with it instead of sending it. Answers at once, by what
-    /// the door last heard of its channels; `None` where it knows none of this name.
-    fn key(&self, channel: &StreamName) -> Option<String> {
-        let _ = channel;
+    /// A stream key of a channel, for protocols that encrypt with it instead of sending it. Answers at once, by what
+    /// the door last heard of its channels; `None` where it knows none of this name, or none of this rank.
+    fn key(&self, channel: &StreamName, rank: Rank) -> Option<String> {
+        let _ = (channel, rank);
         None
     }
 

@@ -13,7 +13,7 @@ use crate::model::{Track, TrackId};
 const SILENCE: Duration = Duration::from_secs(2);
 
 /// Which of a channel's two stream keys a publisher shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Rank {
     /// The one every channel has.
     Main,

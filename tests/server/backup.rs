@@ -9,6 +9,9 @@ use crate::{
     support::{Publisher, SOON, Server, ffprobe, media, wait},
 };
 
+const SETTINGS: [(&str, &str); 3] =
+    [("AMPHI_LADDER__ENABLED", "false"), ("AMPHI_CAPTIONS__ENABLED", "false"), ("AMPHI_RECONNECT_GRACE", "8s")];
+
 fn publish(server: &Server, key: &str, options: &[&str]) -> Publisher {
     server.publish(&media("lecture-en.opus"), &format!("{}/waves?key={key}", server.rtmp), options)
 }
@@ -41,9 +44,7 @@ fn call(server: &Server, rank: &str) -> (bool, String) {
 
 #[test]
 fn a_backup_takes_over_where_the_first_stops_and_steps_back_when_told() {
-    let settings =
-        [("AMPHI_LADDER__ENABLED", "false"), ("AMPHI_CAPTIONS__ENABLED", "false"), ("AMPHI_RECONNECT_GRACE", "8s")];
-    let server = Server::start(&settings);
+    let server = Server::start(&SETTINGS);
     let key = server.channel("waves", &[]);
     let shown: Value = serde_json::from_str(&server.amphi(&["channel", "backup-key", "waves", "--json"])).unwrap();
     let backup_key = shown["backup_key"].as_str().unwrap();
@@ -90,4 +91,33 @@ fn a_backup_takes_over_where_the_first_stops_and_steps_back_when_told() {
     let (id, http) = (server.recording("waves"), &server.http);
     let probe = ffprobe(&format!("{http}/vod/{id}/index.m3u8"), &["-show_entries", "stream=codec_name"]);
     assert_eq!(probe["streams"].as_array().unwrap().len(), 2, "{probe}");
+}
+
+#[test]
+fn a_backup_over_srt_encrypts_with_its_key() {
+    let server = Server::start(&SETTINGS);
+    let key = server.channel("waves", &[]);
+    let shown: Value = serde_json::from_str(&server.amphi(&["channel", "backup-key", "waves", "--json"])).unwrap();
+    let backup_key = shown["backup_key"].as_str().unwrap();
+    let _main = publish(&server, &key, &[]);
+    connected(&server, &[("main", true)]);
+    let srt = |id: &str, passphrase: &str| {
+        let url = format!("{}?streamid=publish:waves{id}&passphrase={passphrase}", server.srt);
+        server.publish(&media("lecture-en.opus"), &url, &["-s", "640x360"])
+    };
+    let backup = wait("the server has learnt the new key", SOON, || {
+        let mut backup = srt(":backup", backup_key);
+        let publishers = || server.json("/api/v1/channels/waves/status")["publishers"].clone();
+        let stands_by = wait("it stands by or is refused", SOON, || match backup.0.try_wait().unwrap() {
+            Some(_) => Some(false),
+            None => (publishers()[1]["rank"] == "backup").then_some(true),
+        });
+        stands_by.then_some(backup)
+    });
+    assert_eq!(connected(&server, &[("main", true), ("backup", false)])["publishers"][1]["protocol"], "srt");
+    drop(backup);
+    connected(&server, &[("main", true)]);
+    for (id, passphrase) in [(":backup", &*key), ("", backup_key)] {
+        assert!(!srt(id, passphrase).finish().0, "another key than it says");
+    }
 }

@@ -29,6 +29,8 @@ async fn who_shows_nothing_that_opens_is_turned_away() {
         "streamid=publish:maths",
         "streamid=publish:maths&passphrase=another-secret",
         "streamid=publish:chemistry&passphrase=another-secret",
+        // There is no backup key, and the main one is none.
+        &format!("streamid=publish:maths:backup&passphrase={KEY}"),
         // Encrypted, where nothing says with what.
         &format!("streamid=publish:maths:{KEY}&passphrase={KEY}"),
     ] {

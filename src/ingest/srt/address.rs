@@ -3,7 +3,13 @@
 use percent_encoding::percent_decode_str;
 
 use super::sys::Rejection;
-use crate::model::{InvalidName, StreamName};
+use crate::{
+    model::{InvalidName, StreamName},
+    stream::Rank,
+};
+
+/// In place of a key: the passphrase is the channel's backup key. No key is so short.
+const BACKUP: &str = "backup";
 
 /// A channel and what opens it. No `Debug`: it holds the key.
 #[derive(Clone, PartialEq, Eq)]
@@ -12,6 +18,8 @@ pub struct Address {
     pub channel: StreamName,
     /// The stream key; where there is none, it is the connection's passphrase.
     pub key: Option<String>,
+    /// Which of the channel's keys the passphrase is, where there is no key.
+    pub rank: Rank,
 }
 
 /// Why a stream id leads nowhere. Says nothing of what was sent, which may hold a key in the wrong place.
@@ -50,7 +58,7 @@ impl Invalid {
 
 impl Address {
     /// Reads a stream id: `publish:NAME:KEY`, or `#!::r=NAME,m=publish,s=KEY` of SRT's access control guidelines, in
-    /// which other keys (`u`, `h`, …) are passed over. Either may go without the key.
+    /// which other keys (`u`, `h`, …) are passed over. Either may go without the key, or have `backup` in its place.
     ///
     /// # Errors
     /// [`Invalid`].
@@ -90,8 +98,11 @@ impl Address {
     }
 
     fn new(name: &str, key: Option<&str>) -> Result<Self, Invalid> {
-        let key = key.filter(|key| !key.is_empty()).map(Into::into);
-        Ok(Self { channel: StreamName::parse(name)?, key })
+        let channel = StreamName::parse(name)?;
+        Ok(match key.filter(|key| !key.is_empty()) {
+            Some(BACKUP) => Self { channel, key: None, rank: Rank::Backup },
+            key => Self { channel, key: key.map(Into::into), rank: Rank::Main },
+        })
     }
 }
 
@@ -113,6 +124,18 @@ mod tests {
         check("#!::r=maths,m=publish,s=s3cret", Ok(("maths", Some("s3cret"))));
         check("%23!::r=maths,m=publish,s=a%2Fb", Ok(("maths", Some("a/b"))));
         check("#!::m=publish,u=anna,h=host,r=maths,t=stream", Ok(("maths", None)));
+    }
+
+    #[test]
+    fn the_passphrase_may_be_the_backup_key() {
+        for (stream_id, rank) in [
+            ("publish:maths", Rank::Main),
+            ("publish:maths:backup", Rank::Backup),
+            ("#!::r=maths,m=publish,s=backup", Rank::Backup),
+        ] {
+            check(stream_id, Ok(("maths", None)));
+            assert!(Address::parse(stream_id).is_ok_and(|address| address.rank == rank), "{stream_id}");
+        }
     }
 
     #[test]

@@ -22,10 +22,10 @@ use super::{
 };
 use crate::{ingest::Door, model::Chain};
 
-/// Sessions get this long to end.
-/// Callers lost in a row before the port counts as broken, and between two of them.
+/// Callers lost in a row before the port counts as broken, and the pause between two of them.
 const FAILURES: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(50);
+/// Sessions get this long to end.
 const DRAIN: Duration = Duration::from_secs(3);
 /// Handshakes that were answered and wait to be taken.
 const BACKLOG: i32 = 32;
@@ -111,7 +111,9 @@ impl Shared {
             Ok(Address { key: Some(_), .. }) => {
                 Ok(self.settings.passphrase.as_ref().map(|Passphrase(text)| text.clone()))
             }
-            Ok(Address { channel, key: None }) => self.door.key(channel).map(Some).ok_or(Rejection::NotFound),
+            Ok(Address { channel, key: None, rank }) => {
+                self.door.key(channel, *rank).map(Some).ok_or(Rejection::NotFound)
+            }
         };
         if let Err(rejection) = answer {
             metrics::counter!("amphi_srt_connections_refused_total").increment(1);

@@ -57,13 +57,13 @@ impl Stranger {
 
     /// `None` where the server stops meanwhile.
     fn admit(&self) -> Result<Option<Publication>, Error> {
-        let Address { channel, key } = Address::parse(&self.socket.stream_id())?;
+        let Address { channel, key, rank } = Address::parse(&self.socket.stream_id())?;
         tracing::Span::current().record("channel", channel.as_str());
         let key = match key {
             Some(key) => key,
             // It has proved to know the key by encrypting with it; a key that was changed meanwhile is looked up anew.
             None if self.socket.is_encrypted() => {
-                self.shared.door.key(&channel).ok_or(Error::Refused(Refusal::Unknown))?
+                self.shared.door.key(&channel, rank).ok_or(Error::Refused(Refusal::Unknown))?
             }
             None => return Err(Error::Refused(Refusal::WrongKey(channel))),
         };
