@@ -91,6 +91,38 @@ async fn readers_hear_the_end() {
     fixture.stop().await;
 }
 
+#[tokio::test]
+async fn readers_come_again_when_the_codec_changes_and_find_the_new_one() {
+    let (fixture, live, mut publisher) = airing(60, &[]).await;
+    let _mount = fixture.mount(live.clone()).await;
+    let mut reader = ffmpeg(["-rtsp_transport", "tcp", "-i", &fixture.watch_url(), "-f", "null", "-"]);
+    let mut reader = reader.spawn().unwrap();
+    // It stays on, whatever it is told, and keeps what it shares with the other one.
+    let (mut watching, _) = play(&fixture).await;
+    in_time(watching.0.read(&mut [0; 4096])).await.unwrap();
+    publisher.kill().await.unwrap();
+    let missed = async {
+        while live.state() == State::Live {
+            tokio::task::yield_now().await;
+        }
+    };
+    in_time(missed).await;
+    let h265 = ["-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=none:keyint=25:bframes=0"];
+    let url = fixture.publish_url();
+    let _other = publish(&url, 120, &[&h265[..], &["-rtsp_transport", "tcp"]].concat()).spawn().unwrap();
+    in_time(reader.wait()).await.unwrap();
+    let output = finished(&mut decode(&fixture.watch_url(), "tcp")).await;
+    let out = String::from_utf8_lossy(&output.stdout).into_owned();
+    let count = |stream: &str| out.lines().filter(|line| line.starts_with(stream)).count();
+    assert!(output.status.success() && count("0,") > 40, "{}: {}", count("0,"), said(&output));
+    let mut probe = Command::new("ffprobe");
+    probe.args(["-v", "error", "-rtsp_transport", "tcp", "-show_entries", "stream=codec_name", &fixture.watch_url()]);
+    let output = finished(probe.stdin(Stdio::null())).await;
+    assert!(String::from_utf8_lossy(&output.stdout).contains("hevc"), "{}", said(&output));
+    drop(watching);
+    fixture.stop().await;
+}
+
 /// Flashes and beeps that begin together, every second for a tenth of it, in real time.
 pub const FLASH_AND_BEEP: &[&str] = &[
     "-re",

@@ -53,6 +53,12 @@ impl ObjectSubclass for Inner {
 impl ObjectImpl for Inner {}
 
 impl RTSPMediaFactoryImpl for Inner {
+    /// Who comes when the publisher sends something else than before shares no pipeline with who came earlier.
+    fn gen_key(&self, _: &RTSPUrl) -> Option<glib::GString> {
+        let (live, _) = self.source.get()?;
+        launch(&live.producer.tracks()).map(glib::GString::from)
+    }
+
     fn create_element(&self, _: &RTSPUrl) -> Option<gst::Element> {
         let (live, _) = self.source.get()?;
         let Some(text) = launch(&live.producer.tracks()) else {
@@ -74,8 +80,10 @@ impl RTSPMediaFactoryImpl for Inner {
             return;
         };
         let source = |name| bin.by_name(name).and_then(|element| element.downcast::<AppSrc>().ok());
+        let pictures = [("h264", VideoCodec::H264), ("h265", VideoCodec::Hevc)];
+        let pictures = pictures.into_iter().find_map(|(name, codec)| Some((source(name)?, codec)));
         let stop = CancellationToken::new();
-        let feed = feed::Feed::new(source("video"), source("audio"));
+        let feed = feed::Feed::new(pictures, source("aac"));
         runtime.spawn(feed.run(live.producer.consume(), stop.clone()));
         media.connect_unprepared(move |_| stop.cancel());
     }
@@ -98,11 +106,11 @@ fn launch(tracks: &[Arc<Track>]) -> Option<String> {
     for track in tracks {
         match (&track.format, track.id) {
             (TrackFormat::Video(video), TrackId::VIDEO) => match video.codec {
-                VideoCodec::H264 => add("video", "rtph264pay config-interval=-1"),
-                VideoCodec::Hevc => add("video", "rtph265pay config-interval=-1"),
+                VideoCodec::H264 => add("h264", "rtph264pay config-interval=-1"),
+                VideoCodec::Hevc => add("h265", "rtph265pay config-interval=-1"),
                 VideoCodec::Av1 | VideoCodec::Vp8 => {}
             },
-            (TrackFormat::Audio(audio), TrackId::AUDIO) if audio.codec == AudioCodec::Aac => add("audio", "rtpmp4gpay"),
+            (TrackFormat::Audio(audio), TrackId::AUDIO) if audio.codec == AudioCodec::Aac => add("aac", "rtpmp4gpay"),
             _ => {}
         }
     }

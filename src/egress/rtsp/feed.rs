@@ -12,7 +12,7 @@ use crate::{
 
 /// The two ends at which packets enter, as far as the live has them.
 pub(super) struct Feed {
-    video: Option<AppSrc>,
+    video: Option<(AppSrc, VideoCodec)>,
     audio: Option<AppSrc>,
     /// Running time of the pipeline minus media time, from the first packet on; one for both tracks keeps them
     /// together.
@@ -20,23 +20,36 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    pub(super) fn new(video: Option<AppSrc>, audio: Option<AppSrc>) -> Self {
+    pub(super) fn new(video: Option<(AppSrc, VideoCodec)>, audio: Option<AppSrc>) -> Self {
         Self { video, audio, offset: None }
     }
 
-    /// Runs until the live ends, which ends the readers' streams too, or until `stop`: the last reader has gone.
+    /// Runs until the live ends or its pictures change their codec, of which readers are told but once; either ends
+    /// the readers' streams, and they come again. Or until `stop`: the last reader has gone.
     pub(super) async fn run(mut self, mut consumer: Consumer, stop: CancellationToken) {
         while let Some(Some(event)) = stop.run_until_cancelled(consumer.recv()).await {
             match event {
+                Event::Track(track) if self.is_another(&track) => break,
                 Event::Track(track) => self.describe(&track),
                 Event::Packet(packet) => self.push(packet),
                 // Media time goes on behind all of these; decoders find their way at the next key frame.
                 Event::Discontinuity | Event::Away | Event::Lost(_) => {}
             }
         }
-        for source in [self.video, self.audio].into_iter().flatten() {
+        for source in [self.video.map(|(source, _)| source), self.audio].into_iter().flatten() {
             // A pipeline that is on its way out needs no end of stream.
             let _ = source.end_of_stream();
+        }
+    }
+
+    /// Whether the pipeline is made for pictures in another codec.
+    fn is_another(&self, track: &Track) -> bool {
+        let made_for = self.video.as_ref().map(|(_, codec)| *codec);
+        match &track.format {
+            TrackFormat::Video(video) if track.id == TrackId::VIDEO => {
+                made_for.is_some_and(|codec| codec != video.codec)
+            }
+            _ => false,
         }
     }
 
@@ -72,7 +85,7 @@ impl Feed {
 
     fn source(&self, track: TrackId) -> Option<&AppSrc> {
         match track {
-            TrackId::VIDEO => self.video.as_ref(),
+            TrackId::VIDEO => self.video.as_ref().map(|(source, _)| source),
             TrackId::AUDIO => self.audio.as_ref(),
             _ => None,
         }
