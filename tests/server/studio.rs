@@ -5,8 +5,9 @@ use std::{net::UdpSocket, path::Path, process::Command};
 use serde_json::{Value, json};
 
 use crate::{
+    captions::words,
     proxy::{Proxy, Weather},
-    support::{SOON, Server, ffprobe, wait},
+    support::{SOON, Server, ffprobe, media, wait},
     whip::Peer,
 };
 
@@ -73,6 +74,59 @@ fn pictures(server: &Server) -> u64 {
 fn more_pictures(server: &Server) {
     let before = pictures(server);
     wait("more pictures", SOON, || (pictures(server) > before + 50).then_some(()));
+}
+
+/// How light eight by eight pixels of a live get within three seconds, 0 to 255.
+fn lightest(server: &Server, x: u32, y: u32) -> u8 {
+    let url = format!("{}/live/maths/index.m3u8", server.http);
+    let pixels = format!("crop=8:8:{x}:{y},format=gray");
+    let mut command = Command::new("ffmpeg");
+    command.args(["-v", "error", "-i", &url, "-map", "0:v", "-t", "3", "-vf", &pixels, "-f", "rawvideo", "-"]);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout.into_iter().max().expect("there are pictures")
+}
+
+#[test]
+fn the_screen_with_the_lecturer_in_its_corner_arrives() {
+    let server = server();
+    let key = server.channel("maths", &[]);
+    let mut lecturer = studio(&server, "maths", &key, &["--picture", "both"]);
+    until(&lecturer, "both", |row| {
+        row["picture"] == "both" && (&row["width"], &row["height"]) == (&1280.into(), &720.into())
+    });
+    lecturer.tell("go");
+    until(&lecturer, "live", |row| row["state"] == "live");
+    more_pictures(&server);
+    let source = server.json("/api/v1/channels/maths/status")["renditions"][0].clone();
+    assert_eq!((&source["width"], &source["height"]), (&json!(1280), &json!(720)));
+    // Chromium's fake screen and camera are a dark green, but for lighter squares in their corners.
+    let (camera, covered) = (lightest(&server, 987, 161), lightest(&server, 1215, 50));
+    assert!(camera > 110, "the camera's lower left corner: {camera}");
+    assert!(covered < 110, "the screen's upper right corner, which the camera covers: {covered}");
+}
+
+#[test]
+fn a_lecturer_reads_what_viewers_read_and_how_many_they_are() {
+    let server = Server::start(&[("AMPHI_LADDER__ENABLED", "false"), ("AMPHI_RECORDING__ENABLED", "false")]);
+    let (key, folder) = (server.channel("maths", &[]), tempfile::tempdir().unwrap());
+    let speech = folder.path().join("speech.wav");
+    let mut convert = Command::new("ffmpeg");
+    convert.args(["-v", "error", "-i"]).arg(media("lecture-en.opus")).args(["-ac", "1", "-ar", "48000"]).arg(&speech);
+    assert!(convert.status().unwrap().success());
+    let mut lecturer = studio(&server, "maths", &key, &["--microphone", speech.to_str().unwrap()]);
+    lecturer.tell("go");
+    until(&lecturer, "live", |row| row["state"] == "live");
+    let read = |row: &Value| words(row["transcript"].as_str().unwrap());
+    let row = until(&lecturer, "what is said", |row| read(row).len() > 20);
+    let (read, said) = (read(&row), words(include_str!("../media/lecture-en.txt")));
+    let heard = read.iter().filter(|word| said.contains(word)).count();
+    assert!(10 * heard >= 7 * read.len(), "{read:?}");
+    until(&lecturer, "a viewer", |row| {
+        let (status, _) = server.get("/live/maths/source/stream.m3u8").unwrap();
+        assert_eq!(status, 200);
+        row["health"].as_str().is_some_and(|facts| facts.starts_with("1 viewer") && !facts.starts_with("1 viewers"))
+    });
 }
 
 #[test]

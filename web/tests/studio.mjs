@@ -1,6 +1,8 @@
 // Goes live from the studio page with Chromium's fake devices: a JSON line every half second of what the lecturer sees.
-// usage: node tests/studio.mjs URL [--port N] [--picture both] [--language fr] [--dark] [--audit] [--screenshot FILE]
-// N: where media goes instead of to the port that the server names: a proxy's.
+// usage: node tests/studio.mjs URL [--port N] [--picture both] [--microphone WAV] [--language fr] [--dark] [--audit]
+//        [--screenshot FILE]
+// N: where media goes instead of to the port that the server names: a proxy's. WAV: what the microphone hears, again and
+// again, instead of beeps.
 // Standard input: "go" and "stop" press the button; between "cut" and "mend" no request reaches the server, which the
 // browser is not told of; the end closes it.
 import { readFileSync } from 'node:fs'
@@ -18,7 +20,8 @@ const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
   args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
     '--disable-component-update', '--disable-sync', '--autoplay-policy=no-user-gesture-required',
-    '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', '--auto-select-desktop-capture-source=Amphi'],
+    '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', '--auto-select-desktop-capture-source=Amphi',
+    ...(options.includes('--microphone') ? [`--use-file-for-fake-audio-capture=${option('microphone')}`] : [])],
 })
 const context = await browser.newContext({
   viewport: { width: 1280, height: 900 },
