@@ -111,6 +111,8 @@ async fn on_air(rooms: &Rooms, live: Arc<stream::Live>) -> Result<Arc<OnAir>> {
     }
     let sounding = media::audio::run(live.producer.consume(), rooms.templates.clone(), cut_short.child_token());
     work.spawn(watch("audio", sounding).in_current_span());
+    let further = media::audio::further(live.producer.consume(), rooms.templates.clone(), cut_short.child_token());
+    work.spawn(watch("audio", further).in_current_span());
     if let Some(feed) = on_air.feed.clone() {
         let (packets, templates, cancel) = (live.producer.consume(), rooms.templates.clone(), cut_short.child_token());
         work.spawn(async move { feed.run(packets, templates, cancel).await }.in_current_span());

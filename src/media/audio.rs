@@ -1,20 +1,22 @@
 //! Sound in a codec that is not packaged, as AAC on the same bus: MP3, G.711, PCM and the like from RTMP,
 //! and the door for whatever else a protocol brings.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use gstreamer as gst;
 use gstreamer_app::{AppSink, AppSinkCallbacks};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::{
     Error, Pipeline, Stats, Templates,
     feed::{self, Job, Outlet},
 };
 use crate::{
-    model::{AudioCodec, AudioFormat, MediaTime, Packet, RenditionId, Track, TrackFormat, TrackId},
-    stream::{Consumer, Producer},
+    model::{AudioCodec, AudioFormat, Label, MediaTime, Packet, RenditionId, Track, TrackFormat, TrackId},
+    stream::{Consumer, Event, Producer},
 };
 
 /// Samples of nothing that avenc_aac puts before the first it was given: its first access unit overlaps with them.
@@ -31,20 +33,65 @@ const PRIMING: u32 = 1024;
 /// # Errors
 /// [`Error::Init`] and [`Error::Thread`].
 pub async fn run(consumer: Consumer, templates: Arc<Templates>, cancel: CancellationToken) -> Result<Stats, Error> {
+    make(consumer, TrackId::AUDIO, TrackId::FOREIGN_AUDIO, templates, cancel).await
+}
+
+/// The same of a live's further sounds ([`TrackId::sound`]), for each from when the publisher announces it in a codec
+/// that is not packaged.
+///
+/// # Errors
+/// As [`run`], once the live has ended.
+pub async fn further(
+    mut consumer: Consumer,
+    templates: Arc<Templates>,
+    cancel: CancellationToken,
+) -> Result<(), Error> {
+    let (producer, mut begun, mut making) = (consumer.producer(), BTreeSet::new(), JoinSet::new());
+    while let Some(Some(event)) = cancel.run_until_cancelled(consumer.recv()).await {
+        let Event::Track(track) = event else { continue };
+        let mut sounds = (1..=TrackId::FURTHER_SOUNDS).filter_map(TrackId::sound);
+        if let Some(own) = sounds.find(|own| own.foreign() == Some(track.id))
+            && begun.insert(own)
+        {
+            let make = make(producer.consume(), own, track.id, templates.clone(), cancel.clone());
+            making.spawn(make.in_current_span());
+        }
+    }
+    while let Some(made) = making.join_next().await {
+        made.map_err(|panic| Error::Thread(panic.into()))??;
+    }
+    Ok(())
+}
+
+/// Makes `own` of a live's `foreign`.
+async fn make(
+    consumer: Consumer,
+    own: TrackId,
+    foreign: TrackId,
+    templates: Arc<Templates>,
+    cancel: CancellationToken,
+) -> Result<Stats, Error> {
     let producer = consumer.producer();
-    let job = Job { name: "audio", track: TrackId::FOREIGN_AUDIO, keeps_tail: false, backlog: 10.0 };
-    let build = move |track: &Track, _: &Packet, outlet: Outlet| build(&producer, &templates, track, outlet);
+    let job = Job { name: "audio", track: foreign, keeps_tail: false, backlog: 10.0 };
+    let build = move |track: &Track, _: &Packet, outlet: Outlet| build(&producer, &templates, own, track, outlet);
     feed::run(consumer, job, build, cancel).await
 }
 
-fn build(producer: &Producer, templates: &Templates, track: &Track, outlet: Outlet) -> Result<Option<Pipeline>, Error> {
+fn build(
+    producer: &Producer,
+    templates: &Templates,
+    own: TrackId,
+    track: &Track,
+    outlet: Outlet,
+) -> Result<Option<Pipeline>, Error> {
     let Some(source) = track.format.audio() else { return Ok(None) };
     let channels = source.channels.clamp(1, 2);
     // What the source states is no measure: PCM says a megabit, and Speex of 20 kbit/s deserves no worse.
     let bitrate = if channels == 1 { 80_000 } else { 128_000 };
     let pipeline = Pipeline::launch(&templates.audio(source.codec, channels, bitrate))?;
     pipeline.source("src")?.set_caps(Some(&caps(source)));
-    let mut writer = Writer { producer: producer.clone(), bitrate, config: None, last: None };
+    let (rendition, label) = (track.rendition.clone(), track.label.clone());
+    let mut writer = Writer { producer: producer.clone(), own, rendition, label, bitrate, config: None, last: None };
     let callbacks = AppSinkCallbacks::builder().new_sample(move |sink: &AppSink| {
         let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
         outlet.pass(|| writer.write(&sample));
@@ -57,6 +104,9 @@ fn build(producer: &Producer, templates: &Templates, track: &Track, outlet: Outl
 /// Puts access units on the bus. Runs on the encoder's thread, and only copies.
 struct Writer {
     producer: Producer,
+    own: TrackId,
+    rendition: RenditionId,
+    label: Option<Label>,
     bitrate: u32,
     config: Option<Bytes>,
     last: Option<MediaTime>,
@@ -75,7 +125,7 @@ impl Writer {
         self.announce(format);
         self.last = Some(pts);
         let data = Bytes::copy_from_slice(&data);
-        self.producer.write(Packet { track: TrackId::AUDIO, pts, dts: pts, key: true, data });
+        self.producer.write(Packet { track: self.own, pts, dts: pts, key: true, data });
     }
 
     fn announce(&mut self, format: AudioFormat) {
@@ -84,11 +134,11 @@ impl Writer {
         }
         self.config = Some(format.config.clone());
         let track = Track {
-            id: TrackId::AUDIO,
-            rendition: RenditionId::audio(),
+            id: self.own,
+            rendition: self.rendition.clone(),
             format: TrackFormat::Audio(format),
             bitrate: Some(self.bitrate),
-            label: None,
+            label: self.label.clone(),
         };
         // A pipeline that was built again usually makes the same format, which readers know.
         if self.producer.tracks().iter().all(|known| **known != track) {

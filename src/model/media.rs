@@ -36,6 +36,23 @@ impl TrackId {
         }
     }
 
+    /// The track that this one is made of where the publisher sends it in a codec that is not packaged; `None`: it is
+    /// not the publisher's.
+    pub const fn foreign(self) -> Option<Self> {
+        match self {
+            Self::VIDEO => Some(Self::FOREIGN_VIDEO),
+            Self::AUDIO => Some(Self::FOREIGN_AUDIO),
+            Self(id) if self.is_sound() => Some(Self(FOREIGN_SOUND + (id - FIRST_SOUND))),
+            _ => None,
+        }
+    }
+
+    /// What the publisher sends in a codec that is not packaged.
+    pub const fn is_foreign(self) -> bool {
+        let further = self.0 > FOREIGN_SOUND && self.0 <= FOREIGN_SOUND + Self::FURTHER_SOUNDS;
+        matches!(self, Self::FOREIGN_VIDEO | Self::FOREIGN_AUDIO) || further
+    }
+
     /// A track of sound that renditions share, the first one or a further one.
     pub const fn is_sound(self) -> bool {
         matches!(self, Self::AUDIO) || self.0 > FIRST_SOUND && self.0 <= FIRST_SOUND + Self::FURTHER_SOUNDS
@@ -49,6 +66,8 @@ impl TrackId {
 
 /// Beyond the rungs.
 const FIRST_SOUND: u8 = 32;
+/// Beyond the sounds.
+const FOREIGN_SOUND: u8 = 64;
 
 /// A track and how to decode it; announced before its packets and again when it changes.
 #[derive(Debug, Clone, PartialEq)]
@@ -361,5 +380,9 @@ mod tests {
         {
             assert!(!all.contains(&other) && !other.is_sound(), "{other:?}");
         }
+        let foreign: Vec<_> = all.iter().filter_map(|id| id.foreign()).collect();
+        assert_eq!((foreign.len(), foreign[0]), (8, TrackId::FOREIGN_AUDIO));
+        let apart = |id: &TrackId| id.is_foreign() && !id.is_sound() && *id != TrackId::FOREIGN_VIDEO;
+        assert!(foreign.iter().all(apart) && all.iter().all(|id| !id.is_foreign()));
     }
 }

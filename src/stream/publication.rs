@@ -67,7 +67,7 @@ impl Publication {
     pub fn video(&mut self, format: VideoFormat, bitrate: Option<u32>) -> TrackId {
         let (id, other) = kind(format.codec.is_packaged(), TrackId::VIDEO, TrackId::FOREIGN_VIDEO);
         let format = TrackFormat::Video(format);
-        self.announce(Track { id, rendition: RenditionId::source(), format, bitrate, label: None }, Some(other));
+        self.announce(Track { id, rendition: RenditionId::source(), format, bitrate, label: None }, other);
         id
     }
 
@@ -77,17 +77,11 @@ impl Publication {
         self.sound(0, format, bitrate, None).expect("the first track of sound is always taken")
     }
 
-    /// The same for the `nth` track of sound, the first one being 0. `None`: it is not taken, since it is one too
-    /// many ([`TrackId::FURTHER_SOUNDS`]), or a further one in a codec that is not packaged.
+    /// The same for the `nth` track of sound, the first one being 0: [`TrackId::sound`], or [`TrackId::foreign`] of it.
+    /// `None`: it is not taken, since it is one too many ([`TrackId::FURTHER_SOUNDS`]).
     pub fn sound(&mut self, nth: u8, format: AudioFormat, rate: Option<u32>, label: Option<Label>) -> Option<TrackId> {
-        let (id, other) = match (nth, format.codec.is_packaged()) {
-            (0, packaged) => {
-                let (id, other) = kind(packaged, TrackId::AUDIO, TrackId::FOREIGN_AUDIO);
-                (id, Some(other))
-            }
-            (_, true) => (TrackId::sound(nth)?, None),
-            (_, false) => return None,
-        };
+        let own = TrackId::sound(nth)?;
+        let (id, other) = kind(format.codec.is_packaged(), own, own.foreign()?);
         let (rendition, format) = (RenditionId::sound(nth), TrackFormat::Audio(format));
         self.announce(Track { id, rendition, format, bitrate: rate, label }, other);
         Some(id)
@@ -157,12 +151,12 @@ impl Publication {
         Ok(true)
     }
 
-    /// Says what a track is, which may take the place of another one.
-    fn announce(&mut self, track: Track, other: Option<TrackId>) {
+    /// Says what a track is, which may take the place of the other one.
+    fn announce(&mut self, track: Track, other: TrackId) {
         let live = self.live.clone();
         let mut condition = live.condition();
         let Some(seat) = condition.seats.get_mut(self.seat) else { return };
-        let switched = other.is_some_and(|other| seat.tracks.remove(&other).is_some());
+        let switched = seat.tracks.remove(&other).is_some();
         seat.tracks.insert(track.id, track.clone());
         let Ok(Standing::OnAir(turn)) = condition.seats.standing(self.seat) else { return };
         self.breaks |= switched;
@@ -185,14 +179,9 @@ impl Publication {
         let tracks: Vec<_> = seat.tracks.values().cloned().collect();
         // Whoever comes from now on is not told of what only the publisher before sent.
         let has = |id| tracks.iter().any(|track| track.id == id);
-        let comes = |id| match id {
-            TrackId::VIDEO => has(id) || has(TrackId::FOREIGN_VIDEO),
-            TrackId::AUDIO => has(id) || has(TrackId::FOREIGN_AUDIO),
-            id => has(id),
-        };
+        let comes = |id: TrackId| has(id) || id.foreign().is_some_and(has);
         for track in self.live.producer.tracks() {
-            let foreign = matches!(track.id, TrackId::FOREIGN_VIDEO | TrackId::FOREIGN_AUDIO);
-            if (foreign || track.id.is_published()) && !tracks.is_empty() && !comes(track.id) {
+            if (track.id.is_foreign() || track.id.is_published()) && !tracks.is_empty() && !comes(track.id) {
                 self.live.producer.withdraw(track.id);
             }
         }
@@ -205,10 +194,8 @@ impl Publication {
 
     /// Readers that come from now on are not told of the track this one takes the place of: nothing is written to it.
     fn tell(&self, track: Track) {
-        match track.id {
-            TrackId::VIDEO => self.live.producer.withdraw(TrackId::FOREIGN_VIDEO),
-            TrackId::AUDIO => self.live.producer.withdraw(TrackId::FOREIGN_AUDIO),
-            _ => {}
+        if let Some(foreign) = track.id.foreign() {
+            self.live.producer.withdraw(foreign);
         }
         self.live.producer.announce(track);
     }

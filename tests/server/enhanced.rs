@@ -12,7 +12,7 @@ use crate::{
     ertmp, film,
     sound::{begins, ended},
     strict,
-    support::{Server, ffprobe, get},
+    support::{SOON, Server, ffprobe, get, wait},
 };
 
 /// A flash and a beep together, 200 ms of every two seconds, and a hundredth of the picture that always moves.
@@ -185,6 +185,44 @@ fn further_sounds_are_renditions_in_lock_step_with_names_and_languages() {
     }
     let (_, recorded) = get(&format!("{vod}/index.m3u8")).unwrap();
     assert!(recorded.contains("NAME=\"Français\"") && recorded.contains("LANGUAGE=\"fr\""), "{recorded}");
+}
+
+#[test]
+fn a_further_sound_in_opus_is_a_rendition_like_the_others() {
+    let server = Server::start(&[
+        ("AMPHI_RECONNECT_GRACE", "1s"),
+        ("AMPHI_CAPTIONS__ENABLED", "false"),
+        ("AMPHI_LADDER__ENABLED", "false"),
+    ]);
+    let sines = [440, 880].map(|pitch| format!("-f lavfi -i sine=frequency={pitch}:sample_rate=48000")).join(" ");
+    let codecs = "-pix_fmt yuv420p -c:v libx264 -preset ultrafast -g 50 -c:a:0 aac -c:a:1 libopus";
+    let film =
+        film::encode(&format!("-f lavfi -i testsrc2=s=320x180:r=25 {sines} -map 0 -map 1 -map 2 -t 14 {codecs}"));
+    let [picture, first, second] = &film.strips[..] else { panic!("three tracks") };
+    let tags = [
+        vec![(18, 0, metadata())],
+        ertmp::pictures(picture),
+        ertmp::sound(first),
+        ertmp::sounds(&[(1, second)], false),
+    ];
+    let key = server.channel("hall", &[]);
+    let publisher = ertmp::publish(&server.rtmp, format!("hall?key={key}"), tags.concat());
+    wait("the further sound", SOON, || server.playlist("hall").contains("/audio-2/stream.m3u8").then_some(()));
+    let playlist = server.playlist("hall");
+    let line = playlist.lines().find(|line| line.contains("/audio-2/stream.m3u8")).unwrap();
+    assert!(line.contains("NAME=\"Français\",LANGUAGE=\"fr\",DEFAULT=NO"), "{playlist}");
+    let report = strict::watch(&server.http, "hall", Duration::from_secs(8));
+    assert!(report.errors.is_empty(), "rules broken:\n{}", report.errors.join("\n"));
+    assert_eq!(report.renditions, 3);
+    publisher.join().unwrap().unwrap();
+    ended(&server, "hall");
+    let vod = format!("{}/vod/{}", server.http, server.recording("hall"));
+    for base in [format!("{}/live/hall", server.http), vod] {
+        for (rendition, expected) in [("audio", 440.0), ("audio-2", 880.0)] {
+            let heard = pitch(&format!("{base}/{rendition}/stream.m3u8"), "2", "10");
+            assert!((heard / expected - 1.0).abs() < 0.02, "{base}/{rendition} sounds at {heard} Hz");
+        }
+    }
 }
 
 /// `onMetaData` with what encoders say of their tracks.

@@ -48,14 +48,15 @@ pub fn named_sound(strip: &Strip) -> Vec<Tag> {
     std::iter::once(tag(0, 0, &strip.config)).chain(units).collect()
 }
 
-/// The tags of further tracks of AAC with their ids: each in tags of its own, or all in the same tags.
+/// The tags of further tracks of sound in one codec with their ids: each in tags of its own, or all in the same tags.
 pub fn sounds(tracks: &[(u8, &Strip)], together: bool) -> Vec<Tag> {
+    let fourcc = tracks[0].1.fourcc;
     let tag = |kind: u8, at: f64, bodies: Vec<(u8, &[u8])>| -> Vec<Tag> {
         if !together {
-            let one = |(id, body): (u8, &[u8])| (8, millis(at), [&[0x95, kind][..], b"mp4a", &[id], body].concat());
+            let one = |(id, body): (u8, &[u8])| (8, millis(at), [&[0x95, kind][..], &fourcc, &[id], body].concat());
             return bodies.into_iter().map(one).collect();
         }
-        let mut all = [&[0x95, 0x10 | kind][..], b"mp4a"].concat();
+        let mut all = [&[0x95, 0x10 | kind][..], &fourcc].concat();
         for (id, body) in bodies {
             all.push(id);
             all.extend_from_slice(&(body.len() as u32).to_be_bytes()[1..]);

@@ -216,12 +216,12 @@ impl Media {
                 self.plain_sounds(nth, format, to);
                 match self.sounds.get(&nth).and_then(|sound| sound.track) {
                     Some(track) => to.write(Frame { track, dts: time, pts: time, key: true, data }, now)?,
-                    None => return self.drop("a further audio track that is not AAC"),
+                    None => return self.drop("an audio track too many"),
                 }
             }
             Audio::Nothing => {}
             Audio::Other(codec) if nth == 0 => return Err(Unusable::Audio(codec)),
-            Audio::Other(_) => return self.drop("a further audio track that is not AAC"),
+            Audio::Other(_) => return self.drop("a further audio track in a codec that is not taken"),
         }
         Ok(())
     }
@@ -244,7 +244,7 @@ impl Media {
             tracing::warn!(
                 track = nth,
                 codec = format.codecs(),
-                "left out: further audio tracks are AAC, and seven at most"
+                "left out: there are seven further audio tracks at most"
             );
         }
         self.sounds.insert(nth, Sound { format, track, grid });
