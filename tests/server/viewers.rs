@@ -43,6 +43,21 @@ fn counted(server: &Server, hls: u32, whep: u32, rtsp: u32) {
     assert_eq!(last["viewers"], hls + whep + rtsp);
 }
 
+/// The one over WebRTC, to who may know.
+fn tells_how_they_do(server: &Server) {
+    let path = "/api/v1/channels/waves/viewers";
+    assert_eq!(server.status(path).unwrap(), 401);
+    let token = std::fs::read_to_string(server.data.join("admin.token")).unwrap();
+    wait("its round trip and what it loses", SOON, || {
+        let request = ureq::get(format!("{}{path}", server.http));
+        let mut answer = request.header("authorization", format!("Bearer {}", token.trim())).call().unwrap();
+        let list: Value = serde_json::from_str(&answer.body_mut().read_to_string().unwrap()).unwrap();
+        let [viewer] = &list["items"].as_array()?[..] else { panic!("one viewer: {list}") };
+        assert!(viewer["address"].as_str().is_some_and(|address| address.contains(':')), "{viewer}");
+        (viewer["round_trip_ms"].as_f64()? < 1_000.0 && viewer["loss"].as_f64()? < 0.5).then_some(())
+    });
+}
+
 #[test]
 fn viewers_are_counted_over_every_protocol_and_leave_again() {
     let server = Server::start(&[
@@ -68,6 +83,7 @@ fn viewers_are_counted_over_every_protocol_and_leave_again() {
     let watching = aiortc(&server, "waves", None);
     let reading = Player::open(&format!("{}/live/waves", server.rtsp), &["-rtsp_transport", "tcp"]);
     counted(&server, 4, 1, 1);
+    tells_how_they_do(&server);
     let (_, metrics) = server.get("/metrics").unwrap();
     for (protocol, count) in [("hls", 4), ("whep", 1), ("rtsp", 1)] {
         let series = format!("amphi_live_viewers{{channel=\"waves\",protocol=\"{protocol}\"}} {count}\n");

@@ -15,6 +15,7 @@ mod source;
 pub use feed::{Feed, Joined, Next};
 pub use recent::{Kind, Recent, Unit};
 pub use server::{Opened, Server};
+pub use session::Viewer;
 pub use source::{Output, Source, Wants};
 
 #[cfg(test)]

@@ -6,10 +6,14 @@ use std::{
     time::Instant,
 };
 
+use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
-use super::{feed::Feed, session};
+use super::{
+    feed::Feed,
+    session::{self, Viewer},
+};
 use crate::{
     model::StreamName,
     rtc::{Direction, Handle, Port, Refused},
@@ -31,6 +35,8 @@ struct Inner {
 struct Session {
     channel: StreamName,
     handle: Handle,
+    /// `None` until it is connected.
+    viewer: watch::Receiver<Option<Viewer>>,
 }
 
 /// A viewer that was taken in.
@@ -60,10 +66,11 @@ impl Server {
         let id = id()?;
         let (handle, answer) = (peer.handle(), peer.answer().to_owned());
         let session = handle.session().to_owned();
-        self.lock().insert(id.clone(), Session { channel: channel.clone(), handle });
+        let (told, viewer) = watch::channel(None);
+        self.lock().insert(id.clone(), Session { channel: channel.clone(), handle, viewer });
         let (inner, own, cancel) = (self.inner.clone(), id.clone(), self.inner.cancel.clone());
         let work = async move {
-            cancel.run_until_cancelled(session::run(peer, feed)).await;
+            cancel.run_until_cancelled(session::run(peer, feed, told)).await;
             lock(&inner.sessions).remove(&own);
         };
         self.inner.tasks.spawn(work.instrument(tracing::info_span!("whep", stream = %channel)));
@@ -79,6 +86,15 @@ impl Server {
     /// A viewer's session, if the channel has one of that id.
     pub fn session(&self, channel: &StreamName, id: &str) -> Option<Handle> {
         self.with(channel, id, Handle::clone)
+    }
+
+    /// The viewers of a channel that are connected, who came first first.
+    pub fn viewers(&self, channel: &StreamName) -> Vec<Viewer> {
+        let sessions = self.lock();
+        let of = sessions.values().filter(|session| session.channel == *channel);
+        let mut viewers: Vec<_> = of.filter_map(|session| *session.viewer.borrow()).collect();
+        viewers.sort_by_key(|viewer| viewer.since);
+        viewers
     }
 
     /// Waits until every session has ended, once `cancel` has fired.

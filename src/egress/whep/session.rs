@@ -2,11 +2,15 @@
 
 use std::{
     collections::VecDeque,
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
-use tokio::time::{MissedTickBehavior, interval, sleep_until};
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval, sleep_until},
+};
 
 use super::{
     feed::{Feed, Next},
@@ -32,12 +36,29 @@ const FASTER: u32 = 4;
 const ANEW: Duration = Duration::from_secs(2);
 const LONGEST: Duration = Duration::from_secs(16);
 
-/// Sends a live to a peer, from when it is connected until one of both is gone.
-pub async fn run(mut peer: Peer, feed: Arc<Feed>) {
+/// Sender reports from one look at the round trip to the next.
+const ROUND_TRIP: u32 = 5;
+
+/// How a viewer's connection does.
+#[derive(Debug, Clone, Copy)]
+pub struct Viewer {
+    /// Where it was connected from.
+    pub peer: SocketAddr,
+    /// Since when.
+    pub since: Instant,
+    /// Share of the packets lost between its last two reports, of pictures or sound, 0–1; `None` before the first.
+    pub loss: Option<f64>,
+    /// There and back, as the last check of the path measured it.
+    pub round_trip: Option<Duration>,
+}
+
+/// Sends a live to a peer, from when it is connected until one of both is gone, and tells how it goes.
+pub(super) async fn run(mut peer: Peer, feed: Arc<Feed>, told: watch::Sender<Option<Viewer>>) {
     loop {
         match peer.recv().await {
             Some(Event::Connected(address)) => {
                 tracing::debug!(%address, "viewer connected");
+                told.send_replace(Some(Viewer { peer: address, since: Instant::now(), loss: None, round_trip: None }));
                 break;
             }
             Some(_) => {}
@@ -52,7 +73,7 @@ pub async fn run(mut peer: Peer, feed: Arc<Feed>) {
     outbox.begin(recent);
     let pictures = peer.streams().iter().find(|stream| stream.codec.is_video()).map(|stream| stream.ssrc);
     let mut link = Link::default();
-    let (mut begun, mut wait, mut wanted) = (Instant::now(), ANEW, false);
+    let (mut begun, mut wait, mut wanted, mut reported) = (Instant::now(), ANEW, false, 0_u32);
     loop {
         let mut due = false;
         tokio::select! {
@@ -60,6 +81,7 @@ pub async fn run(mut peer: Peer, feed: Arc<Feed>) {
                 Some(Event::KeyFrameWanted) => wanted = !link.rests(),
                 Some(Event::ReceiverReport { ssrc, loss, .. }) => {
                     metrics::histogram!("amphi_whep_loss_ratio").record(loss);
+                    told.send_modify(|viewer| viewer.iter_mut().for_each(|viewer| viewer.loss = Some(loss)));
                     if Some(ssrc) == pictures && link.report(loss, Instant::now()) {
                         metrics::counter!("amphi_whep_rests_total").increment(1);
                         tracing::debug!(loss, "the path does not carry the pictures: sound alone for a while");
@@ -89,6 +111,11 @@ pub async fn run(mut peer: Peer, feed: Arc<Feed>) {
             }
             _ = reports.tick() => {
                 let now = Instant::now();
+                if reported.is_multiple_of(ROUND_TRIP) {
+                    let round_trip = peer.round_trip(now);
+                    told.send_modify(|viewer| viewer.iter_mut().for_each(|viewer| viewer.round_trip = round_trip));
+                }
+                reported = reported.wrapping_add(1);
                 for (codec, rtp_time, at) in outbox.reports() {
                     peer.report(codec, rtp_time, at, now);
                 }

@@ -6,6 +6,7 @@ pub mod models;
 pub mod publishers;
 pub mod recordings;
 pub mod tracks;
+pub mod viewers;
 
 use axum::{Json, Router, routing::get};
 use serde::Serialize;
@@ -29,7 +30,7 @@ pub struct List<T> {
         channels::status,
         publishers::key, publishers::rotate, publishers::backup, publishers::remove_backup, publishers::call,
         recordings::list, recordings::show, recordings::remove,
-        models::list, events::events,
+        viewers::list, models::list, events::events,
         rtc::publish, rtc::trickle, rtc::end, whep::open, whep::trickle, whep::close,
     ),
     modifiers(&Bearer, &AtTheRoot),
@@ -68,6 +69,7 @@ pub fn router() -> Router<Server> {
         .merge(channels::router())
         .merge(publishers::router())
         .merge(recordings::router())
+        .route("/channels/{name}/viewers", get(viewers::list))
         .route("/models", get(models::list))
         .route("/events", get(events::events))
         .route("/openapi.json", get(|| async { Json(Document::openapi()) }))
