@@ -122,6 +122,7 @@ impl Desk {
             changed |= (&*track.engine, &*track.model) != (&*spec.engine, &*spec.model);
             (track.engine, track.model) = (spec.engine.as_str().into(), spec.model.as_str().into());
             track.builder.set_dress(spec.dress.clone());
+            track.failing = false;
         }
         if changed {
             inner.report(now);

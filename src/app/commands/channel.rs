@@ -101,13 +101,14 @@ fn told(config: &Config, mut text: String) -> Result<Source> {
     Ok(source)
 }
 
-/// What is missing is no error: its model may be fetched later.
-fn missing(config: &Config, channel: &Channel) -> Result<Vec<Missing>> {
-    let missing = speech::missing(&Manifest::load(&config.models_dir)?, config, channel);
+/// What is missing is no error: its model may be fetched later. Nothing is known of it where the manifest is wrong.
+fn missing(config: &Config, channel: &Channel) -> Option<Vec<Missing>> {
+    let manifest = Manifest::load(&config.models_dir).inspect_err(|error| eprintln!("warning: {error:#}")).ok()?;
+    let missing = speech::missing(&manifest, config, channel);
     for Missing { lang, reason } in &missing {
         eprintln!("warning: no captions in {lang} for now: {reason}");
     }
-    Ok(missing)
+    Some(missing)
 }
 
 fn can_hear(config: &Config, language: &LanguageTag, model: Option<&str>) -> Result<()> {
@@ -173,7 +174,7 @@ fn describe(keys: &Keys, channel: &Channel, shown: Option<&Shown>) -> serde_json
 }
 
 fn print(config: &Config, keys: &Keys, channel: &Channel, shown: Option<&Shown>, json: bool) -> Result<()> {
-    let missing = missing(config, channel)?;
+    let missing = missing(config, channel);
     if json {
         let mut value = describe(keys, channel, shown);
         value["missing"] = json!(missing);

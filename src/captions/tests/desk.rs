@@ -239,6 +239,10 @@ fn a_translation_that_fails_is_told_of_its_track_alone_and_of_none_that_rests() 
     assert_eq!((desk.phase(), desk.phase_of(&lang("pt"))), (Phase::Live, Phase::Failed));
     desk.line_up(&[spec("en", "whisper")], at(4));
     assert_eq!(desk.phase_of(&lang("pt")), Phase::Live);
+    let heard = [spec("pt", "whisper")];
+    desk.line_up(&heard, at(5));
+    desk.make_with(&heard, at(5));
+    assert_eq!(desk.phase_of(&lang("pt")), Phase::Live, "it is no translation any more");
 }
 
 #[test]
