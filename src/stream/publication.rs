@@ -216,8 +216,12 @@ impl Drop for Publication {
     fn drop(&mut self) {
         let live = self.live.clone();
         let mut condition = live.condition();
+        let (now, seated) = (Instant::now(), condition.seats.get_mut(self.seat).is_some());
         if condition.seats.leave(self.seat) {
-            live.vacate(&mut condition, Instant::now());
+            live.vacate(&mut condition, now);
+        } else if seated && matches!(condition.state, State::Reconnecting(_)) {
+            // It might have gone on until now: the time to come back begins.
+            condition.state = State::Reconnecting(now);
         }
     }
 }

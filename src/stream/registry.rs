@@ -93,14 +93,21 @@ impl Registry {
         Ok(Publication::new(live, seat))
     }
 
-    /// Ends every live whose grace has run out at `now`. Call it about twice a second.
+    /// Finds publishers that have fallen silent, and ends every live whose grace has run out at `now`. Call it about
+    /// twice a second.
     pub fn expire(&self, now: Instant) {
         let grace = self.inner.grace;
-        self.end_where(|_, condition| {
+        self.end_where(|live, condition| {
+            // One that has not begun yet is not missed.
+            if condition.stats.bytes > 0 && condition.seats.drop_silent(now) {
+                tracing::warn!(stream = %live.name, "the publisher has fallen silent");
+                live.vacate(condition, now);
+            }
             let State::Reconnecting(since) = condition.state else { return false };
-            let away = now.duration_since(since);
+            let away = now.saturating_duration_since(since);
             // A backup that is about to go on the air waits for its next key frame.
-            away >= grace && !(condition.seats.is_due(now) && away < grace + KEY_FRAME)
+            let waits = condition.seats.is_due(now) && away < grace + KEY_FRAME;
+            away >= grace && !waits && !condition.seats.may_return(now)
         });
     }
 
@@ -114,10 +121,10 @@ impl Registry {
         self.end_where(|candidate, _| Arc::ptr_eq(candidate, live));
     }
 
-    fn end_where(&self, over: impl Fn(&Arc<Live>, &Condition) -> bool) {
+    fn end_where(&self, over: impl Fn(&Arc<Live>, &mut Condition) -> bool) {
         self.table().retain(|_, live| {
             let mut condition = live.condition();
-            let ends = over(live, &condition);
+            let ends = over(live, &mut condition);
             if ends {
                 condition.state = State::Ended;
                 condition.seats.clear();

@@ -11,6 +11,9 @@ use crate::model::{Track, TrackId};
 
 /// How long a connection must have been silent before another may have its place.
 const SILENCE: Duration = Duration::from_secs(2);
+/// How long who is on the air may be silent while nobody can take over. What a path has held up for so long comes
+/// late, but whole; players wait for a part twice as long.
+const LOST: Duration = Duration::from_secs(5);
 
 /// Which of a channel's two stream keys a publisher shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -108,7 +111,11 @@ impl Seat {
     }
 
     fn is_silent(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.last_write) >= SILENCE
+        self.silence(now) >= SILENCE
+    }
+
+    fn silence(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.last_write)
     }
 }
 
@@ -180,14 +187,14 @@ impl Seats {
         Some(seat)
     }
 
-    /// Takes who is on the air off it if it has fallen silent while another stands by. True if so.
+    /// Takes who is on the air off it if it has fallen silent while another stands by, or for long. True if so.
     pub fn drop_silent(&mut self, now: Instant) -> bool {
-        let silent = self.on_air().is_some_and(|seat| seat.is_silent(now));
-        let relieved = silent && self.seats.iter().flatten().any(|seat| !seat.is_silent(now));
-        if relieved {
+        let Some(silence) = self.on_air().map(|seat| seat.silence(now)) else { return false };
+        let relieved = silence >= SILENCE && self.seats.iter().flatten().any(|seat| !seat.is_silent(now));
+        if relieved || silence >= LOST {
             self.on_air = None;
         }
-        relieved
+        self.on_air.is_none()
     }
 
     /// A connection that is called goes on the air.
@@ -200,6 +207,11 @@ impl Seats {
     /// Nobody is on the air, and somebody is about to be.
     pub fn is_due(&self, now: Instant) -> bool {
         self.on_air.is_none() && self.seats.iter().flatten().any(|seat| !seat.is_silent(now))
+    }
+
+    /// Nobody is on the air, and a connection that has fallen silent may go on yet: it is cut soon if it does not.
+    pub fn may_return(&self, now: Instant) -> bool {
+        self.on_air.is_none() && self.seats.iter().flatten().any(|seat| seat.is_silent(now))
     }
 
     /// Calls a publisher to the air.

@@ -189,6 +189,35 @@ async fn a_backup_takes_over_from_a_silent_publisher_and_steps_back_when_told() 
     assert_eq!(live.state(), State::Live, "a standby's end is nothing to viewers");
 }
 
+#[tokio::test]
+async fn a_publisher_that_is_silent_for_long_is_missed_and_may_go_on() {
+    let (registry, mut started) = Registry::new(Duration::from_secs(1));
+    let now = Instant::now();
+    let mut main = registry.publish(&name(), MAIN, now).unwrap();
+    let live = started.recv().await.unwrap();
+    let mut reader = live.producer.consume();
+    show(&mut main);
+    registry.expire(after(now, 9_000));
+    assert_eq!(live.state(), State::Live, "it has not begun yet");
+    main.write(picture(0, true), after(now, 9_000)).unwrap();
+    registry.expire(after(now, 13_900));
+    assert_eq!(live.state(), State::Live);
+    for later in [14_000, 30_000] {
+        registry.expire(after(now, later));
+        assert!(matches!(live.state(), State::Reconnecting(_)), "its connection is still there");
+    }
+    main.write(picture(21_000, false), after(now, 30_000)).unwrap();
+    main.write(picture(21_040, true), after(now, 30_040)).unwrap();
+    assert_eq!(live.state(), State::Live);
+    assert_eq!(seen(&mut reader, 4).await, [9_000, -2, -1, 30_040]);
+    registry.expire(after(now, 36_000));
+    drop(main);
+    registry.expire(Instant::now() + Duration::from_millis(900));
+    assert!(matches!(live.state(), State::Reconnecting(_)), "its grace begins when its connection ends");
+    registry.expire(Instant::now() + Duration::from_millis(1_100));
+    assert_eq!(live.state(), State::Ended);
+}
+
 #[test]
 fn a_channel_that_allows_it_has_its_publisher_replaced_at_once() {
     let (registry, _started) = Registry::new(Duration::from_secs(30));

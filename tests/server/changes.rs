@@ -157,15 +157,15 @@ fn what_cannot_be_translated_is_taken_and_said_until_it_can() {
     let server = Server::start(&[("AMPHI_MODELS_DIR", models.path().to_str().unwrap())]);
     server.channel("waves", &[]);
     assert_eq!(server.json("/api/v1/channels/waves")["missing"], json!([]));
-    let (status, changed) = patch(&server, "waves", &json!({"translate": ["pt", "zu"]}));
-    assert_eq!((status, &changed["translate"]), (200, &json!(["pt", "zu"])));
+    let (status, changed) = patch(&server, "waves", &json!({"translate": ["pt", "la"]}));
+    assert_eq!((status, &changed["translate"]), (200, &json!(["pt", "la"])));
     let missing = |lang: &str, reason: &str| json!({"lang": lang, "reason": reason});
     let pt = missing("pt", "no translation model from en to pt is installed: run `amphi models fetch fx-en-pt`");
-    let zu = missing("zu", "the manifest has no translation model from en to zu: see `amphi models list`");
-    assert_eq!(changed["missing"], json!([pt, zu]));
+    let la = missing("la", "the manifest has no translation model from en to la: see `amphi models list`");
+    assert_eq!(changed["missing"], json!([pt, la]));
     install("fx-en-pt");
     for path in ["/api/v1/channels/waves", "/api/v1/channels/waves/status"] {
-        assert_eq!(server.json(path)["missing"], json!([zu]), "{path}");
+        assert_eq!(server.json(path)["missing"], json!([la]), "{path}");
     }
     let (_, changed) = patch(&server, "waves", &json!({"translate": ["en"]}));
     assert_eq!(changed["missing"][0]["lang"], "en", "it is spoken: {changed}");
