@@ -1,4 +1,7 @@
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -38,11 +41,18 @@ pub struct Publication {
     timeline: Timeline,
     /// What it says next is behind a break.
     breaks: bool,
+    /// How old what it says was when it last got newer, and when that was, while it is off the air.
+    behind: Option<(Duration, Instant)>,
 }
+
+/// What a path brings that late was not held up.
+const LATE: Duration = Duration::from_millis(300);
+/// A publisher that gets no newer for so long has caught up.
+const STEADY: Duration = Duration::from_secs(1);
 
 impl Publication {
     pub(super) fn new(live: Arc<Live>, seat: u64) -> Self {
-        Self { live, seat, turn: 0, timeline: Timeline::new(MediaTime::ZERO), breaks: false }
+        Self { live, seat, turn: 0, timeline: Timeline::new(MediaTime::ZERO), breaks: false, behind: None }
     }
 
     /// The channel.
@@ -114,11 +124,11 @@ impl Publication {
             seat.note_picture(frame.dts, frame.pts, frame.key);
         }
         let opens = if is_video { frame.key } else { !seat.has_video() };
-        if !self.may_write(&mut condition, opens, now)? {
+        if !self.may_write(&mut condition, opens, frame.dts, now)? {
             return Ok(());
         }
         let Some(mapped) = self.timeline.map(frame.track, frame.dts, live.at(now)) else { return Ok(()) };
-        condition.end = condition.end.max(mapped.dts + std::time::Duration::from_millis(1));
+        condition.end = condition.end.max(mapped.dts + Duration::from_millis(1));
         condition.stats.bytes += frame.data.len() as u64;
         condition.stats.video_frames += u64::from(is_video);
         self.resume();
@@ -134,12 +144,13 @@ impl Publication {
     pub fn finish(self) {}
 
     /// Whether it is on the air. One that stands by goes on the air where it is called and decoders can start.
-    fn may_write(&mut self, condition: &mut Condition, opens: bool, now: Instant) -> Result<bool, Replaced> {
+    fn may_write(&mut self, condition: &mut Condition, opens: bool, dts: i64, now: Instant) -> Result<bool, Replaced> {
         if condition.seats.drop_silent(now) {
             self.live.vacate(condition, now);
         }
         let mut standing = condition.seats.standing(self.seat)?;
-        if standing == Standing::Called && opens {
+        let current = matches!(standing, Standing::OnAir(_)) || self.is_current(dts, now);
+        if standing == Standing::Called && opens && current {
             condition.seats.take(self.seat);
             condition.state = State::Live;
             condition.stats.reconnects += 1;
@@ -149,6 +160,19 @@ impl Publication {
         let Standing::OnAir(turn) = standing else { return Ok(false) };
         self.begin_turn(condition, turn);
         Ok(true)
+    }
+
+    /// Whether what it says is new. A path that was held up brings in one go what it held, which would set the
+    /// live's clock ahead by as much; viewers have been shown something else meanwhile.
+    fn is_current(&mut self, dts: i64, now: Instant) -> bool {
+        let Some(lag) = self.timeline.lag(dts, self.live.at(now)).filter(|lag| *lag > LATE) else { return true };
+        match self.behind {
+            Some((before, since)) if before <= lag + LATE => now.saturating_duration_since(since) >= STEADY,
+            _ => {
+                self.behind = Some((lag, now));
+                false
+            }
+        }
     }
 
     /// Says what a track is, which may take the place of the other one.
@@ -173,6 +197,7 @@ impl Publication {
             return false;
         }
         self.turn = turn;
+        self.behind = None;
         self.timeline = Timeline::new(condition.end);
         self.breaks = turn > 1;
         let Some(seat) = condition.seats.get_mut(self.seat) else { return true };

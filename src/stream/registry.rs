@@ -105,8 +105,9 @@ impl Registry {
             }
             let State::Reconnecting(since) = condition.state else { return false };
             let away = now.saturating_duration_since(since);
-            // A backup that is about to go on the air waits for its next key frame.
-            let waits = condition.seats.is_due(now) && away < grace + KEY_FRAME;
+            // Who is about to go on the air waits for its next key frame.
+            let due = condition.seats.is_due(now);
+            let waits = due.is_some_and(|heard| away < grace + KEY_FRAME || heard < KEY_FRAME);
             away >= grace && !waits && !condition.seats.may_return(now)
         });
     }

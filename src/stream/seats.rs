@@ -14,6 +14,8 @@ const SILENCE: Duration = Duration::from_secs(2);
 /// How long who is on the air may be silent while nobody can take over. What a path has held up for so long comes
 /// late, but whole; players wait for a part twice as long.
 const LOST: Duration = Duration::from_secs(5);
+/// How long a connection that sends nothing may go on yet: twice as long as most protocols keep one. WebRTC keeps it.
+const GONE: Duration = Duration::from_secs(60);
 
 /// Which of a channel's two stream keys a publisher shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -67,6 +69,8 @@ pub struct Publisher {
 pub(super) struct Seat {
     id: u64,
     last_write: Instant,
+    /// When it began to send, or was first heard again after a silence.
+    heard_since: Instant,
     pub publisher: Publisher,
     pub tracks: BTreeMap<TrackId, Track>,
     last_key: Option<i64>,
@@ -145,7 +149,14 @@ impl Seats {
             key_interval: None,
             reorders: false,
         };
-        let seat = Seat { id: self.issued, last_write: now, publisher, tracks: BTreeMap::new(), last_key: None };
+        let seat = Seat {
+            id: self.issued,
+            last_write: now,
+            heard_since: now,
+            publisher,
+            tracks: BTreeMap::new(),
+            last_key: None,
+        };
         self.seats[rank as usize] = Some(seat);
         if self.on_air.is_none_or(|on_air| on_air == rank) {
             self.go_on_air(rank);
@@ -183,6 +194,9 @@ impl Seats {
     /// The connection has sent something.
     pub fn note(&mut self, id: u64, now: Instant) -> Option<&mut Seat> {
         let seat = self.get_mut(id)?;
+        if seat.is_silent(now) {
+            seat.heard_since = now;
+        }
         seat.last_write = now;
         Some(seat)
     }
@@ -204,14 +218,16 @@ impl Seats {
         }
     }
 
-    /// Nobody is on the air, and somebody is about to be.
-    pub fn is_due(&self, now: Instant) -> bool {
-        self.on_air.is_none() && self.seats.iter().flatten().any(|seat| !seat.is_silent(now))
+    /// For how long somebody has been heard who is about to go on the air, where nobody is.
+    pub fn is_due(&self, now: Instant) -> Option<Duration> {
+        let heard = self.seats.iter().flatten().filter(|seat| !seat.is_silent(now));
+        let shortest = heard.map(|seat| now.saturating_duration_since(seat.heard_since)).min();
+        shortest.filter(|_| self.on_air.is_none())
     }
 
-    /// Nobody is on the air, and a connection that has fallen silent may go on yet: it is cut soon if it does not.
+    /// Nobody is on the air, and a connection that has fallen silent may go on yet.
     pub fn may_return(&self, now: Instant) -> bool {
-        self.on_air.is_none() && self.seats.iter().flatten().any(|seat| seat.is_silent(now))
+        self.on_air.is_none() && self.seats.iter().flatten().any(|seat| (SILENCE..GONE).contains(&seat.silence(now)))
     }
 
     /// Calls a publisher to the air.

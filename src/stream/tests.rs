@@ -176,13 +176,13 @@ async fn a_backup_takes_over_from_a_silent_publisher_and_steps_back_when_told() 
     main.write(frame(0), now).unwrap();
     backup.write(frame(0), after(now, 1_900)).unwrap();
     backup.write(frame(100), after(now, 2_000)).unwrap();
-    main.write(frame(20), after(now, 2_100)).unwrap();
+    main.write(frame(2_100), after(now, 2_100)).unwrap();
     assert!(main.stands_by(), "who comes back to life waits");
     live.call(Rank::Main).unwrap();
     backup.write(frame(300), after(now, 2_200)).unwrap();
-    main.write(frame(40), after(now, 2_300)).unwrap();
+    main.write(frame(2_300), after(now, 2_300)).unwrap();
     backup.write(frame(500), after(now, 2_400)).unwrap();
-    main.write(frame(60), after(now, 2_400)).unwrap();
+    main.write(frame(2_320), after(now, 2_400)).unwrap();
     assert_eq!(seen(&mut reader, 8).await, [0, -2, -1, 2_000, 2_200, -1, 2_300, 2_320]);
     drop(backup);
     assert_eq!(live.call(Rank::Backup), Err(crate::stream::NotThere(Rank::Backup)));
@@ -216,6 +216,68 @@ async fn a_publisher_that_is_silent_for_long_is_missed_and_may_go_on() {
     assert!(matches!(live.state(), State::Reconnecting(_)), "its grace begins when its connection ends");
     registry.expire(Instant::now() + Duration::from_millis(1_100));
     assert_eq!(live.state(), State::Ended);
+}
+
+#[tokio::test]
+async fn what_a_path_held_up_sets_no_clock_ahead() {
+    let (registry, mut started) = Registry::new(Duration::from_secs(1));
+    let now = Instant::now();
+    let mut main = registry.publish(&name(), MAIN, now).unwrap();
+    let live = started.recv().await.unwrap();
+    let mut reader = live.producer.consume();
+    show(&mut main);
+    main.write(picture(0, true), now).unwrap();
+    registry.expire(after(now, 6_000));
+    // In one go at 20 s, with a key frame every two seconds; then as it is captured.
+    for nth in 1..50 {
+        main.write(picture(nth * 400, nth % 5 == 0), after(now, 20_000 + nth as u64)).unwrap();
+        assert!(matches!(live.state(), State::Reconnecting(_)), "{nth}");
+    }
+    for nth in 50..60 {
+        main.write(picture(nth * 400, nth % 5 == 0), after(now, nth as u64 * 400 + 100)).unwrap();
+    }
+    assert_eq!(seen(&mut reader, 5).await, [0, -2, -1, 20_100, 20_500]);
+}
+
+#[tokio::test]
+async fn one_that_stays_behind_goes_on_as_far_behind_as_it_is() {
+    let (registry, mut started) = Registry::new(Duration::from_secs(1));
+    let now = Instant::now();
+    let mut main = registry.publish(&name(), MAIN, now).unwrap();
+    let live = started.recv().await.unwrap();
+    let mut reader = live.producer.consume();
+    main.write(frame(0), now).unwrap();
+    registry.expire(after(now, 6_000));
+    // Its clock begins again.
+    for nth in 0..60 {
+        main.write(frame(nth * 20), after(now, 30_000 + nth as u64 * 20)).unwrap();
+    }
+    assert_eq!(seen(&mut reader, 4).await, [0, -2, -1, 31_000]);
+}
+
+#[test]
+fn who_is_heard_again_late_has_time_for_a_key_frame() {
+    let (registry, _started) = Registry::new(Duration::from_secs(1));
+    let now = Instant::now();
+    let mut main = registry.publish(&name(), MAIN, now).unwrap();
+    show(&mut main);
+    main.write(picture(0, true), now).unwrap();
+    let live = registry.get(&name()).unwrap();
+    for millis in (500..55_000).step_by(500) {
+        registry.expire(after(now, millis));
+    }
+    for nth in 0..10 {
+        main.write(picture(55_000 + nth * 500, nth == 9), after(now, 55_000 + nth as u64 * 500)).unwrap();
+        registry.expire(after(now, 55_100 + nth as u64 * 500));
+        assert_ne!(live.state(), State::Ended, "{nth}");
+    }
+    assert_eq!(live.state(), State::Live);
+    registry.expire(after(now, 65_000));
+    registry.expire(after(now, 119_400));
+    assert!(matches!(live.state(), State::Reconnecting(_)), "it may go on yet");
+    registry.expire(after(now, 119_600));
+    assert_eq!(live.state(), State::Ended, "its connection stands, but it has been silent for a minute");
+    assert_eq!(main.write(picture(120_000, true), after(now, 120_000)), Err(Replaced));
 }
 
 #[test]

@@ -40,6 +40,13 @@ impl Timeline {
         Self { offsets: Vec::new(), floor, last: BTreeMap::new() }
     }
 
+    /// How much older than the newest that could be there at media time `now` a packet is that the publisher stamped
+    /// `dts`, by its clock as it was known last; none before anything is known of it.
+    pub fn lag(&self, dts: i64, now: MediaTime) -> Option<Duration> {
+        let offset = self.offsets.first()?;
+        Some(now.since(MediaTime::from_nanos(dts.saturating_add(*offset))))
+    }
+
     /// Maps a packet of `track` that the publisher stamped `dts` (nanoseconds of its own clock) and
     /// that arrived at media time `now`. `None`: it lies before the floor and must be dropped.
     pub fn map(&mut self, track: TrackId, dts: i64, now: MediaTime) -> Option<Mapped> {
