@@ -75,6 +75,9 @@ const GAP: usize = 15;
 const LONG: usize = 800;
 /// Frames after which it is closed whatever is stable.
 const TOO_LONG: usize = 1_200;
+/// Frames of new audio that a decoding takes at most: an utterance as long as can be, these and [`PADDING`] fit the
+/// longest window there is. What lies behind a window's end is not heard.
+const MOST: usize = 1_000;
 /// The shortest window the encoder gets, and the silence behind the speech. Windows padded more
 /// tightly make Whisper loop.
 const WINDOW: usize = 1_500;
@@ -105,6 +108,8 @@ pub struct Streaming<D> {
     stable: Vec<Timed>,
     /// What the last decoding gave beyond `stable`.
     open: Vec<Timed>,
+    /// The utterance has been shown, as far as it goes.
+    shown: bool,
     context: Vec<usize>,
     /// Where the last word returned ends.
     said: MediaTime,
@@ -128,6 +133,7 @@ impl<D: Decode> Streaming<D> {
             took: [Duration::ZERO; 2],
             stable: Vec::new(),
             open: Vec::new(),
+            shown: false,
             context: Vec::new(),
             said: MediaTime::from_nanos(i64::MIN),
         }
@@ -163,7 +169,7 @@ impl<D: Decode> Streaming<D> {
     fn awaited(&self) -> usize {
         // One that took long alone is a hiccup.
         let lately = self.took[0].min(self.took[1]) * self.pace.rest;
-        self.pace.step.max(lately.as_millis() as usize / 10) * self.load.stretch()
+        (self.pace.step.max(lately.as_millis() as usize / 10) * self.load.stretch()).min(MOST)
     }
 
     /// Decodes, and returns what changed. `settled`: the audio is complete, so the text is.
@@ -177,9 +183,12 @@ impl<D: Decode> Streaming<D> {
         if before == self.stable.len() {
             self.close_long(out);
         }
-        if !self.stable.is_empty() || !self.open.is_empty() {
-            let hypothesis = self.hypothesis(self.stable.len() + self.open.len(), false);
-            out.push(hypothesis);
+        let count = self.stable.len() + self.open.len();
+        if count > 0 {
+            out.push(self.hypothesis(count, false));
+            self.shown = true;
+        } else {
+            self.take_back(out);
         }
         Ok(())
     }
@@ -268,12 +277,21 @@ impl<D: Decode> Streaming<D> {
         }
     }
 
+    /// What was shown of an utterance was nobody's words.
+    fn take_back(&mut self, out: &mut Vec<Hypothesis>) {
+        if std::mem::take(&mut self.shown) {
+            out.push(self.hypothesis(0, true));
+        }
+    }
+
     /// The first `count` stable words are an utterance; the rest begins the next.
     fn close_at(&mut self, count: usize, out: &mut Vec<Hypothesis>) {
         if count == 0 {
+            self.take_back(out);
             let all = self.levels.len();
             return self.cut(all.saturating_sub(LEAD));
         }
+        self.shown = false;
         let end = self.stable[count - 1].end;
         let next = self.stable.get(count).or(self.open.first()).map(|word| word.start);
         out.push(self.hypothesis(count, true));

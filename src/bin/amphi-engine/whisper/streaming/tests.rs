@@ -121,6 +121,25 @@ fn a_stream_leaves_the_machine_half_of_the_time_whatever_a_decoding_takes() {
 }
 
 #[test]
+fn no_decoding_waits_for_more_than_its_window_holds() {
+    let (mut streaming, _) = streaming(|_| Vec::new());
+    streaming.took = [Duration::from_secs(4); 2];
+    streaming.relax(Load::from_level(4).unwrap());
+    assert_eq!(streaming.awaited(), 1_000);
+    assert!(TOO_LONG + streaming.awaited() + PADDING <= 3_000);
+}
+
+#[test]
+fn words_that_turn_out_to_be_nobodys_are_taken_back() {
+    let (mut streaming, _) = streaming(|call| if call == 0 { vec!["you"] } else { Vec::new() });
+    let mut at = 0;
+    let mut out = feed(&mut streaming, &mut at, 2_900, true);
+    out.extend(feed(&mut streaming, &mut at, 1_000, false));
+    let seen: Vec<_> = out.iter().map(|heard| (heard.words.len(), heard.last)).collect();
+    assert_eq!(seen, [(1, false), (0, true)]);
+}
+
+#[test]
 fn a_gap_in_time_closes_the_utterance() {
     let (mut streaming, _) = streaming(|_| vec!["one", "two"]);
     let mut at = 0;
