@@ -96,6 +96,7 @@ impl<C: Fn() -> MediaTime> Ear<C> {
         cancel: &CancellationToken,
     ) -> End {
         let stream: Stream = self.engines.open(self.spec.clone());
+        self.desk.set_pace(Pace::default(), (self.clock)());
         let mut open: Option<Hypothesis> = None;
         let mut sounding = true;
         let mut heard: Option<MediaTime> = None;
@@ -127,6 +128,8 @@ impl<C: Fn() -> MediaTime> Ear<C> {
                             break End::Over;
                         }
                     }
+                    // Behind its sound's end another may hear the live already: how this one does is nobody's concern.
+                    Some(Event::Ready { .. } | Event::Pace(_) | Event::Restarted { lost: None }) if !sounding => {}
                     Some(Event::Ready { model }) => {
                         tracing::info!(model, "speech engine ready");
                         self.desk.set_hearing(Hearing::Well, (self.clock)());
@@ -141,7 +144,9 @@ impl<C: Fn() -> MediaTime> Ear<C> {
                         if lost.is_some() {
                             self.desk.lost(&self.lang, 1);
                         }
-                        self.desk.set_hearing(Hearing::Restarting, (self.clock)());
+                        if sounding {
+                            self.desk.set_hearing(Hearing::Restarting, (self.clock)());
+                        }
                     }
                     Some(Event::Failed { reason }) => {
                         tracing::error!(reason, lang = %self.lang, "captions have stopped");
@@ -151,7 +156,6 @@ impl<C: Fn() -> MediaTime> Ear<C> {
                 },
             }
         };
-        self.desk.set_pace(Pace::default(), (self.clock)());
         // What was heard is all that will ever be known of this utterance.
         if let Some(open) = open {
             let _ = words.send(Hypothesis { stable: open.words.len(), last: true, ..open }).await;
@@ -209,17 +213,15 @@ mod tests {
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    #[tokio::test]
-    async fn recognition_that_gave_up_shows_and_is_tried_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let engine = folder.path().join("engine");
+    /// Hears a live with that engine.
+    fn ear(folder: &Path, engine: &Path) -> (Arc<Desk>, Ear<impl Fn() -> MediaTime + use<>>) {
         let track = TrackSpec { lang: en(), engine: "whisper".into(), model: "tiny".into(), dress: Dress::AsGiven };
         let desk = Desk::new(Anchor::new(SystemTime::UNIX_EPOCH), [track], Duration::ZERO);
         let ear = Ear {
-            engines: Engines::new(EngineSettings::new(&engine)),
+            engines: Engines::new(EngineSettings::new(engine)),
             spec: EngineSpec {
                 engine: EngineKind::Whisper,
-                model_dir: folder.path().into(),
+                model_dir: folder.into(),
                 language: en(),
                 threads: 1,
                 live: true,
@@ -230,6 +232,14 @@ mod tests {
             clock: || MediaTime::ZERO,
             pauses: Pauses { first: Duration::from_millis(300), longest: Duration::from_millis(300) },
         };
+        (desk, ear)
+    }
+
+    #[tokio::test]
+    async fn recognition_that_gave_up_shows_and_is_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = folder.path().join("engine");
+        let (desk, ear) = ear(folder.path(), &engine);
         let mut events = desk.subscribe(None, None, MediaTime::ZERO);
         let mut until = async |state: &str| {
             let state = format!(r#""state":"{state}""#);
@@ -258,5 +268,23 @@ mod tests {
         assert_eq!(word.words[0].text, "word");
         drop(sound);
         hearing.abort();
+    }
+
+    #[tokio::test]
+    async fn one_whose_sound_has_ended_says_nothing_of_how_another_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = folder.path().join("engine");
+        write_engine(&engine, "word");
+        let (desk, ear) = ear(folder.path(), &engine);
+        desk.set_hearing(Hearing::Failed, MediaTime::ZERO);
+        let (sound, blocks) = mpsc::channel(1);
+        drop(sound);
+        let (words, mut heard) = mpsc::channel(8);
+        let cancel = CancellationToken::new();
+        let hearing = tokio::spawn(ear.hear(blocks, words, cancel.clone()));
+        let word = tokio::time::timeout(SOON, heard.recv()).await.unwrap().unwrap();
+        assert_eq!((word.words[0].text.as_str(), desk.phase()), ("word", Phase::Failed));
+        cancel.cancel();
+        hearing.await.unwrap();
     }
 }
