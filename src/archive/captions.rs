@@ -10,7 +10,10 @@ use super::{
     layout::Meta,
     timeline::Timeline,
 };
-use crate::model::{Cue, LanguageTag, Source};
+use crate::{
+    captions::words,
+    model::{Cue, LanguageTag, Source},
+};
 
 /// No track has more cues: a day of one a second.
 const MOST: usize = 100_000;
@@ -106,10 +109,7 @@ pub(super) fn transcript(meta: &Meta, timeline: &Timeline, tracks: &[(LanguageTa
 
 /// One line of text: a line break or other control character would end the cue.
 fn clean(text: &str) -> String {
-    text.split(|c: char| c.is_whitespace() || c.is_control())
-        .filter(|word| !word.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ")
+    words(text).collect::<Vec<_>>().join(" ")
 }
 
 /// Breaks a text into as few lines of at most [`LINE`] characters as hold it, even in length.

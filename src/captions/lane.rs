@@ -172,7 +172,7 @@ impl Lane {
 
     /// Words that wait for a part.
     pub fn pending(&self) -> usize {
-        self.words.len() + self.phrases.iter().map(|phrase| phrase.text.split_whitespace().count()).sum::<usize>()
+        self.words.len() + self.phrases.iter().map(|phrase| text::words(&phrase.text).count()).sum::<usize>()
     }
 
     /// Phrases lost to the bound on the backlog.
@@ -299,12 +299,12 @@ fn tokens(cue: &Cue, lang: &LanguageTag) -> Vec<Token> {
     let mut words: Vec<&str> = if text::spaceless(lang) {
         stable.split_inclusive(|_: char| true).filter(|c| !c.trim().is_empty()).collect()
     } else {
-        stable.split_whitespace().collect()
+        text::words(stable).collect()
     };
-    if !cue.is_final && !rest.starts_with(char::is_whitespace) {
+    if !cue.is_final && !rest.starts_with(text::is_break) {
         words.pop();
     }
-    let timed = cue.words.len() == cue.text.split_whitespace().count() && !text::spaceless(lang);
+    let timed = cue.words.len() == text::words(&cue.text).count() && !text::spaceless(lang);
     let span = cue.end.since(cue.start);
     let total = text::chars(&cue.text).max(1) as f64;
     let mut passed = 0;

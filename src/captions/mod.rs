@@ -35,3 +35,4 @@ pub use lineup::{Lineup, TrackSpec};
 pub use relay::{Relay, Request};
 pub use run::{Target, run};
 pub use subscription::{Subscription, TooSlow};
+pub use text::words;

@@ -22,17 +22,28 @@ pub fn chars(text: &str) -> usize {
     text.chars().count()
 }
 
+/// A line may break at it. French has spaces in front of its marks at which none may (`Vraiment\u{202f}?`).
+pub fn is_break(c: char) -> bool {
+    (c.is_whitespace() || c.is_control() || c == '\u{feff}') && !is_bond(c)
+}
+
+/// A space that keeps what is around it together.
+fn is_bond(c: char) -> bool {
+    matches!(c, '\u{a0}' | '\u{202f}')
+}
+
+/// The words of a text; a mark behind a space at which no line may break belongs to its word.
+pub fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(is_break).filter(|word| !word.is_empty())
+}
+
 /// Text without control characters and with single spaces, at most `limit` characters.
 pub fn plain(text: &str, limit: usize) -> String {
     let mut out = String::with_capacity(text.len().min(4 * limit));
     let mut kept = 0;
     for c in text.chars() {
-        let c = if c.is_control() || c.is_whitespace() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}') {
-            ' '
-        } else {
-            c
-        };
-        if c == ' ' && (out.is_empty() || out.ends_with(' ')) {
+        let c = if is_break(c) { ' ' } else { c };
+        if (c == ' ' || is_bond(c)) && (out.is_empty() || out.ends_with(' ')) {
             continue;
         }
         if kept == limit {
@@ -73,7 +84,8 @@ pub fn ends_clause(word: &str) -> bool {
 
 /// A word without the marks behind it; all of it if it is nothing else.
 pub fn unmarked(word: &str) -> &str {
-    let bare = word.trim_end_matches(['.', ',', '!', '?', ';', ':', '…', '。', '、']);
+    let mark = |c| is_bond(c) || matches!(c, '.' | ',' | '!' | '?' | ';' | ':' | '…' | '。' | '、');
+    let bare = word.trim_end_matches(mark);
     if bare.is_empty() { word } else { bare }
 }
 
@@ -191,11 +203,19 @@ mod tests {
         assert!(long.lines().all(|line| chars(line) <= LINE), "{long}");
         assert!(lines(&"x".repeat(100)).lines().all(|line| chars(line) <= LINE));
         assert_eq!(lines("short"), "short");
+        let french = format!("{} comprend\u{202f}? Oui", "mot ".repeat(8).trim_end());
+        assert!(lines(&french).lines().all(|line| !line.starts_with('?')), "{french}");
+        assert_eq!(
+            words("Tu viens\u{202f}? «\u{a0}Non\u{a0}»").collect::<Vec<_>>(),
+            ["Tu", "viens\u{202f}?", "«\u{a0}Non\u{a0}»"]
+        );
+        assert_eq!(unmarked("viens\u{202f}?"), "viens");
     }
 
     #[test]
     fn plain_text_has_no_breaks_and_an_end() {
         assert_eq!(plain("  a\r\n\n b\u{0}c\u{2028}d  ", 100), "a b c d");
+        assert_eq!(plain("\u{a0}Vraiment\u{202f}? \u{202f}Oui\u{a0}", 100), "Vraiment\u{202f}? Oui");
         assert_eq!(chars(&plain(&"é".repeat(1_000), 10)), 10);
     }
 }

@@ -172,7 +172,7 @@ fn units(text: &str, lang: &LanguageTag) -> Vec<String> {
     if text::spaceless(lang) {
         return text.chars().map(String::from).collect();
     }
-    text.split_whitespace().flat_map(|word| text::pieces(word, text::LINE)).map(Into::into).collect()
+    text::words(text).flat_map(|word| text::pieces(word, text::LINE)).map(Into::into).collect()
 }
 
 /// `stable` and what a translation has behind it. One that begins otherwise is gone into where it is least far from

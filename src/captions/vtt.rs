@@ -197,7 +197,7 @@ fn sentences(entries: &[Entry]) -> Vec<Sentence> {
             out.push(std::mem::replace(&mut open, Sentence { text: String::new(), shares: Vec::new() }));
         }
         last_end = Some(entry.end);
-        for word in entry.text.split_whitespace() {
+        for word in text::words(&entry.text) {
             if !open.text.is_empty() {
                 open.text.push(' ');
             }
@@ -221,10 +221,10 @@ fn sentences(entries: &[Entry]) -> Vec<Sentence> {
 /// Divides a text between words into as many pieces as there are weights, about in proportion.
 pub(super) fn divide(text: &str, weights: &[usize]) -> Vec<String> {
     let total: usize = weights.iter().sum::<usize>().max(1);
-    let length: usize = text.split_whitespace().map(|word| text::chars(word) + 1).sum();
+    let length: usize = text::words(text).map(|word| text::chars(word) + 1).sum();
     let mut out = vec![String::new(); weights.len()];
     let (mut piece, mut until, mut position) = (0, weights.first().copied().unwrap_or(0), 0);
-    for word in text.split_whitespace() {
+    for word in text::words(text) {
         let middle = position + text::chars(word).div_ceil(2);
         while piece + 1 < weights.len() && middle * total >= until * length {
             piece += 1;
