@@ -148,6 +148,18 @@ impl Builder {
         changed
     }
 
+    /// Its track's words may come from elsewhere from now on: cues of which every word was taken back, and that keep
+    /// their ids for words to come, are over. Returns them; call it between two utterances.
+    pub fn leave(&mut self) -> Vec<Cue> {
+        let mut over = Vec::new();
+        while !self.shown.is_empty() {
+            let cue = Cue { is_final: true, ..self.withdrawn(0) };
+            self.shown.pop_front();
+            over.push(cue);
+        }
+        over
+    }
+
     /// What the words need from now on; call it between two utterances.
     pub fn set_dress(&mut self, dress: Dress) {
         self.dresser = dress.dresser(&self.lang);
@@ -325,12 +337,15 @@ impl Builder {
     fn retract(&mut self, nth: usize, changed: &mut Vec<Cue>) {
         for nth in nth..self.shown.len() {
             if !self.shown[nth].text.is_empty() {
-                let mut cue = self.cue(nth, Vec::new(), 0);
-                cue.start = self.floor.max(self.heard);
-                cue.end = cue.start + Duration::from_millis(1);
-                changed.push(cue);
+                changed.push(self.withdrawn(nth));
             }
         }
+    }
+
+    /// The `nth` cue that is not final, without any words.
+    fn withdrawn(&mut self, nth: usize) -> Cue {
+        let start = self.floor.max(self.heard);
+        Cue { start, end: start + Duration::from_millis(1), ..self.cue(nth, Vec::new(), 0) }
     }
 
     /// The next revision of the `nth` cue that is not final.

@@ -117,6 +117,11 @@ impl Desk {
     pub fn make_with(&self, tracks: &[TrackSpec], now: MediaTime) {
         let mut changed = false;
         let inner = &mut *self.lock();
+        for track in inner.tracks.values_mut() {
+            for cue in track.builder.leave() {
+                self.publish(track, &mut inner.log, cue, now);
+            }
+        }
         for spec in tracks {
             let Some(track) = inner.tracks.get_mut(&spec.lang) else { continue };
             changed |= (&*track.engine, &*track.model) != (&*spec.engine, &*spec.model);

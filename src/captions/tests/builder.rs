@@ -170,6 +170,16 @@ fn a_guess_that_is_taken_back_leaves_an_empty_cue_whose_id_goes_on() {
 }
 
 #[test]
+fn a_cue_without_words_is_over_when_they_come_from_elsewhere() {
+    let mut builder = builder("en", Dress::AsGiven);
+    builder.apply(&hypothesis(&[word("Hm", 0, 300)], 0, false), at(400));
+    builder.apply(&hypothesis(&[], 0, true), at(900));
+    assert_eq!(shown(&builder.leave()), ["1.3! |0"]);
+    assert!(builder.leave().is_empty());
+    assert_eq!(shown(&builder.apply(&hypothesis(&[word("So", 2_000, 2_300)], 1, true), at(3_000))), ["2.1! So|2"]);
+}
+
+#[test]
 fn an_engine_that_breaks_its_word_changes_nothing_that_was_stable() {
     let mut builder = builder("en", Dress::AsGiven);
     let words = sentence("one two three", 0, 300);

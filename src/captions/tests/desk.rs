@@ -359,6 +359,22 @@ fn another_model_goes_on_with_the_same_track() {
     assert_eq!(desk.maker(&lang("en")), Some(("vosk".into(), "vosk-en".into())));
 }
 
+#[test]
+fn a_guess_that_came_to_nothing_holds_up_no_words_that_come_from_elsewhere() {
+    let desk = desk(&["en"]);
+    say(&desk, "Hm", 0, false, false);
+    desk.apply_hypothesis(&lang("en"), &Hypothesis { words: Vec::new(), stable: 0, last: true }, at(900));
+    let lineup = [spec("fr", "vosk-fr"), spec("en", "fx-fr-en")];
+    desk.line_up(&lineup, at(1_000));
+    desk.make_with(&lineup, at(1_000));
+    let id = desk.ids().next();
+    desk.apply_cues([cue(id, 1_000, 1_900, "Hello.")], at(1_900));
+    let english = RenditionId::captions(&lang("en"));
+    let parts = reference(4_000).into_iter().flat_map(|part| desk.parts(&part));
+    let published = parts.filter(|part| part.rendition == english).any(|part| part.data.ends_with(b"Hello.\n\n"));
+    assert!(published);
+}
+
 #[tokio::test]
 async fn a_thousand_subscribers_hear_everything() {
     let desk = desk(&["en"]);
