@@ -82,7 +82,7 @@ async fn on_air(rooms: &Rooms, live: Arc<stream::Live>) -> Result<Arc<OnAir>> {
     };
     let hold_back = if channel.accurate { ACCURATE } else { Duration::ZERO };
     let desk = Desk::new(live.anchor, plan.tracks(), hold_back);
-    let (begun, lineup) = (plan.clone(), desk.lineup());
+    let (begun, lineup) = (plan.outline(), desk.lineup());
     let on_air = Arc::new(OnAir {
         stream: live.clone(),
         hls: Arc::default(),
@@ -159,8 +159,8 @@ async fn on_air(rooms: &Rooms, live: Arc<stream::Live>) -> Result<Arc<OnAir>> {
     if let Some(recorder) = recorder {
         let id = finish(rooms, recorder, &desk).await;
         // A live whose languages or models changed has no estimate: its stretches would have to be told apart.
-        if let Some(id) = id.filter(|_| Arc::ptr_eq(&lineup, &desk.lineup())) {
-            rooms.estimates.ask(id, &begun, &desk);
+        if let Some((id, begun)) = id.zip(begun).filter(|_| Arc::ptr_eq(&lineup, &desk.lineup())) {
+            rooms.estimates.ask(id, begun, &desk);
         }
     }
     Ok(on_air)

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     config::Config,
-    speech::{self, Plan, Speech},
+    speech::{self, Outline, Speech},
     transcript,
 };
 use crate::{
@@ -87,21 +87,25 @@ pub(super) fn new(
 
 impl Estimates {
     /// Asks for estimates of a live that went as planned from its beginning to its end. Never waits.
-    pub fn ask(&self, recording: RecordingId, plan: &Plan, desk: &Desk) {
-        let (Some(jobs), Some((spoken, spec, model))) = (&self.0, plan.hears()) else { return };
-        let said = |lang| {
+    pub fn ask(&self, recording: RecordingId, plan: Outline, desk: &Desk) {
+        let Some(jobs) = &self.0 else { return };
+        let said = |lang: &LanguageTag| {
             let cues = desk.track(lang).unwrap_or_default();
             cues.iter().map(|cue| cue.text.as_str()).collect::<Vec<_>>().join(" ")
         };
-        let translated = plan.translates().map(|(to, model)| (to.clone(), model.to_owned(), said(to)));
+        let Outline { spoken, spec, model, dress, translated } = plan;
+        let translated = translated.into_iter().map(|(to, model)| {
+            let said = said(&to);
+            (to, model, said)
+        });
         let job = Job {
-            spoken: spoken.clone(),
-            spec: EngineSpec { live: false, ..spec.clone() },
-            dress: plan.tracks().first().map_or(Dress::AsGiven, |track| track.dress.clone()),
-            model: model.to_owned(),
-            said: said(spoken),
-            translated: translated.collect(),
             recording,
+            spec: EngineSpec { live: false, ..spec },
+            dress,
+            model,
+            said: said(&spoken),
+            translated: translated.collect(),
+            spoken,
         };
         match jobs.try_send(job) {
             Ok(()) => {}

@@ -46,6 +46,18 @@ pub(super) struct Plan {
     missing: Vec<Missing>,
 }
 
+/// What a plan comes to. It holds no model in memory.
+#[derive(Clone)]
+pub(super) struct Outline {
+    pub spoken: LanguageTag,
+    pub spec: EngineSpec,
+    /// The id of the model that hears.
+    pub model: String,
+    pub dress: Dress,
+    /// Into which language, with the ids of which models.
+    pub translated: Vec<(LanguageTag, String)>,
+}
+
 /// What the desk says a track is made of.
 #[derive(Clone)]
 struct Track {
@@ -224,14 +236,22 @@ impl Plan {
         spoken.chain(translated).collect()
     }
 
-    /// The spoken language, what hears it, and the id of its model; none without captions.
-    pub fn hears(&self) -> Option<(&LanguageTag, &EngineSpec, &str)> {
-        self.heard.as_ref().map(|(_, spec, track)| (&self.spoken, spec, track.model.as_str()))
+    /// Whether somebody hears the live.
+    pub fn hears(&self) -> bool {
+        self.heard.is_some()
     }
 
-    /// What it is translated into, and the ids of the models.
-    pub fn translates(&self) -> impl Iterator<Item = (&LanguageTag, &str)> {
-        self.targets.iter().map(|(target, track)| (&target.lang, track.model.as_str()))
+    /// What the live is heard and translated with; none without captions.
+    pub fn outline(&self) -> Option<Outline> {
+        let (_, spec, track) = self.heard.as_ref()?;
+        let translated = self.targets.iter().map(|(target, track)| (target.lang.clone(), track.model.clone()));
+        Some(Outline {
+            spoken: self.spoken.clone(),
+            spec: spec.clone(),
+            model: track.model.clone(),
+            dress: track.dress.clone(),
+            translated: translated.collect(),
+        })
     }
 
     /// Recognises `sound` until it ends, and brings what was heard and its translations to `desk` from its
