@@ -19,7 +19,7 @@ use tracing::Instrument;
 
 use super::speech::{self, Plan, Speech};
 use crate::{
-    captions::Desk,
+    captions::{Desk, Hearing},
     model::Pcm,
     serve::api::tracks::Missing,
     store::{Channel, Store},
@@ -91,7 +91,11 @@ impl Captioning {
         let missing = refused.into_iter().chain(plan.missing().iter().cloned()).collect();
         let mut asked = Asked { channel: self.channel.clone(), missing, tried: Instant::now() };
         asked.complain();
+        if asked.missing.iter().any(|missing| missing.lang == self.channel.language.to_string()) {
+            self.fail();
+        }
         let mut stretches = JoinSet::new();
+        let (mut current, mut begun) = (plan.clone(), Instant::now());
         let mut stretch = self.begin(plan, None, &mut stretches);
         let mut look = time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -104,7 +108,13 @@ impl Captioning {
                 },
                 // One change at a time: the next waits until this one is over.
                 _ = look.tick(), if stretches.len() <= 1 => {
-                    let Some(plan) = self.changed(&mut asked).await else { continue };
+                    let broken = stretch.sound.is_closed() && current.hears() && begun.elapsed() >= RETRY;
+                    let plan = match self.changed(&mut asked).await {
+                        Some(plan) => plan,
+                        None if broken => current.clone(),
+                        None => continue,
+                    };
+                    (current, begun) = (plan.clone(), Instant::now());
                     self.desk.line_up(&plan.tracks(), self.live.at(Instant::now()));
                     let (before, behind) = quiet_place(&mut sound).await;
                     for block in before {
@@ -115,11 +125,21 @@ impl Captioning {
                         let _ = stretch.sound.send(block).await;
                     }
                 }
-                Some(_) = stretches.join_next() => {}
+                Some(ended) = stretches.join_next() => if let Err(error) = ended {
+                    tracing::error!(%error, "captions broke down");
+                    if stretch.sound.is_closed() {
+                        self.fail();
+                    }
+                },
             }
         }
         drop(stretch.sound);
         while stretches.join_next().await.is_some() {}
+    }
+
+    /// Nobody hears the live for now; it is tried again.
+    fn fail(&self) {
+        self.desk.set_hearing(Hearing::Failed, self.live.at(Instant::now()));
     }
 
     /// What the channel asks for now, if that is something else, or can be made by now. What cannot is left as

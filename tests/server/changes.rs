@@ -172,6 +172,30 @@ fn what_cannot_be_translated_is_taken_and_said_until_it_can() {
 }
 
 #[test]
+fn a_live_that_nobody_can_hear_says_so_until_somebody_can() {
+    let models = tempfile::tempdir().unwrap();
+    let home = || std::env::home_dir().unwrap().join(".cache/amphi/models");
+    let all = std::env::var_os("AMPHI_MODELS_DIR").map_or_else(home, Into::into);
+    let installed = models.path().join("whisper-tiny.en");
+    let install = || std::os::unix::fs::symlink(all.join("whisper-tiny.en"), &installed).unwrap();
+    install();
+    let server =
+        Server::start(&[("AMPHI_MODELS_DIR", models.path().to_str().unwrap()), ("AMPHI_LADDER__ENABLED", "false")]);
+    let key = server.channel("waves", &[]);
+    std::fs::remove_file(&installed).unwrap();
+    let _publisher = server.publish(&media("lecture-en.opus"), &format!("{}/waves?key={key}", server.rtmp), &[]);
+    let mut all = Subscriber::open(&server.http, "waves", "");
+    let mut until = |wanted: &dyn Fn(&Value) -> bool| {
+        all.received.clear();
+        assert!(all.until(SOON, |all| all.received.iter().any(|(_, event)| wanted(event))), "{:?}", all.received);
+    };
+    until(&|event| event["state"] == "failed");
+    install();
+    until(&|event| event["state"] == "live" && event["lang"] == "en");
+    until(&|event| event["type"] == "cue");
+}
+
+#[test]
 fn a_page_follows_the_language_without_a_reload() {
     let server = Server::start(&[("AMPHI_LADDER__ENABLED", "false")]);
     let key = server.channel("waves", &[]);

@@ -20,9 +20,10 @@ pub struct Subscriber {
 }
 
 impl Subscriber {
-    /// Subscribes to a channel's track.
+    /// Subscribes to a channel's track, to all of them if `language` is empty.
     pub fn open(http: &str, channel: &str, language: &str) -> Self {
-        let url = format!("{}/api/v1/channels/{channel}/captions/ws?lang={language}", http.replace("http", "ws"));
+        let query = if language.is_empty() { String::new() } else { format!("?lang={language}") };
+        let url = format!("{}/api/v1/channels/{channel}/captions/ws{query}", http.replace("http", "ws"));
         let (mut socket, _) = tungstenite::connect(url).unwrap();
         let (send, messages) = mpsc::channel();
         thread::spawn(move || {
