@@ -1,6 +1,7 @@
 // Stands in for the server: the built pages, one low-latency live with captions, one recording.
 // `node tests/mock-server.mjs [PORT]`; `POST /mock/live/off|on` ends and begins the live,
-// `POST /mock/cut` makes the publisher vanish for SECONDS, `POST /mock/ws/off|on` breaks the websocket,
+// `POST /mock/cut` makes the publisher vanish for SECONDS, `POST /mock/ws/off|on` breaks the websocket, `/mock/ws/lost`
+// has those that stand hear nothing more,
 // `POST /mock/tell/FIELD/VALUE` (JSON) is told of the captions, `POST /mock/correct/ID` corrects a complete sentence.
 import { createReadStream, existsSync, statSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -158,7 +159,8 @@ const server = createServer((request, response) => {
       }
     }
     if (what === 'ws') {
-      state.ws = value === 'on';
+      for (const client of sockets.clients) if (value === 'lost') client.send = () => undefined;
+      state.ws = value !== 'off';
       if (!state.ws) for (const client of sockets.clients) client.terminate();
     }
     if (what === 'cut') {
@@ -203,7 +205,11 @@ function captions(client, lang, since) {
     }
     sent = Math.max(sent, until);
   }, 50);
-  client.on('close', () => clearInterval(timer));
+  const report = setInterval(() => { tell(client); }, 5000);
+  client.on('close', () => {
+    clearInterval(timer);
+    clearInterval(report);
+  });
 }
 
 /** How the captions do; as the server, the state from before where the live is over. */

@@ -99,3 +99,82 @@ describe('the websocket of a track', () => {
     expect(opened).toHaveLength(1);
   });
 });
+
+describe('a connection that falls silent', () => {
+  const told = { ...live, lang: 'en' };
+  const seconds = (count: number): void => { vi.advanceTimersByTime(count * 1000); };
+
+  it('is given up within 16 s, and the next one goes on after the last cue', () => {
+    new CaptionSocket('waves', 'en', listener);
+    opened[0]?.say(cue, told);
+    seconds(15.9);
+    expect(listener.connection).not.toHaveBeenCalled();
+    const close = vi.spyOn(opened[0] ?? expect.fail(), 'close').mockReturnValue();
+    seconds(0.2);
+    expect(close).toHaveBeenCalledOnce();
+    expect(listener.connection.mock.calls).toEqual([[false, 1]]);
+    seconds(0.5);
+    expect(opened).toHaveLength(2);
+    expect(opened[1]?.url.searchParams.get('since')).toBe('7');
+  });
+
+  it('is not heard any more, and its end does not count again', () => {
+    new CaptionSocket('waves', 'en', listener);
+    opened[0]?.say(told);
+    seconds(17);
+    listener.event.mockClear();
+    opened[0]?.say(cue, end);
+    opened[0]?.dispatchEvent(new Event('open'));
+    opened[0]?.dispatchEvent(new Event('close'));
+    expect(listener.event).not.toHaveBeenCalled();
+    expect(listener.connection.mock.calls).toEqual([[false, 1]]);
+    seconds(1);
+    expect(opened).toHaveLength(2);
+  });
+
+  it('is tried again where the next one hangs, until one speaks', () => {
+    new CaptionSocket('waves', 'en', listener);
+    opened[0]?.say(told);
+    seconds(60);
+    expect(listener.connection.mock.calls.slice(0, 3)).toEqual([[false, 1], [false, 2], [false, 3]]);
+    const count = opened.length;
+    for (let times = 0; times < 20; times += 1) {
+      opened.at(-1)?.say(told);
+      seconds(5);
+    }
+    expect(opened).toHaveLength(count);
+  });
+
+  it.each([
+    ['before the live', [{ type: 'status', state: 'idle' }]],
+    ['behind its end', [told, end]],
+    ['before its first word', []],
+  ])('is left alone %s', (_, said) => {
+    new CaptionSocket('waves', 'en', listener);
+    opened[0]?.say(...said);
+    seconds(600);
+    expect(opened).toHaveLength(1);
+    expect(listener.connection).not.toHaveBeenCalled();
+  });
+
+  it('is none where something comes in time, though a page that slept finds its timers due first', () => {
+    new CaptionSocket('waves', 'en', listener);
+    opened[0]?.say(told);
+    seconds(10);
+    opened[0]?.say(told, cue);
+    seconds(9);
+    opened[0]?.say(told);
+    seconds(9);
+    expect(opened).toHaveLength(1);
+    expect(listener.connection).not.toHaveBeenCalled();
+  });
+
+  it('is forgotten with the track', () => {
+    const socket = new CaptionSocket('waves', 'en', listener);
+    opened[0]?.say(told);
+    socket.close();
+    seconds(60);
+    expect(opened).toHaveLength(1);
+    expect(listener.connection).not.toHaveBeenCalled();
+  });
+});
