@@ -55,4 +55,20 @@ describe('pieces', () => {
     expect(pieces(cue('', []))).toEqual([]);
     expect(pieces(cue('İstanbul güzel', [['İstanbul', 10], ['güzel', 11]]))).toHaveLength(2);
   });
+
+  it('rolls in what does not fit on the screen, counting wide characters twice', () => {
+    const wide = pieces(cue('字'.repeat(80), []));
+    expect(wide.findIndex(({ start }) => start > 10)).toBe(42);
+    expect(wide.at(-1)?.start).toBeGreaterThan(17);
+    expect(pieces(cue('x'.repeat(80), [])).every(({ start }) => start === 10)).toBe(true);
+  });
+
+  it('keeps a mark at its word where a space holds it there, whatever the words are', () => {
+    const said = '«\u00A0Les ondes\u00A0»\u00A0: vraiment\u202F?';
+    for (const words of [['«\u00A0Les', 'ondes\u00A0»\u00A0:', 'vraiment\u202F?'], ['Les', 'ondes', 'vraiment'],
+      ['«', 'Les', 'ondes', '»', ':', 'vraiment', '?'], []]) {
+      const cut = pieces(cue(said, words.map((word, index) => [word, 10 + index])));
+      expect(cut.map(({ text }) => text)).toEqual(['«\u00A0Les', ' ondes\u00A0»\u00A0:', ' vraiment\u202F?']);
+    }
+  });
 });

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { Stage } from '../src/captions/stage';
 import { CueTimeline } from '../src/captions/timeline';
 import type { CueEvent } from '../src/captions/wire';
+import { LINE, wrap } from '../src/captions/wrap';
 
 /** What comes when (seconds of the clock, which is the picture's place as well). */
 type Arrival = [at: number, cue: CueEvent];
@@ -176,5 +177,34 @@ describe('the stage', () => {
   it('shows the words of a script without spaces', () => {
     const [first] = play([[9, translated(0, 0, 8, 9, '波が水を伝わるとき水は岸まで移動しません表面の形だけが移動しますそれだけです')]], 9, 12);
     expect(first?.from).toBe(9);
+  });
+
+  it.each([
+    ['comes late', 14, 9, 13],
+    ['is there in time', 9, 10, 20],
+    ['is there in time and was said fast', 9, 10, 11],
+  ])('shows every line of a wide text without spaces long enough to be read, in order, when it %s', (_, comes, start, end) => {
+    const timeline = new CueTimeline();
+    const stage = new Stage(timeline);
+    timeline.apply(translated(0, 0, 7, 8, 'x'));
+    const text = Array.from({ length: 80 }, (_, index) => String.fromCodePoint(0x4e00 + index)).join('');
+    const whole = Array.from({ length: 4 }, (_, line) => text.slice(line * 21, line * 21 + 21));
+    const seconds = new Map<string, number>();
+    for (let tick = 7 * 20; tick < 40 * 20; tick += 1) {
+      const now = tick / 20;
+      if (now === comes) {
+        timeline.apply({ ...translated(1, 0, start, end, text), lang: 'zh' });
+        timeline.apply(translated(2, 0, end, end + 1, 'Bom.'));
+      }
+      const shown = stage.at(now, now);
+      const lines = shown === null ? [] : wrap(shown.pieces).map((line) => line.map((piece) => piece.text).join(''));
+      for (const line of lines) seconds.set(line, (seconds.get(line) ?? 0) + 1 / 20);
+    }
+    expect([...seconds.keys()].filter((line) => whole.includes(line))).toEqual(whole);
+    for (const line of whole) {
+      const part = [...seconds].filter(([shown]) => whole.includes(shown) ? shown === line : line.startsWith(shown));
+      expect(part.reduce((sum, [, time]) => sum + time, 0), line).toBeGreaterThanOrEqual(line.length * 2 / LINE * 2);
+    }
+    expect(seconds.has('Bom.')).toBe(true);
   });
 });

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import { CueTimeline } from '../src/captions/timeline';
 import type { CueEvent } from '../src/captions/wire';
+import { wrap } from '../src/captions/wrap';
 
 function event(id: number, rev: number, start: number, end: number, text: string, more: Partial<CueEvent> = {}): CueEvent {
   const tokens = text.split(' ');
@@ -92,5 +93,27 @@ describe('the cue timeline', () => {
     expect(timeline.at(12)?.pieces.map(({ stable }) => stable)).toEqual([true, false]);
     timeline.apply(event(1, 1, 10, 12, 'two waves', { final: true, stable_len: 9 }));
     expect(timeline.at(12)?.pieces.map(({ stable }) => stable)).toEqual([true, true]);
+  });
+
+  const CHINESE = Array.from({ length: 84 }, (_, index) => String.fromCodePoint(0x4e00 + index)).join('');
+  const KOREAN = '음성 인식과 번역을 함께 쓰는 강의 자막은 두 줄을 넘는 일이 아주 잦아서 첫 줄을 잃지 않아야 합니다';
+
+  it.each([
+    ['Chinese', CHINESE, 10, 100], ['Korean', KOREAN, 5.5, 5.5],
+    ['Chinese, said too fast', CHINESE, 3, 100], ['Chinese, said too fast before the next one', CHINESE, 3, 9],
+  ])('shows every line of a recording’s wide cue as long as reading takes, in order: %s', (_, text, length, next) => {
+    const timeline = new CueTimeline();
+    timeline.apply(event(1, 0, 10, 10 + length, text, { words: [] }));
+    timeline.apply(event(2, 0, 10 + next, 12 + next, 'next', { words: [] }));
+    const shows = new Map<string, number>();
+    for (let tick = 0; tick < (next + 1) * 20; tick += 1) {
+      const shown = timeline.at(10 + tick / 20);
+      for (const line of shown === null ? [] : wrap(shown.pieces)) {
+        for (const character of line.map((piece) => piece.text).join('')) shows.set(character, (shows.get(character) ?? 0) + 1 / 20);
+      }
+    }
+    const seen = [...shows].filter(([character]) => !'next '.includes(character));
+    expect(seen.map(([character]) => character).join('')).toBe([...new Set(text.replaceAll(' ', ''))].join(''));
+    for (const [character, seconds] of seen) expect(seconds, character).toBeGreaterThan(1.4);
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { LINE, widthOf, wrap } from '../src/captions/wrap';
+import { breakable, LINE, spaced, widthOf, wrap } from '../src/captions/wrap';
 
 const piece = (text: string) => ({ text, start: 0, stable: true });
 const words = (text: string) => text.split(' ').map((word, i) => piece(i === 0 ? word : ` ${word}`));
@@ -42,5 +42,32 @@ describe('wrapping', () => {
   it('makes nothing of nothing', () => {
     expect(wrap([])).toEqual([]);
     expect(wrap([piece('')])).toEqual([]);
+  });
+
+  it('breaks between ideographs, not before a mark nor in another script', () => {
+    expect(breakable('「波が」水を、AI模型 AI')).toEqual(['「波', 'が」', '水', 'を、', 'AI', '模', '型', ' AI']);
+    expect(breakable('음성 인식')).toEqual(['음성', ' 인식']);
+    const mixed = `AI ${'字'.repeat(40)}`;
+    expect(wrap([piece(mixed)], LINE, 9).map((line) => widthOf(line.map(({ text }) => text).join('')))).toEqual([41, 42]);
+  });
+
+  it('breaks a long run of a script with marks not before a mark', () => {
+    const parts = breakable('กี่'.repeat(30));
+    expect(parts).toHaveLength(30);
+    expect(parts.join('')).toBe('กี่'.repeat(30));
+  });
+
+  it.each(['\u00A0', '\u202F'])('never breaks a line at a space that is to hold (%j)', (space) => {
+    const said = `Il a demandé à tous «${space}pourquoi les ondes${space}»${space}: savez-vous${space}? Oui${space}!`;
+    expect(breakable(said).join('')).toBe(said);
+    for (let before = 0; before < LINE; before += 1) {
+      for (const line of wrap([piece(`${'x'.repeat(before)} ${said}`)], LINE, 9)) {
+        const text = line.map((part) => part.text).join('');
+        expect(text).not.toMatch(/^[»?!:\s]|[«\s]$/u);
+      }
+    }
+    const long = breakable(`«${space}${'x'.repeat(50)}${space}»${space}: 1${space}000${space}${'y'.repeat(50)}`);
+    expect(long.filter((part) => part.trim() !== part.trimStart() || part.startsWith(space))).toEqual([]);
+    expect(spaced(` a \n b${space}!`)).toBe(`a b${space}!`);
   });
 });

@@ -8,6 +8,7 @@ import { Stage } from './stage';
 import { CueTimeline, type Shown, type TimelineCue } from './timeline';
 import type { Transcript } from './transcript';
 import type { CaptionEvent, CueEvent, Figures } from './wire';
+import { spaced } from './wrap';
 
 /** Milliseconds by which the anchors of two cues of one live may differ: they are rounded. */
 const SAME_LIVE = 2000;
@@ -201,7 +202,7 @@ export class LiveCaptions {
 /** A cue of the playlist's own track, whose times are those of the picture. */
 function fromTrack(cue: VTTCue, lang: string): TimelineCue {
   const start = cue.startTime;
-  const text = cue.getCueAsHTML().textContent.replace(/\s+/g, ' ').trim();
-  return { id: Math.round(start * 1000), rev: 0, lang, start, end: cue.endTime, final: true, source: 'asr',
+  const text = spaced(cue.getCueAsHTML().textContent);
+  return { id: Math.round(start * 1000), rev: 0, lang, start, end: cue.endTime, final: true, source: 'asr', timed: true,
     pieces: [{ text: ` ${text}`, start, stable: true }] };
 }

@@ -1,5 +1,6 @@
-import { type Piece, SCREEN } from './pieces';
-import { type CueTimeline, GLANCE, HOLD, reachedBy, readingTime, type Shown, type TimelineCue } from './timeline';
+import { LEAD, type Piece } from './pieces';
+import { type CueTimeline, GLANCE, HOLD, reachedBy, readingTime, type Shown, textOf, type TimelineCue } from './timeline';
+import { screenful } from './wrap';
 
 /** Seconds by which a word may come after its time and still count as in step. */
 const LATE = 0.3;
@@ -90,9 +91,13 @@ export class Stage {
       this.eye = 0;
       return;
     }
-    for (const piece of this.fresh(reachedBy(cue, now))) {
+    const reached = reachedBy(cue, now);
+    for (const piece of this.fresh(reached)) {
       if (now - piece.start > LATE) this.eye = Math.max(this.eye, clock) + readingTime(piece.text);
     }
+    // What rolls in by itself is waited for, even if the picture has gone on.
+    const rolls = !cue.timed && fitting(reached, clock - this.since).length < reached.length;
+    if (rolls) this.eye = Math.max(this.eye, this.since + readingTime(textOf(reached)));
   }
 
   /** Counts pieces; those that are new. A word that moves or is written otherwise has been read. */
@@ -128,11 +133,12 @@ export class Stage {
   }
 }
 
-/** As many pieces as can have been followed after so many seconds: a screenful, then at reading pace. */
+/** As many pieces as can have been followed after so many seconds: a screenful, then what pushes out only what has been read. */
 function fitting(pieces: Piece[], seconds: number): Piece[] {
-  let passed = -readingTime(' '.repeat(SCREEN));
+  const first = screenful(pieces);
+  let passed = -readingTime(' '.repeat(LEAD));
   return pieces.filter((piece, index) => {
     passed += readingTime(piece.text);
-    return index === 0 || passed <= seconds;
+    return index < first || passed <= seconds;
   });
 }

@@ -1,4 +1,4 @@
-import { type Piece, pieces } from './pieces';
+import { isTimed, type Piece, pieces } from './pieces';
 import type { CueEvent } from './wire';
 import { widthOf } from './wrap';
 
@@ -12,6 +12,8 @@ export interface TimelineCue {
   end: number;
   final: boolean;
   source: 'asr' | 'mt' | 'human';
+  /** The words have times of their own; otherwise the text may be shown at any pace. */
+  timed: boolean;
   /** In order; none if the cue was withdrawn. */
   pieces: Piece[];
 }
@@ -72,6 +74,7 @@ export class CueTimeline {
       end: Math.max(event.end, event.start),
       final: event.final,
       source: event.source ?? 'asr',
+      timed: isTimed(event),
       pieces: pieces(event),
     };
     this.cues.splice(at, replaces ? 1 : 0, cue);
@@ -113,9 +116,14 @@ export class CueTimeline {
   at(now: number): Shown | null {
     const cue = this.latest(now);
     if (cue === null) return null;
-    const text = cue.pieces.map((piece) => piece.text).join('');
-    const over = Math.max(cue.end, cue.start + Math.max(GLANCE, readingTime(text))) + HOLD;
-    return now < over ? { cue, pieces: reachedBy(cue, now) } : null;
+    const reading = readingTime(textOf(cue.pieces));
+    const over = Math.max(cue.end, cue.start + Math.max(GLANCE, reading)) + HOLD;
+    if (now >= over) return null;
+    // What rolls in takes the time it needs, where the next cue leaves that.
+    const length = cue.end - cue.start;
+    const room = Math.min(reading, (this.after(cue.id, Infinity)?.start ?? Infinity) - cue.start);
+    const slower = cue.timed || room <= length ? 1 : length / room;
+    return { cue, pieces: reachedBy(cue, cue.start + (now - cue.start) * slower) };
   }
 
   /** Where a cue of this id is or belongs. */
@@ -124,6 +132,11 @@ export class CueTimeline {
     while (index > 0 && (this.cues[index - 1]?.id ?? 0) >= id) index -= 1;
     return index;
   }
+}
+
+/** The text of pieces, joined. */
+export function textOf(pieces: readonly Piece[]): string {
+  return pieces.map((piece) => piece.text).join('');
 }
 
 /** The pieces of a cue that the picture has reached. */

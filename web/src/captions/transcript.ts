@@ -155,7 +155,7 @@ export class Transcript {
     const said = before.cue.pieces.map((piece) => piece.text).join('');
     const began = this.rows.get(Number(before.element.dataset.id))?.cue.start ?? before.cue.start;
     if (before.cue.lang !== cue.lang) return false;
-    return !/[.!?…。！？।۔]["'”’»)\]」』]*$/u.test(said) && cue.start - before.cue.end < PAUSE && cue.start - began < PARAGRAPH;
+    return !endsSentence(said) && cue.start - before.cue.end < PAUSE && cue.start - began < PARAGRAPH;
   }
 
   private time(cue: TimelineCue): HTMLElement {
@@ -223,4 +223,9 @@ export class Transcript {
     this.latest.hidden = on;
     if (on && move) this.reveal();
   }
+}
+
+/** Whether a text ends with the end of a sentence; French has a space before a mark that closes a quotation. */
+export function endsSentence(text: string): boolean {
+  return /[.!?…。！？।۔][\u00A0\u202F"'”’»)\]」』]*$/u.test(text);
 }

@@ -5,29 +5,41 @@ export const LINE = 42;
 /** Lines a caption holds. */
 export const LINES = 2;
 
+// French keeps its marks at their words by spaces that do not break, which `\s` takes for any other.
+const HOLDING = '[\u00A0\u202F]';
+const BREAKING = '[^\\S\u00A0\u202F]';
+/** A word with the spaces before it at which a line may break. */
+const WORD = new RegExp(`${BREAKING}*(?:\\S|${HOLDING})+`, 'gu');
+/** Marks that never begin a line stay with the character before them, opening ones with the one behind. */
+const OPENING = `(?:[\\p{Ps}\\p{Pi}]${HOLDING}?){0,3}`;
+const TAIL = `(?:${HOLDING}?[\\p{M}\\p{Pe}\\p{Pf}\\p{Po}ー]){0,6}`;
+const IDEOGRAPH = `${OPENING}[\\p{Script=Han}\\p{Script=Hiragana}\\p{Script=Katakana}]${TAIL}`;
+/** Between ideographs a line may break, within a run of anything else not. */
+const RUN = new RegExp(`${BREAKING}?(?:${IDEOGRAPH}|(?:(?!${IDEOGRAPH}).)+)`, 'gsu');
+/** What even a word that is longer than a line is not cut in. */
+const UNIT = new RegExp(`${BREAKING}?${OPENING}(?:\\S${TAIL}(?:${HOLDING}\\S${TAIL}){0,6}|.)`, 'gsu');
+
 /**
  * Pieces as lines: full lines from the start, so that a line never changes when words are added
  * after it, and of those the last `lines`.
  */
 export function wrap(all: readonly Piece[], width = LINE, lines = LINES): Piece[][] {
   const wrapped: Piece[][] = [];
-  let line: Piece[] = [];
-  let used = 0;
-  for (const piece of all.flatMap((long) => split(long, width))) {
-    const starting = line.length === 0;
-    const text = starting ? piece.text.trimStart() : piece.text;
-    if (!starting && used + widthOf(text) > width) {
-      wrapped.push(line);
-      const first = piece.text.trimStart();
-      line = [{ ...piece, text: first }];
-      used = widthOf(first);
-    } else {
-      line.push({ ...piece, text });
-      used += widthOf(text);
-    }
+  let last = -1;
+  for (const { index, text, line } of lay(all, width)) {
+    const row = (wrapped[line] ??= []);
+    const before = row.at(-1);
+    const piece = all[index];
+    if (before !== undefined && index === last) before.text += text;
+    else if (piece !== undefined) row.push({ ...piece, text });
+    last = index;
   }
-  if (line.length > 0) wrapped.push(line);
   return wrapped.slice(-lines);
+}
+
+/** How many of the first texts stand wholly on the screen, before anything has rolled up. */
+export function screenful(all: readonly { text: string }[]): number {
+  return lay(all, LINE).find(({ line }) => line >= LINES)?.index ?? all.length;
 }
 
 /** Columns a text takes. */
@@ -37,25 +49,45 @@ export function widthOf(text: string): number {
   return columns;
 }
 
-/** A piece that holds several words (a cue without word times) as one piece a word. */
-function split(piece: Piece, width: number): Piece[] {
-  const words = piece.text.match(/\s*\S+/gu) ?? [];
-  return words.flatMap((text) => cut(text, width)).map((text) => ({ ...piece, text }));
+/**
+ * A text cut where a line may break, each part with the space before it: at spaces, between the
+ * characters of scripts that write none, and what is longer than a line anywhere.
+ */
+export function breakable(text: string): string[] {
+  const runs = (text.match(WORD) ?? []).flatMap((word) => word.match(RUN) ?? []);
+  return runs.flatMap((run) => (widthOf(run.trimStart()) <= LINE ? [run] : (run.match(UNIT) ?? [])));
 }
 
-/** A word that is longer than a line, in parts that fit: text without spaces, a pasted address. */
-function cut(text: string, width: number): string[] {
-  if (widthOf(text) <= width) return [text];
-  const parts: string[] = [];
-  let part = '';
-  for (const character of text) {
-    if (widthOf(part + character) > width) {
-      parts.push(part);
-      part = '';
+/** Single spaces where a line may break, none at the ends. */
+export function spaced(text: string): string {
+  return text.replace(new RegExp(`${BREAKING}+`, 'gu'), ' ').trim();
+}
+
+/** Whether nothing may break before the character at `at`. */
+export function glued(text: string, at: number): boolean {
+  return new RegExp(HOLDING, 'u').test(text.slice(Math.max(0, at - 1), at + 1));
+}
+
+/** A part of the text `index`, on its line. */
+interface Part {
+  index: number;
+  text: string;
+  line: number;
+}
+
+function lay(all: readonly { text: string }[], width: number): Part[] {
+  let line = 0;
+  let used = 0;
+  return all.flatMap(({ text }, index) => breakable(text).map((part) => {
+    const rest = part.trimStart();
+    if (used > 0 && used + widthOf(part) > width) {
+      line += 1;
+      used = 0;
     }
-    part += character;
-  }
-  return part === '' ? parts : [...parts, part];
+    const shown = used === 0 ? rest : part;
+    used += widthOf(shown);
+    return { index, text: shown, line };
+  }));
 }
 
 function isWide(character: string): boolean {
