@@ -113,6 +113,7 @@ export const en = {
   'transcript.late': 'several seconds behind the voice',
   'transcript.unsure': 'unsure of many words',
   'transcript.reconnecting': 'The captions are reconnecting…',
+  'transcript.retrying': 'The captions do not load, and are being tried again…',
   'transcript.download': 'Download (WebVTT)',
 
   'help.title': 'Keyboard shortcuts',

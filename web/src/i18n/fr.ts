@@ -115,6 +115,7 @@ export const fr: Messages = {
   'transcript.late': 'plusieurs secondes après la voix',
   'transcript.unsure': 'beaucoup de mots incertains',
   'transcript.reconnecting': 'Les sous-titres se reconnectent…',
+  'transcript.retrying': 'Les sous-titres ne se chargent pas, un nouvel essai est en cours…',
   'transcript.download': 'Télécharger (WebVTT)',
 
   'help.title': 'Raccourcis clavier',
