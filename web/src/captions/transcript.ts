@@ -58,6 +58,11 @@ export class Transcript {
     );
   }
 
+  /** It stands on the page, for somebody to read; an embedded player has none. */
+  get visible(): boolean {
+    return this.log.getClientRects().length > 0;
+  }
+
   /** What stands beside the heading. */
   set aside(node: Node | null) {
     this.tools.replaceChildren(...(node === null ? [] : [node]));

@@ -51,6 +51,7 @@ export class LivePage {
   private readonly screen: Screen;
   private readonly veil: Veil;
   private readonly notice: Notice;
+  private readonly transcript: Transcript;
   private readonly desk: CaptionDesk;
   private readonly captions: LiveCaptions;
   private readonly badge = new LiveBadge(() => { this.goLive(); });
@@ -91,9 +92,9 @@ export class LivePage {
     this.notice = new Notice(host);
     this.about = new About(about, name);
     this.report = new Report(about);
-    const transcript = new Transcript(panel, null);
+    this.transcript = new Transcript(panel, null);
     this.desk = new CaptionDesk(host, (language, moved) => { this.captions.follow(language, moved); });
-    this.captions = new LiveCaptions(name, this.desk, transcript, (figures) => {
+    this.captions = new LiveCaptions(name, this.desk, this.transcript, (figures) => {
       this.hear(figures);
       if (figures.state === 'ended' && this.engine instanceof WhepEngine) this.ended();
       if (figures.state === 'live' && this.engine === null) this.again(0);
@@ -240,7 +241,7 @@ export class LivePage {
     this.report.draw(figures);
     // Captions that have failed say nothing of the publisher.
     if (figures.state !== 'failed') this.away = figures.state === 'reconnecting';
-    const reads = this.engine !== null && this.desk.chosen !== OFF;
+    const reads = this.engine !== null && this.desk.language !== null && (this.desk.chosen !== OFF || this.transcript.visible);
     const { load } = this.heard;
     this.heard = reads ? figures : { state: 'idle' };
     const less = reads ? shed(load, figures.load) : null;
