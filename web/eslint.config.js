@@ -21,7 +21,7 @@ export default tseslint.config(
         document: 'readonly', localStorage: 'readonly', fetch: 'readonly', MutationObserver: 'readonly',
         requestAnimationFrame: 'readonly', globalThis: 'readonly', location: 'readonly', AudioContext: 'readonly',
         OscillatorNode: 'readonly', MediaStream: 'readonly', RTCPeerConnection: 'readonly', RTCRtpSender: 'readonly',
-        navigator: 'readonly', performance: 'readonly' },
+        navigator: 'readonly', performance: 'readonly', Response: 'readonly' },
     },
   },
 );

@@ -81,8 +81,9 @@ export class LiveCaptions {
     this.socket = new CaptionSocket(this.channel, lang, {
       event: (event) => { this.event(event); },
       connection: (open, failures) => {
-        this.failing = failures >= PATIENCE;
-        this.transcript.remark(open || this.failing ? this.origin() : t('transcript.reconnecting'));
+        // What opens may be dropped again: only an event ends the failure.
+        if (failures >= PATIENCE) this.failing = true;
+        if (!this.failing) this.transcript.remark(open ? this.origin() : t('transcript.reconnecting'));
         this.fall();
       },
     });
@@ -121,7 +122,8 @@ export class LiveCaptions {
     if (this.failing) {
       this.failing = false;
       this.fall();
-      this.transcript.clear('');
+      this.transcript.remark(this.origin());
+      this.transcript.clear(this.timeline.all.length === 0 ? t('transcript.empty.live') : '');
       for (const cue of this.timeline.all) this.transcript.take(cue);
     }
     switch (event.type) {
@@ -190,7 +192,10 @@ export class LiveCaptions {
   private fall(): void {
     this.fallback = null;
     const lang = this.failing ? this.lang : null;
-    this.engine?.track(lang, (cues) => {
+    if (this.failing && this.engine !== null) {
+      this.transcript.remark(this.engine.track === undefined ? t('transcript.reconnecting') : this.origin());
+    }
+    this.engine?.track?.(lang, (cues) => {
       const active = cues.map((cue) => fromTrack(cue, lang ?? ''));
       for (const cue of active) this.transcript.take(cue);
       const [cue] = active;

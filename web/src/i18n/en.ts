@@ -37,6 +37,7 @@ export const en = {
   'watch.latency': '{seconds} s behind live',
   'watch.captionLag': 'words come {seconds} s after the picture',
   'watch.narrow': 'Your network loses too much for the direct picture: playing a few seconds behind. Delay → Direct tries again.',
+  'watch.noWords': 'Captions do not come with the direct picture on your network: playing a few seconds behind. Delay → Direct tries again.',
   'watch.noDirect': 'A direct connection is not possible here: you watch a few seconds behind.',
   'watch.goLive': 'Go to live',
   'watch.unmute': 'Tap for sound',

@@ -39,6 +39,7 @@ export const fr: Messages = {
   'watch.latency': '{seconds} s de retard sur le direct',
   'watch.captionLag': 'les mots arrivent {seconds} s après l’image',
   'watch.narrow': 'Votre réseau perd trop pour l’image directe : lecture avec quelques secondes de retard. Délai → Direct réessaie.',
+  'watch.noWords': 'Les sous-titres n’accompagnent pas l’image directe sur votre réseau : lecture avec quelques secondes de retard. Délai → Direct réessaie.',
   'watch.noDirect': 'La liaison directe est impossible ici : vous suivez avec quelques secondes de retard.',
   'watch.goLive': 'Revenir au direct',
   'watch.unmute': 'Toucher pour le son',

@@ -47,7 +47,7 @@ export interface Engine {
   readonly height: number | null;
   /** Lines to stay at, null for automatic. */
   choose(height: number | null): void;
-  /** Loads the text track of a language without showing it, and hands over its active cues; null stops. */
-  track(lang: string | null, listener: TrackListener): void;
+  /** Where it has text tracks: loads a language's without showing it, and hands over its active cues; null stops. */
+  track?(lang: string | null, listener: TrackListener): void;
   destroy(): void;
 }

@@ -41,6 +41,8 @@ const MARGIN = 200;
 const STEPS = 10_000;
 /** Direct connections in a row that gave no picture, after which there is none here. */
 const HOPELESS = 2;
+/** Milliseconds of a direct picture without the captions' websocket, which comes back sooner where it only was cut. */
+const DEAF = 7000;
 /** Milliseconds that a remark on the connection stays. */
 const REMARK = 20_000;
 /** Milliseconds between drawings of captions and latency. */
@@ -72,6 +74,8 @@ export class LivePage {
   private readonly delay: DelayChoice;
   private failures = 0;
   private remarked = '';
+  /** Since when the picture plays without the captions that its viewer wants, null where they come. */
+  private deaf: number | null = null;
   /** The publisher is away. */
   private away = false;
   /** What the server last said of the captions to somebody who reads them. */
@@ -180,6 +184,7 @@ export class LivePage {
     }
     this.connecting();
     this.watchdog.reset();
+    this.deaf = null;
     this.pausedByViewer = false;
     this.captions.play(this.engine);
     void playSomehow(this.screen.player).then((silent) => {
@@ -294,6 +299,7 @@ export class LivePage {
         if (this.veil.state !== 'live') this.veil.lift('live');
         this.backoff.reset();
         this.failures = 0;
+        this.withWords(now);
         break;
       case 'stuck':
         if (this.engine.nudge() && this.watchdog.jump(now)) this.failed('media');
@@ -324,6 +330,17 @@ export class LivePage {
     this.held = wanted;
     this.engine.hold(wanted);
     lag.clear();
+  }
+
+  /** Without a websocket, words come with HLS alone: whoever wants them goes over to it. */
+  private withWords(now: number): void {
+    const lacking = this.engine instanceof WhepEngine && this.captions.source === 'track' && this.desk.chosen !== OFF;
+    this.deaf = lacking ? (this.deaf ?? now) : null;
+    if (this.deaf === null || now - this.deaf < DEAF) return;
+    this.delay.relax();
+    this.remark(t('watch.noWords'));
+    this.stop();
+    this.again(0);
   }
 
   private connecting(): void {

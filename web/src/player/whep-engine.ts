@@ -95,10 +95,6 @@ export class WhepEngine implements Engine {
     // There is one.
   }
 
-  track(): void {
-    // Captions come by the websocket.
-  }
-
   destroy(): void {
     this.over = true;
     clearTimeout(this.timer);
