@@ -12,7 +12,7 @@ use crate::model::{Cue, LanguageTag, MediaTime, Part, RenditionId};
 /// Stable words are gathered into phrases of at most 42 characters and three seconds. A phrase is
 /// published in the first part at or after it is known, once, under an id of its own; where it
 /// stays on the screen through several parts, each repeats it identically, so that a reader may
-/// begin anywhere. Late text starts where its part starts; when phrases queue up they leave two
+/// begin anywhere. Where players stay behind, it stays for a second when they have the whole of its segment. Late text starts where its part starts; when phrases queue up they leave two
 /// at a time as two lines, and faster, until the lane has caught up. Nothing overlaps, nothing
 /// is dropped, a published part never changes.
 #[derive(Debug)]
@@ -28,6 +28,10 @@ pub struct Lane {
     phrases: VecDeque<Phrase>,
     /// On the screen, already published.
     active: Vec<Published>,
+    /// The segment that its parts belong to, where it began, and how long the one before it was.
+    segment: u64,
+    begun: MediaTime,
+    length: Duration,
     /// Where the last published cue ends.
     cursor: MediaTime,
     published: u64,
@@ -83,6 +87,10 @@ const PATIENCE: Duration = Duration::from_secs(4);
 const PAUSE: Duration = Duration::from_millis(500);
 /// A phrase stays at least this long.
 const SHORTEST: Duration = Duration::from_secs(1);
+/// How long segments are taken to be before one is known.
+const SEGMENT: Duration = Duration::from_secs(2);
+/// No segment is longer for long.
+const LONGEST: Duration = Duration::from_secs(4);
 /// Phrases that may wait; at one line each far more than a live ever owes.
 const BACKLOG: usize = 10_000;
 /// Cues that may be open at once before the oldest is taken as it is.
@@ -107,6 +115,9 @@ impl Lane {
             words: VecDeque::new(),
             phrases: VecDeque::new(),
             active: Vec::new(),
+            segment: 0,
+            begun: MediaTime::ZERO,
+            length: SEGMENT,
             cursor: MediaTime::ZERO,
             published: 0,
             dropped: 0,
@@ -147,6 +158,10 @@ impl Lane {
         // Behind a discontinuity players count a repeated id as another cue.
         let discontinuity = reference.discontinuity;
         self.active.retain(|cue| !discontinuity && cue.end > start);
+        if reference.msn != self.segment {
+            (self.length, self.begun) = (start.since(self.begun).clamp(SHORTEST, LONGEST), start);
+            self.segment = reference.msn;
+        }
         let mut fresh = self.schedule(start, end);
         self.active.append(&mut fresh);
         let mut data = String::from(vtt::LIVE_HEAD);
@@ -234,13 +249,22 @@ impl Lane {
                 phrase.text = format!("{}\n{}", phrase.text, second.text);
                 phrase.end = second.end;
             }
-            let goes = appears + self.stay(&phrase, appears);
+            let goes = (appears + self.stay(&phrase, appears)).max(self.seen(end) + SHORTEST);
             self.cursor = floor(goes).max(appears + BLINK);
             self.published += 1;
             let id = format!("{}-{}", self.lang, self.published);
             fresh.push(Published { id, start: appears, end: self.cursor, text: phrase.text });
         }
         fresh
+    }
+
+    /// Where the picture is of players that load captions by whole segments, as hls.js and Shaka do, when they have the
+    /// part that ends at `end`; nowhere if none is behind for certain, or others wait to be shown.
+    fn seen(&self, end: MediaTime) -> MediaTime {
+        if self.hold.is_zero() || self.phrases.len() > 1 {
+            return MediaTime::ZERO;
+        }
+        (self.begun + self.length).max(end.min(self.begun + LONGEST)) - self.hold
     }
 
     /// How long a phrase that appears now stays: until it has been spoken, and as long as reading takes; readers

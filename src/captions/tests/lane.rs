@@ -157,6 +157,22 @@ fn late_text_starts_with_its_part() {
 }
 
 #[test]
+fn who_loads_whole_segments_behind_has_time_to_read_what_comes_late() {
+    let mut lane = Lane::new(lang("en"), Duration::from_secs(3));
+    let mut parts = Vec::new();
+    for reference in reference(24_000) {
+        if reference.start == at(14_000) {
+            lane.push(&cue(1, 10_000, 12_300, "Better late than never."));
+        }
+        parts.push(lane.part(&reference));
+    }
+    let order = union(&parts, Duration::from_secs(3));
+    let times: Vec<_> = order.iter().map(|entry| (entry.start, entry.end)).collect();
+    // The segment is whole at 16 s, when they are at 13 s.
+    assert_eq!(times, [(at(11_000), at(14_000))]);
+}
+
+#[test]
 fn a_minute_that_comes_at_once_leaves_in_two_lines_until_the_lane_has_caught_up() {
     let cues: Vec<Cue> = (0..30)
         .map(|nth| cue(nth + 1, nth as i64 * 2_000, nth as i64 * 2_000 + 1_900, "thirty characters of late text"))
