@@ -97,7 +97,9 @@ fn a_text_that_cannot_be_translated_costs_that_request_alone() {
 
 /// An engine that says its process id to every text, and takes 80 MiB for the first.
 const GROWING: &str = "
-import json, os, struct, sys
+import json, os, struct, sys, time
+# As long as a model takes: for ten times as long the process is young.
+time.sleep(0.3)
 def say(message):
     body = json.dumps(message).encode()
     sys.stdout.buffer.write(struct.pack('<I', len(body)) + body)
