@@ -88,12 +88,12 @@ impl Captioning {
     ///
     /// `refused`: what is missing where nothing was planned.
     pub async fn run(self, plan: Plan, refused: Option<Missing>, mut sound: mpsc::Receiver<Pcm>) {
+        if refused.is_some() {
+            self.fail();
+        }
         let missing = refused.into_iter().chain(plan.missing().iter().cloned()).collect();
         let mut asked = Asked { channel: self.channel.clone(), missing, tried: Instant::now() };
         asked.complain();
-        if asked.missing.iter().any(|missing| missing.lang == self.channel.language.to_string()) {
-            self.fail();
-        }
         let mut stretches = JoinSet::new();
         let (mut current, mut begun) = (plan.clone(), Instant::now());
         let mut stretch = self.begin(plan, None, &mut stretches);

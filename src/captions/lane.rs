@@ -12,9 +12,10 @@ use crate::model::{Cue, LanguageTag, MediaTime, Part, RenditionId};
 /// Stable words are gathered into phrases of at most 42 characters and three seconds. A phrase is
 /// published in the first part at or after it is known, once, under an id of its own; where it
 /// stays on the screen through several parts, each repeats it identically, so that a reader may
-/// begin anywhere. Where players stay behind, it stays for a second when they have the whole of its segment. Late text starts where its part starts; when phrases queue up they leave two
-/// at a time as two lines, and faster, until the lane has caught up. Nothing overlaps, nothing
-/// is dropped, a published part never changes.
+/// begin anywhere. Where players stay behind, it stays for a second when they have the whole of its
+/// segment. Late text starts where its part starts; when phrases queue up they leave two at a time
+/// as two lines, and faster, until the lane has caught up. Nothing overlaps, nothing is dropped, a
+/// published part never changes.
 #[derive(Debug)]
 pub struct Lane {
     lang: LanguageTag,
