@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
+import { Ahead } from '../src/captions/ahead';
 import { Lag } from '../src/captions/lag';
 import type { CueEvent } from '../src/captions/wire';
 import { Ear } from '../src/studio/meter';
@@ -24,6 +25,41 @@ describe('how late words come', () => {
     expect(lag.centile(0.9)).toBeCloseTo(1);
     lag.clear();
     expect(lag.centile(0.5)).toBeNull();
+  });
+});
+
+describe('how many words are there before the picture', () => {
+  const said = (id: number, text: string, stable: number, change: Partial<CueEvent> = {}): CueEvent =>
+    ({ ...cue(id, text, id + 1), start: id, stable_len: stable, ...change });
+  const words = ['now', 'then'].map((text, nth) => ({ text, start: nth / 2, end: (nth + 1) / 2 }));
+
+  it('counts each word once, when it is there for good, against its own end', () => {
+    const ahead = new Ahead();
+    for (let id = 0; id < 20; id += 1) {
+      const timed = words.map((word) => ({ ...word, start: id + word.start, end: id + word.end }));
+      // A guess counts for nothing, however early; the first word comes in time, the second does not.
+      ahead.took(said(id, 'now then', 0, { words: timed }), id - 5);
+      ahead.took(said(id, 'now then', 3, { words: timed }), id + 0.4);
+      ahead.took(said(id, 'now then', 8, { words: timed }), id + 1.2);
+      ahead.took(said(id, 'now then', 8, { words: timed, final: true }), id + 0.1);
+    }
+    expect(ahead.share).toBeCloseTo(0.5);
+  });
+
+  it('spreads words without times over their cue, and takes the rest of a cue that is final', () => {
+    const ahead = new Ahead();
+    for (let id = 0; id < 20; id += 1) ahead.took(said(id, 'ção três dois', 3, { final: true }), id + 0.5);
+    expect(ahead.share).toBeCloseTo(2 / 3);
+  });
+
+  it('says nothing of few words, and forgets', () => {
+    const ahead = new Ahead();
+    for (let id = 0; id < 19; id += 1) ahead.took(said(id, 'word', 4), id);
+    expect(ahead.share).toBeNull();
+    for (let id = 20; id < 400; id += 1) ahead.took(said(id, 'word', 4), id + 9);
+    expect(ahead.share).toBe(0);
+    ahead.clear();
+    expect(ahead.share).toBeNull();
   });
 });
 

@@ -1,5 +1,6 @@
 import { type Engine, WRAP } from '../player/engine';
 import { t } from '../i18n';
+import { Ahead } from './ahead';
 import type { CaptionDesk } from './desk';
 import { Lag } from './lag';
 import { shortcomings } from './quality';
@@ -25,6 +26,7 @@ export class LiveCaptions {
   readonly timeline = new CueTimeline();
   /** How late words come behind the picture. */
   readonly lag = new Lag();
+  private readonly ahead = new Ahead();
   private readonly stage = new Stage(this.timeline);
   /** Milliseconds in which the viewer did not pause, up to `drawn`. */
   private clock = 0;
@@ -62,6 +64,7 @@ export class LiveCaptions {
     this.engine = engine;
     if (engine !== null) this.socket?.wake();
     this.lag.clear();
+    this.ahead.clear();
     this.fall();
   }
 
@@ -133,7 +136,7 @@ export class LiveCaptions {
       case 'status':
         // The track that comes to rest has a status too.
         if (event.lang !== undefined && event.lang !== this.lang) break;
-        this.hear(event);
+        this.hear({ ...event, ahead: this.ahead.share });
         this.told = event;
         if (event.languages !== undefined) this.desk.languages = event.languages;
         if (this.timeline.all.length > 0) this.transcript.remark(this.origin());
@@ -156,7 +159,10 @@ export class LiveCaptions {
     if (cue === null) return;
     const now = this.now();
     // What came with the subscription was said before.
-    if (now !== null && performance.now() - this.first > PAST) this.lag.took(event, now);
+    if (now !== null && performance.now() - this.first > PAST) {
+      this.lag.took(event, now);
+      this.ahead.took(event, now);
+    }
     this.transcript.take(cue);
     this.transcript.remark(this.origin());
   }
@@ -174,6 +180,7 @@ export class LiveCaptions {
     this.leaving = leaving;
     this.socket = null;
     this.first = null;
+    this.ahead.clear();
     window.setTimeout(() => { leaving?.close(); }, LAST_WORDS);
   }
 
@@ -184,6 +191,7 @@ export class LiveCaptions {
     this.anchor = null;
     this.fallback = null;
     this.told = null;
+    this.ahead.clear();
     this.transcript.clear(t('transcript.empty.live'));
     this.desk.draw(null);
   }

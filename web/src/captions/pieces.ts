@@ -105,6 +105,7 @@ function tokens(text: string): Omit<Cut, 'start'>[] {
   });
 }
 
-function scalars(text: string): number {
+/** Characters as the server counts them: Unicode scalar values. */
+export function scalars(text: string): number {
   return Array.from(text).length;
 }
