@@ -71,7 +71,7 @@ const SHORTEST: Duration = Duration::from_secs(1);
 /// Characters a second people read.
 const READING_SPEED: u32 = 20;
 /// An unstable word is shown if it is as probable as this.
-const LIKELY: f32 = 0.6;
+const LIKELY: f32 = 0.7;
 /// A word as the builder takes it; longer ones are cut.
 const WORD: usize = 420;
 
