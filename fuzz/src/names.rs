@@ -6,7 +6,7 @@ use std::{
 };
 
 use amphi::{
-    hls::{Answer, Directives, Settings, Window},
+    hls::{Answer, Directives, Reach, Settings, Window},
     ingest::{pull, rtmp, srt},
     model::{
         Anchor, AudioCodec, AudioFormat, Init, LanguageTag, MediaTime, Part, RenditionId, StreamName, TrackFormat,
@@ -92,7 +92,7 @@ pub fn hls(data: &[u8]) {
     assert_eq!(Directives::parse(&written), Ok(directives));
     let mut window = window();
     for ended in [false, true] {
-        match window.playlist(&RenditionId::audio(), directives) {
+        match window.playlist(&RenditionId::audio(), Reach::Edge, directives) {
             Answer::Ready(playlist) => {
                 let text = playlist.text();
                 assert!(text.starts_with(b"#EXTM3U") && text.len() < 64 << 10);

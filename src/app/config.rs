@@ -138,6 +138,9 @@ pub struct Hls {
     /// How much of a live its playlists list; at least 36 s.
     #[serde(deserialize_with = "duration")]
     pub window: Duration,
+    /// How far viewers may go back in a live that is recorded; zero: not at all.
+    #[serde(deserialize_with = "duration")]
+    pub rewind: Duration,
 }
 
 /// See `[ladder]`.
@@ -256,6 +259,7 @@ impl Config {
 
     fn check(&self) -> Result<()> {
         ensure!(self.hls.window >= Duration::from_secs(36), "hls.window must be at least 36s");
+        ensure!(self.hls.rewind <= Duration::from_secs(86_400), "hls.rewind must be at most 24h");
         let together = self.tls.certificate.is_some() == self.tls.key.is_some();
         ensure!(together, "tls.certificate and tls.key go together: set both, or neither");
         ensure!(self.srt.latency <= Duration::from_secs(8), "srt.latency must be at most 8s");
@@ -372,6 +376,7 @@ mod tests {
         assert_eq!(config.http.listen.unwrap().port(), 8080);
         assert_eq!(config.ladder.rungs, [480, 240]);
         assert_eq!(config.reconnect_grace, Duration::from_secs(30));
+        assert_eq!(config.hls.rewind, Duration::from_secs(7_200));
         assert_eq!(config.srt.listen.unwrap().port(), 8890);
         assert_eq!(config.captions.engine_memory, None);
         assert_eq!(config.rtmp.tls_listen.unwrap().port(), 1936);
@@ -384,6 +389,7 @@ mod tests {
             ("AMPHI_HTTP__LISTEN", "127.0.0.1:0"),
             ("AMPHI_DATA_DIR", "/tmp/x"),
             ("AMPHI_RECONNECT_GRACE", "2s"),
+            ("AMPHI_HLS__REWIND", "0"),
             ("AMPHI_LADDER__ENABLED", "false"),
             ("AMPHI_RTMP__LISTEN", ""),
             ("AMPHI_CAPTIONS__ENGINE_MEMORY", "800M"),
@@ -393,6 +399,7 @@ mod tests {
         assert_eq!(config.http.listen.unwrap().to_string(), "127.0.0.1:0");
         assert_eq!(config.data_dir, Path::new("/tmp/x"));
         assert_eq!(config.reconnect_grace, Duration::from_secs(2));
+        assert!(config.hls.rewind.is_zero());
         assert!(!config.ladder.enabled && config.rtmp.listen.is_none());
         assert_eq!(config.captions.engine_memory, Some(800 << 20));
         let public: Vec<_> = config.webrtc.public.iter().map(SocketAddr::to_string).collect();

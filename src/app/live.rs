@@ -141,7 +141,8 @@ async fn on_air(rooms: &Rooms, live: Arc<stream::Live>) -> Result<Arc<OnAir>> {
     let readable = rooms.readers.as_ref().map(|readers| readers.mount(live.clone()));
     live.open();
 
-    let terms = Terms { window: rooms.config.hls.window, hold_back };
+    let hls = &rooms.config.hls;
+    let terms = Terms { window: hls.window, hold_back, rewind: hls.rewind };
     let mut presenter = Presenter::new(&on_air, recorder.as_ref(), ladder, terms);
     presenter.run(packets, &mut cues).await;
     drop(readable);

@@ -55,6 +55,8 @@ pub(super) struct Terms {
     pub window: Duration,
     /// Players stay at least so far behind the newest part, or three parts if that is more.
     pub hold_back: Duration,
+    /// How far players may go back in a live that is recorded; zero: not at all.
+    pub rewind: Duration,
 }
 
 impl<'a> Presenter<'a> {
@@ -259,6 +261,7 @@ impl<'a> Presenter<'a> {
         let settings = hls::Settings {
             window: self.terms.window,
             part_hold_back: self.terms.hold_back.max(usual.part_hold_back),
+            rewind: self.rewind(),
             ..usual
         };
         self.on_air.desk.set_hold_back(settings.part_hold_back);
@@ -270,6 +273,11 @@ impl<'a> Presenter<'a> {
         self.on_air.hls.open(window);
         self.open = true;
         tracing::info!(part_target_ms = timing.part_target.as_millis() as u64, "presenting");
+    }
+
+    fn rewind(&self) -> Option<hls::Rewind> {
+        let window = Some(self.terms.rewind).filter(|window| !window.is_zero())?;
+        Some(hls::Rewind { window, shelf: Arc::new(self.recorder?.monitor()) })
     }
 
     fn expected(&self) -> Vec<RenditionId> {

@@ -12,6 +12,8 @@
 //!   index.m3u8 …              made when the live is over, and made again by recovery
 //! ```
 //!
+//! While the live is on, [`Monitor`] tells where its segments lie, for players that go back ([`crate::hls::Shelf`]).
+//!
 //! Three hours are a handful of files, each a playable fragmented MP4 in itself; segments are byte
 //! ranges of them. The journal is the truth: what it does not name is cut off.
 
@@ -24,6 +26,7 @@ mod layout;
 mod playlist;
 mod recorder;
 mod recovery;
+mod shelf;
 mod timeline;
 mod writer;
 

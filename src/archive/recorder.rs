@@ -14,6 +14,7 @@ use super::{
     Error, Result, at,
     finish::{Finished, finish},
     layout::{Folder, Meta},
+    shelf::Written,
     writer::Writer,
 };
 use crate::{
@@ -73,6 +74,7 @@ pub struct Recorder {
 pub struct Monitor {
     id: RecordingId,
     shared: Arc<Shared>,
+    folder: Folder,
 }
 
 #[derive(Debug, Default)]
@@ -81,6 +83,7 @@ struct Shared {
     written: AtomicU64,
     dropped: AtomicU64,
     failure: Mutex<Option<String>>,
+    on_disk: Written,
 }
 
 #[derive(Debug)]
@@ -163,7 +166,7 @@ impl Recorder {
 
     /// A window on it that others may keep.
     pub fn monitor(&self) -> Monitor {
-        Monitor { id: self.id.clone(), shared: self.shared.clone() }
+        Monitor { id: self.id.clone(), shared: self.shared.clone(), folder: self.folder.clone() }
     }
 
     /// Writes what waits, makes the recording playable and says what became of it; `None` if there
@@ -248,6 +251,14 @@ impl Monitor {
     pub fn status(&self) -> Status {
         self.shared.status()
     }
+
+    pub(super) fn on_disk(&self) -> &Written {
+        &self.shared.on_disk
+    }
+
+    pub(super) fn folder(&self) -> &Folder {
+        &self.folder
+    }
 }
 
 impl Shared {
@@ -296,12 +307,17 @@ impl Worker {
     /// Whether a job was done, and its weight.
     fn write(&mut self, job: &Job) -> (usize, io::Result<bool>) {
         let result = match job {
-            Job::Init(init) => self.writer.init(init).map(|()| true),
+            Job::Init(init) => self.writer.init(init).map(|()| {
+                self.shared.on_disk.init(init);
+                true
+            }),
             Job::Cue(cue) => self.writer.cue(cue).map(|()| true),
-            Job::Part(part) => self.writer.part(part).inspect(|&taken| {
-                if taken {
+            Job::Part(part) => self.writer.part(part).map(|at| {
+                if let Some(offset) = at {
                     self.shared.written.fetch_add(part.data.len() as u64, Ordering::Relaxed);
+                    self.shared.on_disk.part(part, offset);
                 }
+                at.is_some()
             }),
         };
         (job.weight(), result)

@@ -88,10 +88,10 @@ impl Writer {
         Ok(())
     }
 
-    /// Appends a part. Whether it was taken: one without its init cannot be played and is not.
-    pub(super) fn part(&mut self, part: &Part) -> io::Result<bool> {
+    /// Appends a part. Where in its file it begins; `None`: one without its init cannot be played and is not taken.
+    pub(super) fn part(&mut self, part: &Part) -> io::Result<Option<u64>> {
         let Some(track) = self.tracks.get_mut(&part.rendition).filter(|track| track.init == part.init) else {
-            return Ok(false);
+            return Ok(None);
         };
         track.media.write_all(&part.data)?;
         let entry = PartEntry {
@@ -106,12 +106,13 @@ impl Writer {
             ends: part.ends_segment,
             discontinuity: part.discontinuity,
         };
+        let offset = track.offset;
         track.offset += entry.length;
         write_line(&mut track.journal, &Entry::Part(entry))?;
         if self.synced.elapsed() >= SYNC {
             self.sync()?;
         }
-        Ok(true)
+        Ok(Some(offset))
     }
 
     /// Appends a cue.

@@ -4,6 +4,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::sync::broadcast;
 
 use super::{
@@ -331,6 +332,19 @@ impl Desk {
         let inner = self.lock();
         let cues = inner.tracks.get(lang)?.cues.values().filter(|stored| !stored.is_withdrawn());
         Some(cues.map(|stored| &stored.cue).filter(|cue| cue.is_final).cloned().collect())
+    }
+
+    /// What a track says now of a time that is over, with true times, as a WebVTT segment.
+    pub fn segment(&self, lang: &LanguageTag, start: MediaTime, duration: Duration) -> Option<Bytes> {
+        let (from, to) = (start - vtt::AROUND, start + duration + vtt::AROUND);
+        let inner = self.lock();
+        // The newest are asked for most.
+        let newest_first = inner.tracks.get(lang)?.cues.values().rev().map(|stored| &stored.cue);
+        let near = newest_first.skip_while(|cue| cue.start >= to).take_while(|cue| cue.end > from);
+        let mut cues: Vec<_> = near.filter(|cue| cue.is_final && !cue.text.is_empty()).cloned().collect();
+        drop(inner);
+        cues.sort_by_key(|cue| (cue.start, cue.id));
+        Some(vtt::segment(&cues, start, start + duration))
     }
 
     /// The whole track so far as WebVTT with true times.

@@ -17,6 +17,9 @@ use crate::{
 /// its own base for a missing map and then places cues behind a discontinuity wrongly.
 pub const LIVE_HEAD: &str = "WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:630,LOCAL:00:00:00.007\n\n";
 
+/// No cue is shown for longer.
+pub(super) const AROUND: Duration = Duration::from_secs(30);
+
 /// Cues [`parse`] takes from one file.
 const MOST_CUES: usize = 100_000;
 /// Characters [`parse`] takes from one cue.
@@ -68,13 +71,31 @@ pub fn document<'a>(cues: impl IntoIterator<Item = &'a Cue>) -> String {
     let cues = join(cues);
     let mut out = String::from("WEBVTT\n\n");
     for (nth, cue) in cues.iter().enumerate() {
-        let next = cues.get(nth + 1).map_or(MediaTime::from_nanos(i64::MAX), |next| next.start);
-        let wanted = cue.end.max(cue.start + reading_time(&cue.text));
-        // Two cues that begin at the same instant keep a millisecond each.
-        let end = wanted.min(next).max(cue.start + Duration::from_millis(1));
+        let end = shown_until(cue, cues.get(nth + 1));
         block(&mut out, &cue.id.to_string(), cue.start, end, "", &text::lines(&cue.text));
     }
     out
+}
+
+/// What of a track is shown between two times, with its true times, as a segment of a live rendition. `cues` are those
+/// of that time, and [`AROUND`] before and after it, in order. A cue that is shown longer stands in each segment alike.
+pub(super) fn segment(cues: &[Cue], start: MediaTime, end: MediaTime) -> Bytes {
+    let mut out = String::from(LIVE_HEAD);
+    for (nth, cue) in cues.iter().enumerate() {
+        let until = shown_until(cue, cues.get(nth + 1));
+        if cue.start < end && until > start {
+            block(&mut out, &cue.id.to_string(), cue.start, until, "", &text::lines(&cue.text));
+        }
+    }
+    out.into()
+}
+
+/// When a cue goes: once it has been said and can have been read, or the next one comes.
+fn shown_until(cue: &Cue, next: Option<&Cue>) -> MediaTime {
+    let next = next.map_or(MediaTime::from_nanos(i64::MAX), |next| next.start);
+    let wanted = cue.end.max(cue.start + reading_time(&cue.text));
+    // Two cues that begin at the same instant keep a millisecond each.
+    wanted.min(next).max(cue.start + Duration::from_millis(1))
 }
 
 /// Entries as a file.

@@ -7,7 +7,7 @@ use std::{
 use bytes::Bytes;
 use tokio::{sync::watch, time};
 
-use super::{Answer, Captions, Directives, HOLD, Kind, Playlist, Window};
+use super::{Answer, Back, Captions, Directives, HOLD, Kind, Playlist, Reach, Window};
 use crate::model::{Init, Part, RenditionId};
 
 /// A [`Window`] between one publisher and any number of held requests.
@@ -139,18 +139,28 @@ impl Live {
         self.lock().window.as_ref().map_or(0, Window::bytes)
     }
 
-    /// The multivariant playlist, waited for while the live begins. Cancel-safe.
+    /// How far players may go back now; `None` where they may not.
+    pub fn reach(&self) -> Option<Duration> {
+        self.lock().window.as_ref()?.reach()
+    }
+
+    /// The multivariant playlist over playlists that go back so far, waited for while the live begins. Cancel-safe.
     ///
     /// # Errors
-    /// [`Refused::Stalled`] when nothing has come, [`Refused::NotFound`] when the live ended without media.
-    pub async fn multivariant(&self) -> Result<Arc<Playlist>, Refused> {
+    /// [`Refused::Stalled`] when nothing has come, [`Refused::NotFound`] when the live ended without media, or
+    /// players may not go back.
+    pub async fn multivariant(&self, reach: Reach) -> Result<Arc<Playlist>, Refused> {
         let until = time::Instant::now() + self.hold;
         let mut change = None;
         loop {
             let deadline = {
                 let mut state = self.lock();
                 let now = Instant::now();
-                if let Some(playlist) = state.window.as_mut().and_then(|window| window.multivariant(now)) {
+                let refuses = |window: &Window| reach == Reach::Back && window.reach().is_none();
+                if state.window.as_ref().is_some_and(refuses) {
+                    return Err(Refused::NotFound);
+                }
+                if let Some(playlist) = state.window.as_mut().and_then(|window| window.multivariant(reach, now)) {
                     return Ok(playlist);
                 }
                 if state.over {
@@ -168,12 +178,17 @@ impl Live {
         }
     }
 
-    /// A media playlist, held as its directives ask (rfc8216bis §6.2.5.2). Cancel-safe.
+    /// A media playlist that goes back so far, held as its directives ask (rfc8216bis §6.2.5.2). Cancel-safe.
     ///
     /// # Errors
     /// As [`Refused`] says.
-    pub async fn playlist(&self, id: &RenditionId, directives: Directives) -> Result<Arc<Playlist>, Refused> {
-        self.hold(id, |window| window.playlist(id, directives)).await
+    pub async fn playlist(
+        &self,
+        id: &RenditionId,
+        reach: Reach,
+        directives: Directives,
+    ) -> Result<Arc<Playlist>, Refused> {
+        self.hold(id, |window| window.playlist(id, reach, directives)).await
     }
 
     /// A part; the hinted one is waited for (rfc8216bis §6.2.6). Cancel-safe.
@@ -195,6 +210,16 @@ impl Live {
     /// An initialisation segment.
     pub fn init_bytes(&self, id: &RenditionId, version: u32) -> Option<Bytes> {
         self.lock().window.as_ref()?.init_bytes(id, version)
+    }
+
+    /// A segment that is no longer in memory, where players may go back to it.
+    pub fn back(&self, id: &RenditionId, msn: u64) -> Option<Back> {
+        self.lock().window.as_ref()?.back(id, msn)
+    }
+
+    /// An initialisation segment that is no longer in memory.
+    pub fn init_back(&self, id: &RenditionId, version: u32) -> Option<Back> {
+        self.lock().window.as_ref()?.init_back(id, version)
     }
 
     async fn hold<T>(&self, id: &RenditionId, ask: impl Fn(&mut Window) -> Answer<T>) -> Result<T, Refused> {

@@ -1,6 +1,7 @@
 //! Low-latency HLS: parts in, playlists out (rfc8216bis).
 //!
-//! [`Window`] is pure and holds one live with all its renditions; every playlist renders from it.
+//! [`Window`] is pure and holds one live with all its renditions; every playlist renders from it. What has left it
+//! stays addressable through a [`Shelf`], whose files others read.
 //! [`Live`] shares a window between one publisher and any number of held requests.
 
 mod live;
@@ -12,11 +13,13 @@ mod window;
 #[cfg(test)]
 mod live_tests;
 #[cfg(test)]
+mod rewind_tests;
+#[cfg(test)]
 mod tests;
 
 pub use live::{Live, Refused};
 pub use playlist::Playlist;
-pub use rendition::Kind;
+pub use rendition::{Back, Extent, Kind, Rewind, Shelf};
 pub use window::{Captions, Settings, Window};
 
 use std::time::Duration;
@@ -30,6 +33,16 @@ pub const HOLD: Duration = Duration::from_secs(12);
 const SKIP_UNTIL: Duration = Duration::from_secs(24);
 /// How far from the end of the playlist parts are listed; three target durations (rfc8216bis §4.4.4.9).
 const PARTS_LISTED: Duration = Duration::from_secs(12);
+
+/// How far back a playlist goes.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// As far as memory: small, for players at the edge.
+    #[default]
+    Edge,
+    /// As far as players may go back.
+    Back,
+}
 
 /// The delivery directives of a request for a media playlist (rfc8216bis §6.2.5).
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +66,16 @@ pub enum Answer<T> {
     BadRequest(&'static str),
     /// There is no such thing, or no longer.
     NotFound,
+}
+
+impl Reach {
+    /// The playlist's name beside its rendition.
+    pub fn file(self) -> &'static str {
+        match self {
+            Self::Edge => "stream.m3u8",
+            Self::Back => "rewind.m3u8",
+        }
+    }
 }
 
 impl Directives {

@@ -1,10 +1,11 @@
 use std::fmt::Write as _;
 
-use super::{Kind, Window, rendition::Rendition};
+use super::{Kind, Reach, Window, rendition::Rendition};
 use crate::model::{RenditionId, TrackFormat};
 
-/// Renders the multivariant playlist from the renditions that have media; `None` if none has.
-pub(super) fn multivariant(window: &Window) -> Option<String> {
+/// Renders the multivariant playlist over playlists that go back so far, from the renditions that have media; `None`
+/// if none has.
+pub(super) fn multivariant(window: &Window, reach: Reach) -> Option<String> {
     let begun = |kind| {
         let of_kind = window.renditions.iter().filter(move |rendition| rendition.kind() == Some(kind));
         of_kind.filter(|rendition| !rendition.is_empty())
@@ -20,23 +21,23 @@ pub(super) fn multivariant(window: &Window) -> Option<String> {
         let audio = *audios.first()?;
         // Where there is no picture, the sounds are each other's alternatives.
         if audios.len() > 1 {
-            sounds(&mut text, window, &audios);
+            sounds(&mut text, (window, reach), &audios);
         } else {
             audios.clear();
         }
-        subtitles(&mut text, window);
-        variant(&mut text, window, audio, &audios);
+        subtitles(&mut text, (window, reach));
+        variant(&mut text, (window, reach), audio, &audios);
         return Some(text);
     }
-    sounds(&mut text, window, &audios);
-    subtitles(&mut text, window);
+    sounds(&mut text, (window, reach), &audios);
+    subtitles(&mut text, (window, reach));
     for video in videos {
-        variant(&mut text, window, video, &audios);
+        variant(&mut text, (window, reach), video, &audios);
     }
     Some(text)
 }
 
-fn sounds(text: &mut String, window: &Window, audios: &[&Rendition]) {
+fn sounds(text: &mut String, (window, reach): (&Window, Reach), audios: &[&Rendition]) {
     let mut names: Vec<String> = Vec::new();
     for (index, audio) in audios.iter().enumerate() {
         let (nth, default) = (index + 1, if index == 0 { "YES" } else { "NO" });
@@ -47,7 +48,7 @@ fn sounds(text: &mut String, window: &Window, audios: &[&Rendition]) {
         let name = if names.contains(&given) { format!("{given} {nth}") } else { given };
         let language = label.and_then(|label| label.language.as_ref());
         let language = language.map_or(String::new(), |language| format!(",LANGUAGE=\"{language}\""));
-        let uri = uri(window, &audio.id);
+        let uri = uri((window, reach), &audio.id);
         let channels = format(audio).and_then(TrackFormat::audio).map_or(2, |audio| audio.channels);
         let _ = writeln!(
             text,
@@ -58,13 +59,13 @@ fn sounds(text: &mut String, window: &Window, audios: &[&Rendition]) {
     }
 }
 
-fn subtitles(text: &mut String, window: &Window) {
+fn subtitles(text: &mut String, (window, reach): (&Window, Reach)) {
     for track in &window.captions {
         // A quoted string holds neither of these (rfc8216bis §4.2).
         let name: String = track.name.chars().filter(|c| *c != '"' && !c.is_control()).collect();
         let spoken =
             if track.spoken { ",CHARACTERISTICS=\"public.accessibility.transcribes-spoken-dialog\"" } else { "" };
-        let (language, uri) = (&track.language, uri(window, &RenditionId::captions(&track.language)));
+        let (language, uri) = (&track.language, uri((window, reach), &RenditionId::captions(&track.language)));
         let _ = writeln!(
             text,
             "#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"captions\",NAME=\"{name}\",LANGUAGE=\"{language}\",DEFAULT=NO,\
@@ -74,7 +75,7 @@ fn subtitles(text: &mut String, window: &Window) {
 }
 
 /// A variant with any of these sounds, or with itself as the only one.
-fn variant(text: &mut String, window: &Window, main: &Rendition, audios: &[&Rendition]) {
+fn variant(text: &mut String, (window, reach): (&Window, Reach), main: &Rendition, audios: &[&Rendition]) {
     let beside = audios.iter().filter(|audio| audio.id != main.id);
     let bandwidth = bandwidth(main) + beside.clone().map(|audio| bandwidth(audio)).max().unwrap_or(0);
     let _ = write!(text, "#EXT-X-STREAM-INF:BANDWIDTH={bandwidth}");
@@ -97,7 +98,7 @@ fn variant(text: &mut String, window: &Window, main: &Rendition, audios: &[&Rend
     if !window.captions.is_empty() {
         text.push_str(",SUBTITLES=\"captions\"");
     }
-    let _ = writeln!(text, ",CLOSED-CAPTIONS=NONE\n{}", uri(window, &main.id));
+    let _ = writeln!(text, ",CLOSED-CAPTIONS=NONE\n{}", uri((window, reach), &main.id));
 }
 
 /// Peak bits a second: as the publisher states it and a tenth, or 1.5 × the first segment; never below
@@ -122,6 +123,6 @@ fn height(rendition: &Rendition) -> u32 {
     format(rendition).and_then(TrackFormat::video).map_or(0, |video| video.height)
 }
 
-fn uri(window: &Window, id: &RenditionId) -> String {
-    format!("{}/{id}/stream.m3u8", window.frame.base)
+fn uri((window, reach): (&Window, Reach), id: &RenditionId) -> String {
+    format!("{}/{id}/{}", window.frame.base, reach.file())
 }

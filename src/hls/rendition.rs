@@ -1,12 +1,19 @@
-use std::{collections::VecDeque, fmt::Write as _, sync::Arc, time::Duration};
+mod past;
+mod render;
+
+use std::{collections::VecDeque, fmt::Write as _, time::Duration};
 
 use bytes::Bytes;
 
 use super::{
-    Answer, Directives, PARTS_LISTED, Playlist, SKIP_UNTIL, TARGET_DURATION,
+    Answer, Directives, TARGET_DURATION,
     playlist::{date_time, seconds, to_micros},
 };
 use crate::model::{Anchor, Init, MediaTime, Part, RenditionId, TrackFormat};
+
+pub use past::{Back, Extent, Rewind, Shelf};
+use past::{Kept, Past};
+use render::Rendered;
 
 /// A rendition that loses more segments than this in one go starts its playlist anew instead of
 /// listing every one of them as a gap.
@@ -43,8 +50,8 @@ pub(super) struct Rendition {
     edge: Duration,
     next_number: u64,
     pub peak: u64,
-    full: Option<(u64, Arc<Playlist>)>,
-    delta: Option<(u64, Arc<Playlist>)>,
+    past: Past,
+    rendered: Rendered,
 }
 
 #[derive(Debug)]
@@ -61,6 +68,8 @@ struct Segment {
     first_number: u64,
     /// Once it is no longer listed: fetchable while the playlist ends before this.
     keep_until: Option<Duration>,
+    /// Where it is when memory lets it go, once that is settled.
+    kept: Option<Kept>,
     parts: Vec<(u64, Bytes)>,
     /// What the playlist says of it, written once: its date, its EXT-X-PART lines, and when it is complete its
     /// duration and address. Emptied when it leaves the playlist.
@@ -82,6 +91,8 @@ pub(super) struct Frame {
     pub window: Duration,
     /// How many parts a request may lie ahead (rfc8216bis §6.2.5.2).
     pub advance: u64,
+    /// What players may go back to, unless they may not.
+    pub rewind: Option<Rewind>,
 }
 
 impl Segment {
@@ -98,6 +109,7 @@ impl Segment {
             gap: false,
             first_number,
             keep_until: None,
+            kept: None,
             parts: Vec::new(),
             date_line: date_time(frame.anchor, start),
             part_lines: String::new(),
@@ -126,8 +138,8 @@ impl Rendition {
             edge: Duration::ZERO,
             next_number: 0,
             peak: 0,
-            full: None,
-            delta: None,
+            past: Past::default(),
+            rendered: Rendered::default(),
         }
     }
 
@@ -228,6 +240,8 @@ impl Rendition {
                 while self.listed < self.segments.len() {
                     self.unlist();
                 }
+                // A playlist cannot number around a hole.
+                self.past.clear();
             }
             if self.segments.is_empty() || jump {
                 self.discontinuities = before.saturating_sub(u64::from(discontinuity)).max(self.discontinuities);
@@ -304,25 +318,6 @@ impl Rendition {
         }
     }
 
-    /// The playlist as of `version`, rendered at most once for each.
-    pub fn playlist(
-        &mut self,
-        skip: bool,
-        version: u64,
-        ended: bool,
-        frame: &Frame,
-        reports: impl FnOnce() -> String,
-    ) -> Arc<Playlist> {
-        let skipped = if skip && !ended { self.skippable() } else { 0 };
-        let cached = if skipped > 0 { &self.delta } else { &self.full };
-        if let Some((_, playlist)) = cached.as_ref().filter(|(of, _)| *of == version) {
-            return playlist.clone();
-        }
-        let playlist = Arc::new(Playlist::new(self.render(skipped, ended, frame, &reports())));
-        let cache = if skipped > 0 { &mut self.delta } else { &mut self.full };
-        cache.insert((version, playlist)).1.clone()
-    }
-
     /// A part, or a wait for the one that is hinted.
     pub fn part_bytes(&self, number: u64, ended: bool) -> Answer<Bytes> {
         if number >= self.next_number {
@@ -353,57 +348,6 @@ impl Rendition {
         self.segments.iter().map(Segment::bytes).sum()
     }
 
-    fn render(&self, skipped: usize, ended: bool, frame: &Frame, reports: &str) -> String {
-        let mut text = String::with_capacity(16 * 1024);
-        text.push_str(&frame.head);
-        let first = self.segments.get(self.listed).map_or(0, |segment| segment.msn);
-        let _ = writeln!(text, "#EXT-X-MEDIA-SEQUENCE:{first}");
-        let _ = writeln!(text, "#EXT-X-DISCONTINUITY-SEQUENCE:{}", self.discontinuities);
-        if skipped > 0 {
-            let _ = writeln!(text, "#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}");
-        }
-        let from = self.listed + skipped;
-        let held = self.segments.back().filter(|_| self.holds_end(ended)).map(|last| last.msn);
-        // The map of a skipped segment still applies to those behind it.
-        let mut init = (skipped > 0).then(|| self.segments.get(from - 1).map(|segment| segment.init)).flatten();
-        for segment in self.segments.range(from.min(self.segments.len())..) {
-            if segment.discontinuity {
-                text.push_str("#EXT-X-DISCONTINUITY\n");
-            }
-            if !self.captions && (segment.discontinuity || init != Some(segment.init)) {
-                let Frame { base, query, .. } = frame;
-                let _ = writeln!(text, "#EXT-X-MAP:URI=\"{base}/{}/init-{}.mp4{query}\"", self.id, segment.init);
-            }
-            init = Some(segment.init);
-            text.push_str(&segment.date_line);
-            if segment.end() + PARTS_LISTED > self.edge {
-                text.push_str(&segment.part_lines);
-            }
-            if Some(segment.msn) != held {
-                text.push_str(&segment.end_lines);
-            }
-        }
-        if ended {
-            text.push_str("#EXT-X-ENDLIST\n");
-        } else {
-            let uri = self.uri("part", self.next_number, frame);
-            let _ = writeln!(text, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{uri}\"");
-        }
-        text.push_str(reports);
-        text
-    }
-
-    /// How many listed segments lie beyond the skip boundary.
-    fn skippable(&self) -> usize {
-        let listed = self.segments.range(self.listed..);
-        listed.take_while(|segment| segment.complete && segment.end() + SKIP_UNTIL <= self.edge).count()
-    }
-
-    fn uri(&self, what: &str, number: u64, frame: &Frame) -> String {
-        let extension = if self.captions { "vtt" } else { "m4s" };
-        format!("{}/{}/{what}-{number}.{extension}{}", frame.base, self.id, frame.query)
-    }
-
     fn find(&self, msn: u64) -> Option<&Segment> {
         let index = self.segments.binary_search_by_key(&msn, |segment| segment.msn).ok()?;
         self.segments.get(index)
@@ -411,16 +355,24 @@ impl Rendition {
 
     /// Takes segments off the front of the playlist, and drops those nobody may ask for any more.
     fn slide(&mut self, frame: &Frame) {
+        if let Some(rewind) = &frame.rewind {
+            self.settle(rewind);
+        }
         while let Some(second) = self.segments.get(self.listed + 1) {
             if self.edge.saturating_sub(second.at) < frame.window {
                 break;
             }
-            let listed = self.edge.saturating_sub(self.segments.get(self.listed).map_or(self.edge, |s| s.at));
-            let until = self.edge + listed + TARGET_DURATION;
+            let until = self.edge + self.listed_for() + TARGET_DURATION;
             if let Some(segment) = self.segments.get_mut(self.listed) {
                 segment.keep_until = Some(until);
+                if frame.rewind.is_some() {
+                    self.past.push(segment);
+                }
             }
             self.unlist();
+        }
+        if let Some(rewind) = &frame.rewind {
+            self.past.slide(rewind.window, self.listed_for());
         }
         while self.segments.front().is_some_and(|segment| segment.keep_until.is_some_and(|until| until <= self.edge)) {
             self.segments.pop_front();

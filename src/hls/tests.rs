@@ -78,7 +78,7 @@ fn text(window: &mut Window, directives: Directives) -> String {
 }
 
 fn text_of(window: &mut Window, id: &RenditionId, directives: Directives) -> String {
-    match window.playlist(id, directives) {
+    match window.playlist(id, Reach::Edge, directives) {
         Answer::Ready(playlist) => String::from_utf8(playlist.text().to_vec()).unwrap(),
         other => panic!("{other:?}"),
     }
@@ -90,7 +90,7 @@ pub(super) fn at(msn: u64, part: impl Into<Option<u64>>) -> Directives {
 
 /// What the window says to a reload with directives: `R`eady, `W`ait, `B`ad request, `N`ot found.
 fn verdict(window: &mut Window, directives: Directives) -> char {
-    match window.playlist(&RenditionId::source(), directives) {
+    match window.playlist(&RenditionId::source(), Reach::Edge, directives) {
         Answer::Ready(_) => 'R',
         Answer::Wait => 'W',
         Answer::BadRequest(_) => 'B',
@@ -292,7 +292,7 @@ fn a_discontinuity_stands_before_its_first_part_and_is_counted_when_it_leaves() 
     window.init(video(&late, 0, 240, None));
     window.part(part(&late, 60 * 8));
     window.part(part(&late, 61 * 8));
-    let Answer::Ready(playlist) = window.playlist(&late, Directives::default()) else { panic!() };
+    let Answer::Ready(playlist) = window.playlist(&late, Reach::Edge, Directives::default()) else { panic!() };
     assert!(String::from_utf8_lossy(&playlist.text()).contains("#EXT-X-DISCONTINUITY-SEQUENCE:1\n"));
 }
 
@@ -331,17 +331,17 @@ fn the_multivariant_playlist_waits_for_what_is_expected_and_no_longer_than_the_d
         Captions { language: portuguese.clone(), name: "Português".into(), spoken: false },
     ]);
     let (now, later) = (Instant::now(), Instant::now() + Duration::from_secs(4));
-    assert!(window.multivariant(later).is_none(), "nothing at all");
+    assert!(window.multivariant(Reach::Edge, later).is_none(), "nothing at all");
     window.init(video(&source, 0, 720, Some(2_000_000)));
     window.part(part(&source, 0));
     window.init(audio());
     window.part(part(&RenditionId::audio(), 0));
-    assert!(window.multivariant(now).is_none());
-    let early = String::from_utf8(window.multivariant(later).unwrap().text().to_vec()).unwrap();
+    assert!(window.multivariant(Reach::Edge, now).is_none());
+    let early = String::from_utf8(window.multivariant(Reach::Edge, later).unwrap().text().to_vec()).unwrap();
     assert!(early.contains("/source/") && !early.contains("/480p/"), "{early}");
     window.init(video(&rung, 0, 480, Some(800_000)));
     window.part(part(&rung, 0));
-    let full = window.multivariant(now).unwrap();
+    let full = window.multivariant(Reach::Edge, now).unwrap();
     let expected = expect_test::expect![[r##"
         #EXTM3U
         #EXT-X-VERSION:9
@@ -357,14 +357,14 @@ fn the_multivariant_playlist_waits_for_what_is_expected_and_no_longer_than_the_d
     let parsed = m3u8_rs::parse_master_playlist_res(&full.text()).unwrap();
     assert_eq!((parsed.variants.len(), parsed.alternatives.len()), (2, 3));
     // A caption track without a part is waited for, never missing.
-    assert!(matches!(window.playlist(&RenditionId::captions(&portuguese), Directives::default()), Answer::Wait));
+    assert!(matches!(window.playlist(&RenditionId::captions(&portuguese), Reach::Edge, Directives::default()), Answer::Wait));
     assert_eq!(verdict(&mut window, Directives::default()), 'W', "no complete segment yet");
     for number in 1..100 {
         window.part(Part { data: vec![0; 1_000_000].into(), ..part(&source, number) });
     }
-    assert!(Arc::ptr_eq(&full, &window.multivariant(later).unwrap()), "it stays as it is");
+    assert!(Arc::ptr_eq(&full, &window.multivariant(Reach::Edge, later).unwrap()), "it stays as it is");
     window.captions([Captions { language: portuguese, name: "Português".into(), spoken: true }]);
-    let changed = String::from_utf8_lossy(&window.multivariant(later).unwrap().text()).into_owned();
+    let changed = String::from_utf8_lossy(&window.multivariant(Reach::Edge, later).unwrap().text()).into_owned();
     assert!(changed.contains("NAME=\"Português\"") && !changed.contains("LANGUAGE=\"en\""), "{changed}");
 }
 
@@ -375,13 +375,13 @@ fn bandwidth_is_never_below_what_was_measured() {
     window.expect([id.clone()]);
     window.init(Init { bitrate: None, ..audio() });
     for number in 0..9 {
-        assert!(window.multivariant(Instant::now()).is_none());
+        assert!(window.multivariant(Reach::Edge, Instant::now()).is_none());
         window.part(Part { data: vec![0; 4_000].into(), ..part(&id, number) });
         if number == 7 {
             break;
         }
     }
-    let playlist = window.multivariant(Instant::now()).unwrap();
+    let playlist = window.multivariant(Reach::Edge, Instant::now()).unwrap();
     let parsed = m3u8_rs::parse_master_playlist_res(&playlist.text()).unwrap();
     assert_eq!(parsed.variants[0].bandwidth, 4_000 * 8 * 4 * 3 / 2);
     assert_eq!(parsed.variants[0].uri, "/live/maths/audio/stream.m3u8", "audio alone is a variant itself");
@@ -413,9 +413,9 @@ fn a_caption_segment_ends_with_the_first_part_behind_it() {
     assert!(between.contains("seg-0.vtt?") && !between.contains("seg-1.vtt?"), "{between}");
     assert!(between.contains(&format!("PRELOAD-HINT:TYPE=PART,URI=\"/live/maths/captions-en/part-{}.vtt", 2 * PARTS)));
     let asked = |part| Directives { msn: Some(1), part, ..Directives::default() };
-    assert!(matches!(window.playlist(&id, asked(None)), Answer::Wait), "the segment is not listed yet");
-    assert!(matches!(window.playlist(&id, asked(Some(PARTS))), Answer::Wait), "neither is the part behind it");
-    assert!(matches!(window.playlist(&id, asked(Some(PARTS - 1))), Answer::Ready(_)));
+    assert!(matches!(window.playlist(&id, Reach::Edge, asked(None)), Answer::Wait), "the segment is not listed yet");
+    assert!(matches!(window.playlist(&id, Reach::Edge, asked(Some(PARTS))), Answer::Wait), "neither is the part behind it");
+    assert!(matches!(window.playlist(&id, Reach::Edge, asked(Some(PARTS - 1))), Answer::Ready(_)));
     window.part(part(&id, 2 * PARTS));
     for part in [None, Some(PARTS)] {
         let behind = text_of(&mut window, &id, asked(part));
@@ -432,7 +432,7 @@ fn a_caption_segment_ends_with_the_first_part_behind_it() {
 fn a_playlist_is_rendered_once_a_change() {
     let mut window = source_window(9);
     let id = RenditionId::source();
-    let get = |window: &mut Window| match window.playlist(&id, Directives::default()) {
+    let get = |window: &mut Window| match window.playlist(&id, Reach::Edge, Directives::default()) {
         Answer::Ready(playlist) => playlist,
         other => panic!("{other:?}"),
     };
@@ -477,10 +477,10 @@ fn no_sequence_of_parts_and_requests_breaks_the_window() {
         }
         let (msn, part) = (wild[random(6) as usize], wild[random(6) as usize]);
         let directives = Directives { msn: Some(msn), part: (random(2) == 0).then_some(part), skip: random(2) == 0 };
-        let _ = window.playlist(id, directives);
+        let _ = window.playlist(id, Reach::Edge, directives);
         let _ = (window.part_bytes(id, part), window.segment(id, msn), window.init_bytes(id, part as u32));
         if random(10) == 0 {
-            let _ = window.multivariant(Instant::now());
+            let _ = window.multivariant(Reach::Edge, Instant::now());
         }
     }
     assert!(taken > 3_000, "{taken}");

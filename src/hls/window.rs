@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    Answer, Directives, Kind, Playlist, SKIP_UNTIL, TARGET_DURATION,
+    Answer, Back, Directives, Kind, Playlist, Reach, Rewind, SKIP_UNTIL, TARGET_DURATION,
     multivariant::multivariant,
     playlist::seconds,
     rendition::{Frame, Rendition},
@@ -34,6 +34,8 @@ pub struct Settings {
     pub window: Duration,
     /// From then on the multivariant playlist appears with the renditions that have a part.
     pub deadline: Instant,
+    /// How far players may go back beyond that; `None`: not at all.
+    pub rewind: Option<Rewind>,
 }
 
 /// A caption track as the multivariant playlist lists it.
@@ -49,7 +51,8 @@ pub struct Captions {
 
 /// One live: the last minute of every rendition and every playlist over it. Pure.
 ///
-/// Memory is bounded by twice the listed window and a few segments of media.
+/// Memory is bounded by twice the listed window and a few segments of media, and where players may go back by a few
+/// dozen bytes a segment of twice as long.
 #[derive(Debug)]
 pub struct Window {
     pub(super) settings: Settings,
@@ -63,7 +66,8 @@ pub struct Window {
     forgotten_breaks: u64,
     version: u64,
     ended: bool,
-    multivariant: Option<(usize, Arc<Playlist>)>,
+    /// For each [`Reach`], with how many renditions.
+    multivariant: [Option<(usize, Arc<Playlist>)>; 2],
 }
 
 impl Settings {
@@ -76,6 +80,7 @@ impl Settings {
             part_hold_back: part_target * 3,
             window: Duration::from_secs(60),
             deadline: now + Duration::from_secs(3),
+            rewind: None,
         }
     }
 }
@@ -94,6 +99,7 @@ impl Window {
             head: head(&settings),
             window: settings.window.max(TARGET_DURATION * 9),
             advance: advance(settings.part_target),
+            rewind: settings.rewind.clone(),
         };
         Self {
             settings,
@@ -105,7 +111,7 @@ impl Window {
             forgotten_breaks: 0,
             version: 0,
             ended: false,
-            multivariant: None,
+            multivariant: [None, None],
         }
     }
 
@@ -121,7 +127,7 @@ impl Window {
     /// live is on are for players that load the multivariant playlist from then on.
     pub fn captions(&mut self, tracks: impl IntoIterator<Item = Captions>) {
         self.captions = tracks.into_iter().collect();
-        self.multivariant = None;
+        self.multivariant = [None, None];
         for track in self.captions.clone() {
             self.rendition_mut(&RenditionId::captions(&track.language)).captions = true;
         }
@@ -134,7 +140,7 @@ impl Window {
         let changed = rendition.inits.back().is_some_and(|old| old.format != init.format);
         rendition.init(init);
         if changed {
-            self.multivariant = None;
+            self.multivariant = [None, None];
         }
     }
 
@@ -203,13 +209,21 @@ impl Window {
         &self.frame.query[1..]
     }
 
-    /// The multivariant playlist (rfc8216bis §4.4.6). Once it has appeared it stays the same, unless a format or
-    /// the caption tracks change or a rendition begins.
+    /// How far players may go back now; `None` where they may not.
+    pub fn reach(&self) -> Option<Duration> {
+        self.frame.rewind.as_ref()?;
+        self.renditions.iter().filter(|rendition| !rendition.captions).map(Rendition::reach).max()
+    }
+
+    /// The multivariant playlist (rfc8216bis §4.4.6) over playlists that go back so far. Once it has appeared it stays
+    /// the same, unless a format or the caption tracks change or a rendition begins.
     ///
     /// `None`: some expected rendition has no media yet and the deadline has not passed, or none has any.
-    pub fn multivariant(&mut self, now: Instant) -> Option<Arc<Playlist>> {
+    pub fn multivariant(&mut self, reach: Reach, now: Instant) -> Option<Arc<Playlist>> {
         let begun = self.renditions.iter().filter(|rendition| !rendition.captions && !rendition.is_empty()).count();
-        if let Some((_, playlist)) = self.multivariant.as_ref().filter(|(of, _)| *of == begun) {
+        let [edge, back] = &self.multivariant;
+        let rendered = if reach == Reach::Edge { edge } else { back };
+        if let Some((_, playlist)) = rendered.as_ref().filter(|(of, _)| *of == begun) {
             return Some(playlist.clone());
         }
         // The bit rate of a rendition is told by its first segment.
@@ -218,20 +232,22 @@ impl Window {
                 if rendition.captions { !rendition.is_empty() } else { rendition.has_segment() }
             })
         };
-        if self.multivariant.is_none()
-            && now < self.settings.deadline
-            && !self.ended
-            && !self.expected.iter().all(known)
-        {
+        let is_early = edge.is_none() && back.is_none() && now < self.settings.deadline && !self.ended;
+        if is_early && !self.expected.iter().all(known) {
             return None;
         }
-        let playlist = Arc::new(Playlist::new(multivariant(self)?));
-        self.multivariant = Some((begun, playlist.clone()));
+        let playlist = Arc::new(Playlist::new(multivariant(self, reach)?));
+        let [edge, back] = &mut self.multivariant;
+        let rendered = if reach == Reach::Edge { edge } else { back };
+        *rendered = Some((begun, playlist.clone()));
         Some(playlist)
     }
 
-    /// A media playlist. Directives are ignored once the live has ended (rfc8216bis §6.2.5.2).
-    pub fn playlist(&mut self, id: &RenditionId, directives: Directives) -> Answer<Arc<Playlist>> {
+    /// A media playlist that goes back so far. Directives are ignored once the live has ended (rfc8216bis §6.2.5.2).
+    pub fn playlist(&mut self, id: &RenditionId, reach: Reach, directives: Directives) -> Answer<Arc<Playlist>> {
+        if reach == Reach::Back && self.frame.rewind.is_none() {
+            return Answer::NotFound;
+        }
         let Some(index) = self.renditions.iter().position(|rendition| rendition.id == *id) else {
             return Answer::NotFound;
         };
@@ -249,11 +265,11 @@ impl Window {
         let reports = || {
             let mut text = String::new();
             for sibling in before.iter().chain(after.iter()) {
-                report(&mut text, sibling, frame);
+                report(&mut text, sibling, reach, frame);
             }
             text
         };
-        Answer::Ready(rendition.playlist(directives.skip, self.version, self.ended, frame, reports))
+        Answer::Ready(rendition.playlist((reach, directives.skip), self.version, self.ended, frame, reports))
     }
 
     /// A part. The hinted one is waited for.
@@ -269,6 +285,18 @@ impl Window {
     /// An initialisation segment.
     pub fn init_bytes(&self, id: &RenditionId, version: u32) -> Option<Bytes> {
         self.rendition(id)?.init_bytes(version)
+    }
+
+    /// A segment that is no longer in memory, where players may go back to it.
+    pub fn back(&self, id: &RenditionId, msn: u64) -> Option<Back> {
+        self.rendition(id)?.back(msn, self.frame.rewind.as_ref()?)
+    }
+
+    /// An initialisation segment that is no longer in memory.
+    pub fn init_back(&self, id: &RenditionId, version: u32) -> Option<Back> {
+        let Rewind { shelf, .. } = self.frame.rewind.as_ref()?;
+        let id = &self.rendition(id)?.id;
+        Some(Back::File(shelf.file(id, version), shelf.init(id, version)?))
     }
 
     pub(super) fn rendition(&self, id: &RenditionId) -> Option<&Rendition> {
@@ -331,11 +359,10 @@ fn advance(part_target: Duration) -> u64 {
 }
 
 /// One EXT-X-RENDITION-REPORT (rfc8216bis §4.4.5.4); none for a rendition that has not begun.
-fn report(text: &mut String, sibling: &Rendition, frame: &Frame) {
+fn report(text: &mut String, sibling: &Rendition, reach: Reach, frame: &Frame) {
     if let Some((msn, part)) = sibling.last() {
-        let (base, id) = (&frame.base, &sibling.id);
+        let (base, id, file) = (&frame.base, &sibling.id, reach.file());
         // Writing to a string cannot fail.
-        let _ =
-            writeln!(text, "#EXT-X-RENDITION-REPORT:URI=\"{base}/{id}/stream.m3u8\",LAST-MSN={msn},LAST-PART={part}");
+        let _ = writeln!(text, "#EXT-X-RENDITION-REPORT:URI=\"{base}/{id}/{file}\",LAST-MSN={msn},LAST-PART={part}");
     }
 }

@@ -4,12 +4,13 @@ use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use tokio::sync::{broadcast, watch};
 
 use axum::http::HeaderMap;
+use bytes::Bytes;
 
 use super::{
     pace::Pace,
@@ -21,7 +22,7 @@ use crate::{
     captions::Desk,
     egress::{rtsp, whep},
     hls,
-    model::StreamName,
+    model::{LanguageTag, MediaTime, StreamName},
     stream,
 };
 
@@ -171,6 +172,16 @@ impl super::hls::Lives for Board {
         if let Some(live) = self.get(name) {
             live.players.ask(address, headers, Instant::now());
         }
+    }
+
+    fn past_captions(
+        &self,
+        name: &StreamName,
+        language: &LanguageTag,
+        start: MediaTime,
+        duration: Duration,
+    ) -> Option<Bytes> {
+        self.get(name)?.desk.segment(language, start, duration)
     }
 }
 

@@ -2,9 +2,12 @@
 
 use std::{
     convert::Infallible,
+    io::{self, SeekFrom},
     net::{IpAddr, SocketAddr},
     ops::Range,
+    path::Path as FilePath,
     sync::Arc,
+    time::Duration,
 };
 
 use axum::{
@@ -17,16 +20,22 @@ use axum::{
 };
 use bytes::Bytes;
 use futures_util::stream;
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
+use tokio_util::io::ReaderStream;
 
 use super::problem::{Problem, Result};
 use crate::{
     captions::vtt,
-    hls::{Directives, Kind, Live, Playlist},
-    model::{RenditionId, StreamName},
+    hls::{Back, Directives, Extent, Kind, Live, Playlist, Reach},
+    model::{LanguageTag, MediaTime, RenditionId, StreamName},
 };
 
 /// A segment or part never changes, and its URI names no other one.
 const MEDIA_CACHE: HeaderValue = HeaderValue::from_static("public, max-age=3600, immutable");
+/// Captions of a while ago are as people have corrected them.
+const PAST_CAPTIONS_CACHE: HeaderValue = HeaderValue::from_static("public, max-age=10");
+/// Bytes of a file that are in memory at a time, for each answer.
+const CHUNK: usize = 64 * 1024;
 /// What is asked for without directives is out of date with the next part.
 const PLAYLIST_CACHE: HeaderValue = HeaderValue::from_static("public, max-age=1");
 /// The directives say which state is meant: a cache in between answers every viewer with it. A viewer's own
@@ -40,6 +49,15 @@ pub trait Lives: Send + Sync + 'static {
 
     /// A player at this address asks for a playlist of a rendition, as it does every few seconds while it plays.
     fn asked(&self, name: &StreamName, address: Option<IpAddr>, headers: &HeaderMap);
+
+    /// A segment of a caption track that playlists in memory list no longer, as WebVTT.
+    fn past_captions(
+        &self,
+        name: &StreamName,
+        language: &LanguageTag,
+        start: MediaTime,
+        duration: Duration,
+    ) -> Option<Bytes>;
 }
 
 /// Routes under `/live/NAME` and `/hls/NAME.m3u8`. Playlists are compressed here; media must not be, by
@@ -47,6 +65,7 @@ pub trait Lives: Send + Sync + 'static {
 pub fn router(lives: Arc<dyn Lives>) -> Router {
     Router::new()
         .route("/live/{name}/index.m3u8", get(multivariant))
+        .route("/live/{name}/rewind.m3u8", get(rewind))
         .route("/hls/{file}", get(compatible))
         .route("/live/{name}/{rendition}/{file}", get(file))
         .with_state(lives)
@@ -55,7 +74,7 @@ pub fn router(lives: Arc<dyn Lives>) -> Router {
 /// What lies beside a rendition's playlist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum File {
-    Playlist,
+    Playlist(Reach),
     Init(u32),
     Segment(u64, Extension),
     Part(u64, Extension),
@@ -72,7 +91,16 @@ async fn multivariant(
     Path(name): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response> {
-    Ok(playlist(&*find(&*lives, &name)?.1.multivariant().await?, PLAYLIST_CACHE, &headers))
+    Ok(playlist(&*find(&*lives, &name)?.1.multivariant(Reach::Edge).await?, PLAYLIST_CACHE, &headers))
+}
+
+/// The same live for players that go back in it.
+async fn rewind(
+    State(lives): State<Arc<dyn Lives>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response> {
+    Ok(playlist(&*find(&*lives, &name)?.1.multivariant(Reach::Back).await?, PLAYLIST_CACHE, &headers))
 }
 
 /// The address nginx-rtmp and Esup-Pod use.
@@ -93,7 +121,7 @@ async fn file(
         return Err(no_file());
     };
     let query = query.unwrap_or_default();
-    if file == File::Playlist {
+    if let File::Playlist(reach) = file {
         let directives = match Directives::parse(&query) {
             Ok(directives) => directives,
             Err(_) if live.ended() => Directives::default(),
@@ -101,29 +129,39 @@ async fn file(
         };
         let cache = if directives.msn.is_some() { BLOCKED_CACHE } else { PLAYLIST_CACHE };
         lives.asked(&name, peer.map(|peer| peer.0.0.ip()), &headers);
-        return Ok(playlist(&*live.playlist(&id, directives).await?, cache, &headers));
+        return Ok(playlist(&*live.playlist(&id, reach, directives).await?, cache, &headers));
     }
     if !live.serves(&query) {
         return Err(no_file());
     }
     let kind = live.kind(&id).ok_or_else(no_file)?;
     let fits = |extension| (extension == Extension::Vtt) == (kind == Kind::Captions);
-    let parts = match file {
-        File::Init(version) => vec![live.init_bytes(&id, version).ok_or_else(no_file)?],
-        File::Segment(msn, extension) if fits(extension) => {
-            let parts = live.segment(&id, msn).ok_or_else(no_file)?;
-            if extension == Extension::Vtt { vec![vtt::merge(&parts)] } else { parts }
-        }
-        File::Part(number, extension) if fits(extension) => vec![live.part_bytes(&id, number).await?],
-        _ => return Err(no_file()),
+    let found = match file {
+        File::Init(version) => live.init_bytes(&id, version).map(|data| vec![data]).ok_or(live.init_back(&id, version)),
+        File::Segment(msn, extension) if fits(extension) => match live.segment(&id, msn) {
+            Some(parts) if extension == Extension::Vtt => Ok(vec![vtt::merge(&parts)]),
+            Some(parts) => Ok(parts),
+            None => Err(live.back(&id, msn)),
+        },
+        File::Part(number, extension) if fits(extension) => Ok(vec![live.part_bytes(&id, number).await?]),
+        _ => Err(None),
     };
-    Ok(media(parts, kind, &headers))
+    match found {
+        Ok(parts) => Ok(media(parts, kind, MEDIA_CACHE, &headers)),
+        Err(Some(Back::File(path, extent))) => stretch(&path, extent, kind, &headers).await,
+        Err(Some(Back::Captions { start, duration })) => {
+            let language = id.as_str().strip_prefix("captions-").and_then(|tag| LanguageTag::parse(tag).ok());
+            let text = language.and_then(|language| lives.past_captions(&name, &language, start, duration));
+            Ok(media(vec![text.ok_or_else(no_file)?], kind, PAST_CAPTIONS_CACHE, &headers))
+        }
+        Err(None) => Err(no_file()),
+    }
 }
 
 impl File {
     fn parse(name: &str) -> Option<Self> {
-        if name == "stream.m3u8" {
-            return Some(Self::Playlist);
+        if let Some(reach) = [Reach::Edge, Reach::Back].into_iter().find(|reach| name == reach.file()) {
+            return Some(Self::Playlist(reach));
         }
         let (stem, extension) = name.split_once('.')?;
         let (what, digits) = stem.split_once('-')?;
@@ -184,9 +222,44 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Media as it lies in memory, whole or the range that was asked for (RFC 9110 §14).
-fn media(parts: Vec<Bytes>, kind: Kind, headers: &HeaderMap) -> Response {
-    let length = parts.iter().map(Bytes::len).sum::<usize>();
+/// Media as it lies in memory.
+fn media(parts: Vec<Bytes>, kind: Kind, cache: HeaderValue, headers: &HeaderMap) -> Response {
+    let length = parts.iter().map(Bytes::len).sum();
+    match answer(length, kind, cache, headers) {
+        Ok((mut response, span)) => {
+            let body = stream::iter(slice(parts, span).into_iter().map(Ok::<_, Infallible>));
+            *response.body_mut() = Body::from_stream(body);
+            response
+        }
+        Err(refusal) => refusal,
+    }
+}
+
+/// Media as it lies in a file, read as it is sent.
+async fn stretch(path: &FilePath, extent: Extent, kind: Kind, headers: &HeaderMap) -> Result<Response> {
+    let length = usize::try_from(extent.length).map_err(Problem::internal)?;
+    let (mut response, span) = match answer(length, kind, MEDIA_CACHE, headers) {
+        Ok(answer) => answer,
+        Err(refusal) => return Ok(refusal),
+    };
+    let mut file = match tokio::fs::File::open(path).await {
+        // The recording has been removed.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(no_file()),
+        file => file.map_err(Problem::internal)?,
+    };
+    file.seek(SeekFrom::Start(extent.offset + span.start as u64)).await.map_err(Problem::internal)?;
+    *response.body_mut() = Body::from_stream(ReaderStream::with_capacity(file.take(span.len() as u64), CHUNK));
+    Ok(response)
+}
+
+/// The answer without its body, for all of `length` bytes or the range that was asked for (RFC 9110 §14), and which
+/// bytes these are. `Err`: the range lies outside.
+fn answer(
+    length: usize,
+    kind: Kind,
+    cache: HeaderValue,
+    headers: &HeaderMap,
+) -> std::result::Result<(Response, Range<usize>), Response> {
     let content_type = match kind {
         Kind::Video => "video/mp4",
         Kind::Audio => "audio/mp4",
@@ -197,7 +270,7 @@ fn media(parts: Vec<Bytes>, kind: Kind, headers: &HeaderMap) -> Response {
     let range = match asked.and_then(|value| value.to_str().ok()).and_then(|value| range(value, length)) {
         Some(Err(())) => {
             let problem = Problem::range("the range lies outside: ask for less, or for the whole");
-            return ([(header::CONTENT_RANGE, format!("bytes */{length}"))], problem).into_response();
+            return Err(([(header::CONTENT_RANGE, format!("bytes */{length}"))], problem).into_response());
         }
         Some(Ok(range)) => Some(range),
         None => None,
@@ -205,17 +278,16 @@ fn media(parts: Vec<Bytes>, kind: Kind, headers: &HeaderMap) -> Response {
     let span = range.clone().unwrap_or(0..length);
     let mut headers: Vec<(HeaderName, HeaderValue)> = vec![
         (header::CONTENT_TYPE, HeaderValue::from_static(content_type)),
-        (header::CACHE_CONTROL, MEDIA_CACHE),
+        (header::CACHE_CONTROL, cache),
         (header::ACCEPT_RANGES, HeaderValue::from_static("bytes")),
         (header::CONTENT_LENGTH, span.len().into()),
     ];
     let status = if range.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
     let shown = range.map(|range| format!("bytes {}-{}/{length}", range.start, range.end - 1));
     headers.extend(shown.and_then(|text| text.parse().ok()).map(|value| (header::CONTENT_RANGE, value)));
-    let body = stream::iter(slice(parts, span).into_iter().map(Ok::<_, Infallible>));
-    let mut response = (status, Body::from_stream(body)).into_response();
+    let mut response = status.into_response();
     response.headers_mut().extend(headers);
-    response
+    Ok((response, span))
 }
 
 /// A single byte range that is not empty; `None` for what is to be ignored: other units, nonsense, more than

@@ -10,6 +10,8 @@ pub mod pace;
 pub mod pages;
 pub mod poster;
 pub mod problem;
+#[cfg(test)]
+mod rewind_tests;
 pub mod rtc;
 pub mod viewers;
 pub mod vod;

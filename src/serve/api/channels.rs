@@ -161,6 +161,9 @@ pub struct Status {
     pub dropped: u64,
     /// The recording, unless lives are not recorded or it could not begin.
     pub recording: Option<Recording>,
+    /// Seconds that players can go back in `/live/NAME/rewind.m3u8`; left out where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rewind: Option<f64>,
 }
 
 /// The recording of a live.
@@ -303,6 +306,7 @@ pub async fn status(
             missing,
             dropped: 0,
             recording: None,
+            rewind: None,
         }));
     };
     let (stats, tracks) = (live.stream.stats(), live.stream.producer.tracks());
@@ -339,6 +343,7 @@ pub async fn status(
         missing,
         dropped: live.stream.producer.dropped(),
         recording: live.recording.as_ref().map(recording),
+        rewind: live.hls.reach().map(|reach| (reach.as_secs_f64() * 10.0).round() / 10.0),
     }))
 }
 

@@ -24,6 +24,8 @@ export interface ChannelStatus {
   /** Caption tracks; words come to the current ones. */
   captions?: (Figures & { lang: string; current: boolean })[];
   viewers?: number | null;
+  /** Seconds that viewers can go back; absent where they cannot. */
+  rewind?: number;
 }
 
 /** A recording's life cycle. */

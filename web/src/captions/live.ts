@@ -1,3 +1,4 @@
+import * as api from '../api/client';
 import { type Engine, WRAP } from '../player/engine';
 import { t } from '../i18n';
 import { Ahead } from './ahead';
@@ -8,6 +9,7 @@ import { CaptionSocket } from './socket';
 import { Stage } from './stage';
 import { CueTimeline, type Shown, type TimelineCue } from './timeline';
 import type { Transcript } from './transcript';
+import { parseVtt } from './vtt';
 import type { CaptionEvent, CueEvent, Figures } from './wire';
 import { spaced } from './wrap';
 
@@ -19,6 +21,8 @@ const PATIENCE = 3;
 const LAST_WORDS = 10_000;
 /** Milliseconds within which a new subscription brings what was said before it. */
 const PAST = 500;
+/** Seconds by which a picture goes back that somebody sends back. */
+const JUMP = 2;
 
 /** The captions of a live: from the websocket, in step with the picture; from the playlist if that fails. */
 export class LiveCaptions {
@@ -38,6 +42,12 @@ export class LiveCaptions {
   private leaving: CaptionSocket | null = null;
   private lang: string | null = null;
   private engine: Engine | null = null;
+  /** The viewer has gone back in the live. */
+  private back = false;
+  /** The track of which all that was said has been asked for. */
+  private recalled: string | null = null;
+  /** The picture's place when it was last drawn. */
+  private place = 0;
   /** Milliseconds since 1970 of the timeline's zero. */
   private anchor: number | null = null;
   /** What the playlist's own track shows, while that is the source. */
@@ -59,9 +69,13 @@ export class LiveCaptions {
     return this.failing ? 'track' : 'websocket';
   }
 
-  /** The engine that plays now, null while none does. */
-  play(engine: Engine | null): void {
+  /** The engine that plays now, null while none does; `back` in the live, or at its edge. */
+  play(engine: Engine | null, back = false): void {
     this.engine = engine;
+    // A stage knows what stood on it.
+    if (back !== this.back) this.stage.clear();
+    this.back = back;
+    if (back) void this.recall();
     if (engine !== null) this.socket?.wake();
     this.lag.clear();
     this.ahead.clear();
@@ -106,7 +120,10 @@ export class LiveCaptions {
     if (now === null) return;
     // What was said before the viewer came is not made up for: the newest of it will do.
     if (this.first !== null && time - this.first < PAST) this.stage.clear();
-    this.desk.draw(this.stage.at(now, this.clock / 1000));
+    if (now < this.place - JUMP) this.retell();
+    this.place = now;
+    // What is behind the edge was there in time.
+    this.desk.draw(this.back ? this.timeline.at(now) : this.stage.at(now, this.clock / 1000));
     this.transcript.draw(now);
   }
 
@@ -184,8 +201,41 @@ export class LiveCaptions {
     window.setTimeout(() => { leaving?.close(); }, LAST_WORDS);
   }
 
+  /** Asks for what was said before the viewer came, which he has gone back to. */
+  private async recall(): Promise<void> {
+    const { lang } = this;
+    if (lang === null || this.recalled === lang) return;
+    this.recalled = lang;
+    let file: string;
+    try {
+      file = await api.text(`/api/v1/channels/${encodeURIComponent(this.channel)}/captions/${encodeURIComponent(lang)}.vtt`);
+    } catch {
+      this.recalled = null;
+      return;
+    }
+    // Another live or another language may have come meanwhile.
+    if (this.recalled !== lang || this.lang !== lang) return;
+    const [first] = this.timeline.all;
+    const known = first?.start ?? Infinity;
+    // A file's captions are longer than phrases: one of them may reach into what is known.
+    const before = parseVtt(file, lang).filter(({ start, end }) => (start + end) / 2 < known);
+    const source = lang === this.desk.languages[0] ? 'asr' : 'mt';
+    before.forEach((event, index) => {
+      const cue = this.timeline.apply({ ...event, id: (first?.id ?? 0) - before.length + index, source });
+      if (cue !== null) this.transcript.take(cue);
+    });
+  }
+
+  /** Has the transcript begin anew, and go as far as the picture has gone. */
+  private retell(): void {
+    this.transcript.clear('');
+    for (const cue of this.timeline.all) this.transcript.take(cue);
+  }
+
   private restart(): void {
     this.timeline.clear();
+    this.recalled = null;
+    this.place = 0;
     this.stage.clear();
     this.first = null;
     this.anchor = null;

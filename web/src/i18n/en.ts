@@ -84,6 +84,8 @@ export const en = {
   'delay.direct': 'Direct (captions come a little later)',
   'delay.step': 'Direct, held back for the captions',
   'controls.speed': 'Speed',
+  'controls.rewind': 'Go back in the lecture',
+  'rewind.behind': '{time} behind live',
   'controls.help': 'Keyboard shortcuts',
 
   'quality.title': 'Caption quality',
@@ -122,7 +124,7 @@ export const en = {
   'help.mute': 'Sound on or off',
   'help.fullscreen': 'Full screen',
   'help.captions': 'Captions on or off',
-  'help.seek': 'Back or forward 5 seconds (recordings)',
+  'help.seek': 'Back or forward {seconds} seconds',
   'help.live': 'Go to live',
   'help.help': 'This list',
   'help.letters': 'Letters and signs are shortcuts (space and arrows always are)',

@@ -86,6 +86,8 @@ export const fr: Messages = {
   'delay.direct': 'Direct (sous-titres un peu après)',
   'delay.step': 'Direct, retenu pour les sous-titres',
   'controls.speed': 'Vitesse',
+  'controls.rewind': 'Revenir en arrière dans le cours',
+  'rewind.behind': '{time} de retard sur le direct',
   'controls.help': 'Raccourcis clavier',
 
   'quality.title': 'Qualité des sous-titres',
@@ -124,7 +126,7 @@ export const fr: Messages = {
   'help.mute': 'Activer ou couper le son',
   'help.fullscreen': 'Plein écran',
   'help.captions': 'Activer ou désactiver les sous-titres',
-  'help.seek': 'Reculer ou avancer de 5 secondes (enregistrements)',
+  'help.seek': 'Reculer ou avancer de {seconds} secondes',
   'help.live': 'Revenir au direct',
   'help.help': 'Cette liste',
   'help.letters': 'Lettres et signes servent de raccourcis (espace et flèches toujours)',

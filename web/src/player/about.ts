@@ -1,7 +1,7 @@
 import type { Estimate } from '../api/types';
 import { nameOfLanguage, plural, t } from '../i18n';
 import { el, icon } from '../ui/dom';
-import { decimal } from '../ui/format';
+import { clock, decimal } from '../ui/format';
 
 /** The lines under the picture. */
 export class About {
@@ -38,7 +38,10 @@ export class About {
   latency(seconds: number | null): void {
     this.live.hidden = seconds === null;
     this.delay.hidden = seconds === null;
-    const text = seconds === null ? '' : t('watch.latency', { seconds: decimal(seconds) });
+    let text = '';
+    if (seconds !== null) {
+      text = seconds < 60 ? t('watch.latency', { seconds: decimal(seconds) }) : t('rewind.behind', { time: clock(seconds) });
+    }
     if (this.delay.textContent !== text) this.delay.textContent = text;
   }
 

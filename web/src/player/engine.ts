@@ -39,6 +39,8 @@ export interface Engine {
   latency(): number | null;
   /** Jumps to the live edge. */
   goLive(): void;
+  /** Where it plays a rewind playlist: plays on so many seconds behind the edge. */
+  goBack?(behind: number): void;
   /** Tries to get a stalled picture going again; whether there was a picture further on to jump to. */
   nudge(): boolean;
   /** Best first; empty if there is no choice. */

@@ -54,6 +54,9 @@ const CONFIG: Partial<HlsConfig> = {
   },
 } as Partial<HlsConfig>;
 
+/** For somebody who stays behind: nothing draws him to the edge, and whole segments will do. */
+const BACK: Partial<HlsConfig> = { lowLatencyMode: false, maxLiveSyncPlaybackRate: 1, liveSyncOnStallIncrease: 0 };
+
 /** Whether hls.js can play here. */
 export function hlsSupported(): boolean {
   return Hls.isSupported();
@@ -69,16 +72,20 @@ export class HlsEngine implements Engine {
   private readonly born = performance.now();
   private track_: string | null = null;
 
-  /** Starts at once; `quality` is the height to stay at, null for automatic. */
+  /**
+   * Starts at once; `quality` is the height to stay at, null for automatic. `behind` is how many seconds behind the edge
+   * of a rewind playlist to begin, null where the edge is the place to be.
+   */
   constructor(
     private readonly video: HTMLVideoElement,
     url: string,
     quality: number | null,
     private readonly listener: EngineListener,
+    private readonly behind: number | null = null,
   ) {
     this.wanted = quality;
     this.follower = new TrackFollower(video);
-    const hls = new Hls(CONFIG);
+    const hls = new Hls(behind === null ? CONFIG : { ...CONFIG, ...BACK, liveSyncDuration: behind });
     this.hls = hls;
     hls.on(Hls.Events.MANIFEST_PARSED, () => {
       this.choose(this.wanted);
@@ -120,8 +127,14 @@ export class HlsEngine implements Engine {
     if (edge !== null) this.video.currentTime = edge;
   }
 
+  goBack(behind: number): void {
+    // The place is a latency to hls.js, which it also takes up when it has not begun yet.
+    this.hls.targetLatency = behind;
+    this.goLive();
+  }
+
   nudge(): boolean {
-    const edge = this.hls.liveSyncPosition;
+    const edge = this.behind === null ? this.hls.liveSyncPosition : this.further();
     const jumps = edge !== null && edge > this.video.currentTime + AHEAD;
     if (jumps) this.video.currentTime = edge;
     this.hls.startLoad();
@@ -167,6 +180,13 @@ export class HlsEngine implements Engine {
     if (edge !== null && late && loaded) video.currentTime = edge;
     if ((late && loaded) || performance.now() - this.born > BEGUN) video.removeEventListener('timeupdate', this.begin);
   };
+
+  /** Where the picture goes on behind a stretch that was not recorded. */
+  private further(): number | null {
+    const { buffered, currentTime } = this.video;
+    const starts = Array.from({ length: buffered.length }, (_, index) => buffered.start(index));
+    return starts.find((start) => start > currentTime) ?? null;
+  }
 
   private selectTrack(): void {
     const index = this.track_ === null ? -1 : this.hls.subtitleTracks.findIndex((track) => track.lang === this.track_);

@@ -8,8 +8,9 @@ export interface Shortcuts {
   mute: () => void;
   fullscreen: () => void;
   captions: () => void;
-  /** By so many seconds; null on a live. */
-  seek: ((by: number) => void) | null;
+  /** By so many seconds, which are a step forward or back. */
+  seek: (by: number) => void;
+  step: number;
   /** Null in a recording. */
   live: (() => void) | null;
 }
@@ -42,7 +43,7 @@ export function openHelp(): void {
 }
 
 function actionOf(key: string, shortcuts: Shortcuts, help: HTMLDialogElement): (() => void) | null {
-  const { seek } = shortcuts;
+  const { seek, step } = shortcuts;
   switch (key.toLowerCase()) {
     case ' ':
     case 'k':
@@ -56,9 +57,9 @@ function actionOf(key: string, shortcuts: Shortcuts, help: HTMLDialogElement): (
     case 'l':
       return shortcuts.live;
     case 'arrowleft':
-      return seek === null ? null : () => { seek(-5); };
+      return () => { seek(-step); };
     case 'arrowright':
-      return seek === null ? null : () => { seek(5); };
+      return () => { seek(step); };
     case '?':
       return () => { help.showModal(); };
     default:
@@ -72,13 +73,13 @@ function helpDialog(shortcuts: Shortcuts, letters: HTMLElement): HTMLDialogEleme
     [['M'], 'help.mute', true],
     [['F'], 'help.fullscreen', true],
     [['C'], 'help.captions', true],
-    [['←', '→'], 'help.seek', shortcuts.seek !== null],
+    [['←', '→'], 'help.seek', true],
     [['L'], 'help.live', shortcuts.live !== null],
     [['?'], 'help.help', true],
   ];
   const list = el('dl', { class: 'shortcuts' });
   for (const [keys, text] of rows.filter(([, , shown]) => shown)) {
-    list.append(el('dt', {}, ...keys.flatMap((key) => [el('kbd', {}, key), ' '])), el('dd', {}, t(text)));
+    list.append(el('dt', {}, ...keys.flatMap((key) => [el('kbd', {}, key), ' '])), el('dd', {}, t(text, { seconds: shortcuts.step })));
   }
   return el('dialog', { id: 'shortcuts', 'aria-labelledby': 'shortcuts-title' },
     el('h2', { id: 'shortcuts-title' }, t('help.title')),

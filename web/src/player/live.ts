@@ -22,6 +22,7 @@ import { NativeEngine, nativeSupported } from './native-engine';
 import { Notice } from './notice';
 import { createScreen, playSomehow, type Screen } from './player';
 import { probe } from './probe';
+import { place, RewindBar, STEP } from './rewind';
 import { Veil } from './veil';
 import { Watchdog } from './watchdog';
 import { HOLD_MAX, WhepEngine } from './whep-engine';
@@ -61,6 +62,7 @@ export class LivePage {
   private readonly unmute: UnmuteButton;
   private readonly about: About;
   private readonly report: Report;
+  private readonly bar: RewindBar;
   private readonly watchdog = new Watchdog();
   private readonly backoff = new Backoff(500, 8000);
   private engine: Engine | null = null;
@@ -71,6 +73,12 @@ export class LivePage {
   /** The viewer paused: he stays where he is until he asks for the live edge. */
   private pausedByViewer = false;
   private jumped = 0;
+  /** Seconds that can be gone back, null where nothing can. */
+  private reach: number | null = null;
+  /** Seconds behind the edge that the viewer has gone, null at the edge. */
+  private behind: number | null = null;
+  /** The playlist says that nothing more will come. */
+  private complete = false;
   private readonly delay: DelayChoice;
   private failures = 0;
   private remarked = '';
@@ -110,7 +118,8 @@ export class LivePage {
       this.stop();
       this.again(0);
     });
-    for (const control of [this.badge.element, this.desk.menu.element, this.delay.menu.element, this.quality.element, helpButton()]) {
+    this.bar = new RewindBar(host, (behind) => { this.goBack(behind); });
+    for (const control of [this.badge.element, this.bar.element, this.desk.menu.element, this.delay.menu.element, this.quality.element, helpButton()]) {
       this.screen.addControl(control);
     }
     this.keys();
@@ -151,9 +160,10 @@ export class LivePage {
   private async look(): Promise<void> {
     if (this.checking || this.engine !== null) return;
     this.checking = true;
-    const { probe: found, sure, viewers } = await probe(this.name);
+    const { probe: found, sure, viewers, rewind } = await probe(this.name);
     this.checking = false;
     this.about.viewers(viewers);
+    this.reach = rewind;
     if (found === 'live' && (sure || !this.over)) {
       this.start();
       return;
@@ -167,26 +177,30 @@ export class LivePage {
   }
 
   private start(): void {
-    const url = `/live/${encodeURIComponent(this.name)}/index.m3u8`;
+    const { behind } = this;
+    const url = `/live/${encodeURIComponent(this.name)}/${behind === null ? 'index' : 'rewind'}.m3u8`;
     const listener = {
       failed: (why: Failure): void => { this.failed(why); },
       qualities: (): void => { this.qualities(); },
-      complete: (): void => { this.watchdog.complete(); },
+      complete: (): void => {
+        this.complete = true;
+        this.watchdog.complete();
+      },
     };
-    if (this.delay.chosen !== 'relaxed') {
+    if (behind === null && this.delay.chosen !== 'relaxed') {
       const endpoint = `/whep/${encodeURIComponent(this.name)}`;
       this.engine = new WhepEngine(this.screen.video, endpoint, this.delay.chosen === 'step' ? this.held : 0, listener);
-    } else if (hlsSupported()) this.engine = new HlsEngine(this.screen.video, url, rememberedQuality(), listener);
-    else if (nativeSupported()) this.engine = new NativeEngine(this.screen.video, url, listener);
+    } else if (hlsSupported()) this.engine = new HlsEngine(this.screen.video, url, rememberedQuality(), listener, behind);
+    else if (nativeSupported()) this.engine = new NativeEngine(this.screen.video, url, listener, behind);
     else {
       this.veil.cover('error', t('watch.error.browser.title'), t('watch.error.browser.text'));
       return;
     }
-    this.connecting();
     this.watchdog.reset();
+    this.complete = false;
     this.deaf = null;
     this.pausedByViewer = false;
-    this.captions.play(this.engine);
+    this.captions.play(this.engine, behind !== null);
     void playSomehow(this.screen.player).then((silent) => {
       if (silent) this.unmute.show();
     });
@@ -201,6 +215,11 @@ export class LivePage {
   }
 
   private failed(why: Failure): void {
+    if (this.complete && why === 'gone') {
+      this.ended();
+      return;
+    }
+    this.behind = null;
     if (this.engine instanceof WhepEngine && this.veil.state !== 'live' && (this.failures += 1) >= HOPELESS) {
       this.delay.giveUp();
       this.remark(t('watch.noDirect'));
@@ -216,6 +235,7 @@ export class LivePage {
   }
 
   private ended(): void {
+    this.behind = null;
     this.stop();
     this.over = true;
     this.veil.cover('ended', t('watch.ended.title'), t('watch.ended.text'), this.home());
@@ -289,8 +309,9 @@ export class LivePage {
     const { video } = this.screen;
     this.captions.draw(video.paused);
     const latency = this.engine.latency();
-    this.keepUp(latency);
+    if (this.behind === null) this.keepUp(latency);
     this.badge.draw(latency, video.paused);
+    this.bar.draw(this.reach, this.behind === null ? null : (latency ?? this.behind));
     this.about.latency(latency);
     this.inStep(this.delay.chosen);
     const now = performance.now();
@@ -364,12 +385,43 @@ export class LivePage {
 
   private goLive(): void {
     this.pausedByViewer = false;
-    this.engine?.goLive();
+    if (this.behind === null) this.engine?.goLive();
+    else {
+      this.behind = null;
+      this.bar.say(null);
+      this.stop();
+      this.start();
+    }
     void playSomehow(this.screen.player);
+  }
+
+  /** Plays so many seconds behind the edge, as far as there is something. */
+  private goBack(wanted: number): void {
+    if (this.engine === null || this.reach === null) return;
+    const before = this.behind;
+    this.behind = place(wanted, this.reach);
+    if (this.behind === null) {
+      this.behind = before;
+      this.goLive();
+      return;
+    }
+    this.bar.say(this.behind);
+    if (before !== null && this.engine.goBack !== undefined) this.engine.goBack(this.behind);
+    else {
+      this.stop();
+      this.start();
+    }
+  }
+
+  /** A step back, or forward where the viewer is behind. */
+  private seek(by: number): void {
+    if (by > 0 && this.behind === null) return;
+    this.goBack((this.engine?.latency() ?? this.behind ?? 0) - by);
   }
 
   /** A page that comes back from the background does not stay behind. */
   private catchUp(): void {
+    if (this.behind !== null) return;
     if (document.visibilityState === 'visible' && !this.pausedByViewer && (this.engine?.latency() ?? 0) > BEHIND) this.engine?.goLive();
   }
 
@@ -378,6 +430,7 @@ export class LivePage {
     try {
       const status = await api.channelStatus(this.name);
       this.about.viewers(status.viewers ?? null);
+      this.reach = status.rewind ?? null;
       this.publisher(status.state);
       // The websocket tells of the return; where there is none, nobody else does.
       const deaf = this.captions.source === 'track';
@@ -410,7 +463,8 @@ export class LivePage {
       mute: () => { player.muted(!player.muted()); },
       fullscreen: () => { if (player.isFullscreen()) player.exitFullscreen(); else player.requestFullscreen(); },
       captions: () => { this.desk.toggle(); },
-      seek: null,
+      seek: (by) => { this.seek(by); },
+      step: STEP,
       live: () => { this.goLive(); },
     });
   }

@@ -19,10 +19,12 @@ export class NativeEngine implements Engine {
   private readonly follower: TrackFollower;
   private readonly stop = new AbortController();
 
+  /** Starts at once; `behind` as {@link HlsEngine}'s. */
   constructor(
     private readonly video: DatedVideo,
     url: string,
     listener: EngineListener,
+    behind: number | null = null,
   ) {
     this.follower = new TrackFollower(video);
     const { signal } = this.stop;
@@ -33,6 +35,7 @@ export class NativeEngine implements Engine {
     // In an iPhone's own full screen only the native track can be seen.
     video.addEventListener('webkitbeginfullscreen', () => { this.reveal('hidden', 'showing'); }, { signal });
     video.addEventListener('webkitendfullscreen', () => { this.reveal('showing', 'hidden'); }, { signal });
+    if (behind !== null) video.addEventListener('loadedmetadata', () => { this.goBack(behind); }, { signal });
     video.src = url;
   }
 
@@ -47,8 +50,12 @@ export class NativeEngine implements Engine {
   }
 
   goLive(): void {
+    this.goBack(0);
+  }
+
+  goBack(behind: number): void {
     const { seekable } = this.video;
-    if (seekable.length > 0) this.video.currentTime = seekable.end(seekable.length - 1);
+    if (seekable.length > 0) this.video.currentTime = Math.max(seekable.start(0), seekable.end(seekable.length - 1) - behind);
   }
 
   nudge(): boolean {

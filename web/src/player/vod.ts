@@ -148,6 +148,7 @@ export class VodPage {
       fullscreen: () => { if (player.isFullscreen()) player.exitFullscreen(); else player.requestFullscreen(); },
       captions: () => { this.desk.toggle(); },
       seek: (by) => { player.currentTime(Math.max(0, player.currentTime() + by)); },
+      step: 5,
       live: null,
     });
   }
