@@ -39,6 +39,7 @@ mod pauses;
 mod players;
 mod quality;
 mod refusals;
+mod rewind;
 mod rtc;
 mod rtsp;
 mod sound;

@@ -1,6 +1,6 @@
 // Opens a page in Chromium and reports, a JSON line every half second, what a viewer would see.
 // usage: node tests/viewer.mjs URL [--seconds N] [--screenshot FILE] [--phone] [--dark] [--language fr]
-//          [--port N] [--without-websocket] [--choose MENU/ITEM]… [--audit] [--any-certificate]
+//          [--port N] [--without-websocket] [--choose MENU/ITEM]… [--press KEY@SECONDS]… [--audit] [--any-certificate]
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 
@@ -72,6 +72,13 @@ for (const [at, name] of options.entries()) {
   await choose(menu, item)
 }
 
+// Keys that are pressed so many seconds after looking begins.
+const keys = options.flatMap((name, at) => {
+  if (name !== '--press') return []
+  const [key, after] = options[at + 1].split('@')
+  return [{ key, at: Number(after) }]
+})
+
 // Runs in the page.
 const look = () => {
   const video = document.querySelector('video')
@@ -103,6 +110,9 @@ const look = () => {
     viewers: document.querySelector('.about-viewers:not([hidden])')?.textContent ?? null,
     lag: document.querySelector('[data-caption-lag]:not([hidden])')?.textContent ?? null,
     veil: document.querySelector('.veil:not([hidden])')?.innerText ?? null,
+    rewind: document.querySelector('.rewind-control:not([hidden]) [data-rewind]')?.getAttribute('aria-valuetext') ?? null,
+    rewound: document.querySelector('[data-rewound]')?.textContent || null,
+    playlist: hls?.url?.split('/').at(-1) ?? null,
     loaded: performance.timeOrigin,
   }
 }
@@ -118,8 +128,10 @@ const audit = async () => {
   })
 }
 
-const until = Date.now() + seconds * 1000
+const begun = Date.now()
+const until = begun + seconds * 1000
 while (Date.now() < until) {
+  while (keys.length > 0 && Date.now() >= begun + keys[0].at * 1000) await page.keyboard.press(keys.shift().key)
   const seen = await page.evaluate(look)
   const audited = options.includes('--audit') ? { violations: await audit() } : {}
   console.log(JSON.stringify({ at: Date.now() / 1000, ...seen, ...audited, problems: problems.splice(0) }))

@@ -2,6 +2,7 @@ import 'bootstrap/dist/css/bootstrap.min.css';
 import 'video.js/dist/video-js.css';
 import '../styles/site.css';
 import '../styles/player.css';
+import '../styles/rewind.css';
 import '../styles/watch.css';
 
 import { translatePage } from '../i18n';

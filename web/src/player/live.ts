@@ -176,7 +176,8 @@ export class LivePage {
     this.again(POLL);
   }
 
-  private start(): void {
+  /** Starts an engine; `seamless` after one that plays the same live, under the viewer's hand. */
+  private start(seamless = false): void {
     const { behind } = this;
     const url = `/live/${encodeURIComponent(this.name)}/${behind === null ? 'index' : 'rewind'}.m3u8`;
     const listener = {
@@ -196,6 +197,7 @@ export class LivePage {
       this.veil.cover('error', t('watch.error.browser.title'), t('watch.error.browser.text'));
       return;
     }
+    if (!seamless) this.connecting();
     this.watchdog.reset();
     this.complete = false;
     this.deaf = null;
@@ -390,7 +392,7 @@ export class LivePage {
       this.behind = null;
       this.bar.say(null);
       this.stop();
-      this.start();
+      this.start(true);
     }
     void playSomehow(this.screen.player);
   }
@@ -409,7 +411,7 @@ export class LivePage {
     if (before !== null && this.engine.goBack !== undefined) this.engine.goBack(this.behind);
     else {
       this.stop();
-      this.start();
+      this.start(true);
     }
   }
 
