@@ -40,7 +40,8 @@ fn a_viewer_goes_back_to_what_has_left_memory_and_returns_to_the_edge() {
     let publisher = server.publish(
         &media("lecture-en.opus"),
         &format!("{}/waves?key={key}", server.rtmp),
-        &["-s", "640x360", "-b:v", "500k"],
+        // The lecture is followed by silence.
+        &["-s", "640x360", "-b:v", "500k", "-af", "apad"],
     );
     server.playlist("waves");
     wait("a live that is longer than memory", LONG, || (reach(&server)? > IN_MEMORY + 4.0).then_some(()));
@@ -52,7 +53,8 @@ fn a_viewer_goes_back_to_what_has_left_memory_and_returns_to_the_edge() {
     let copy = server.data.join("copy.mp4");
     fs::copy(server.data.join(format!("recordings/{id}/source/media-0.mp4")), &copy).unwrap();
     let sent = pictures(copy.to_str().unwrap(), &[]);
-    assert!(seen.len() == 600 && seen == sent, "{} pictures seen, {} sent", seen.len(), sent.len());
+    let (all, same) = (seen.len().min(sent.len()), seen.iter().zip(&sent).filter(|(seen, sent)| seen == sent).count());
+    assert!(all > 590 && same == all, "{same} pictures of {} seen and {} sent are the same", seen.len(), sent.len());
 
     let back = ["ArrowLeft"; 8].map(|key| ["--press".to_owned(), format!("{key}@1")]);
     let options: Vec<String> = back.into_iter().flatten().chain(["--press", "l@12", "--audit"].map(Into::into)).collect();

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { place } from '../src/player/rewind';
+import { place, Whereabouts } from '../src/player/rewind';
 
 describe('going back in a live', () => {
   it('leads as far as there is something, and not to its very end', () => {
@@ -13,5 +13,16 @@ describe('going back in a live', () => {
     expect(place(-10, 600)).toBeNull();
     expect(place(7, 600)).toBeNull();
     expect(place(10, 15)).toBeNull();
+  });
+
+  it('adds up steps that follow each other before the picture is there', () => {
+    const where = new Whereabouts();
+    expect([where.distance(1.2, 0), where.go(60, 0)]).toEqual([null, false]);
+    where.reach = 600;
+    for (let step = 1; step <= 6; step += 1) expect(where.go((where.distance(0, step) ?? 1) + 10, step)).toBe(true);
+    expect(where.behind).toBe(61);
+    // Once it is there, the picture says where it is.
+    expect(where.distance(64, 10_000)).toBe(64);
+    expect(where.distance(null, 10_000)).toBe(61);
   });
 });

@@ -22,7 +22,7 @@ import { NativeEngine, nativeSupported } from './native-engine';
 import { Notice } from './notice';
 import { createScreen, playSomehow, type Screen } from './player';
 import { probe } from './probe';
-import { place, RewindBar, STEP } from './rewind';
+import { RewindBar, STEP, Whereabouts } from './rewind';
 import { Veil } from './veil';
 import { Watchdog } from './watchdog';
 import { HOLD_MAX, WhepEngine } from './whep-engine';
@@ -73,10 +73,7 @@ export class LivePage {
   /** The viewer paused: he stays where he is until he asks for the live edge. */
   private pausedByViewer = false;
   private jumped = 0;
-  /** Seconds that can be gone back, null where nothing can. */
-  private reach: number | null = null;
-  /** Seconds behind the edge that the viewer has gone, null at the edge. */
-  private behind: number | null = null;
+  private readonly where = new Whereabouts();
   /** The playlist says that nothing more will come. */
   private complete = false;
   private readonly delay: DelayChoice;
@@ -163,7 +160,7 @@ export class LivePage {
     const { probe: found, sure, viewers, rewind } = await probe(this.name);
     this.checking = false;
     this.about.viewers(viewers);
-    this.reach = rewind;
+    this.where.reach = rewind;
     if (found === 'live' && (sure || !this.over)) {
       this.start();
       return;
@@ -178,7 +175,7 @@ export class LivePage {
 
   /** Starts an engine; `seamless` after one that plays the same live, under the viewer's hand. */
   private start(seamless = false): void {
-    const { behind } = this;
+    const { behind } = this.where;
     const url = `/live/${encodeURIComponent(this.name)}/${behind === null ? 'index' : 'rewind'}.m3u8`;
     const listener = {
       failed: (why: Failure): void => { this.failed(why); },
@@ -221,7 +218,7 @@ export class LivePage {
       this.ended();
       return;
     }
-    this.behind = null;
+    this.where.behind = null;
     if (this.engine instanceof WhepEngine && this.veil.state !== 'live' && (this.failures += 1) >= HOPELESS) {
       this.delay.giveUp();
       this.remark(t('watch.noDirect'));
@@ -237,7 +234,7 @@ export class LivePage {
   }
 
   private ended(): void {
-    this.behind = null;
+    this.where.behind = null;
     this.stop();
     this.over = true;
     this.veil.cover('ended', t('watch.ended.title'), t('watch.ended.text'), this.home());
@@ -311,10 +308,11 @@ export class LivePage {
     const { video } = this.screen;
     this.captions.draw(video.paused);
     const latency = this.engine.latency();
-    if (this.behind === null) this.keepUp(latency);
-    this.badge.draw(latency, video.paused);
-    this.bar.draw(this.reach, this.behind === null ? null : (latency ?? this.behind));
-    this.about.latency(latency);
+    const distance = this.where.distance(latency, performance.now());
+    if (distance === null) this.keepUp(latency);
+    this.badge.draw(distance ?? latency, video.paused);
+    this.bar.draw(this.where.reach, distance);
+    this.about.latency(distance ?? latency);
     this.inStep(this.delay.chosen);
     const now = performance.now();
     switch (this.watchdog.look(video, now)) {
@@ -387,9 +385,9 @@ export class LivePage {
 
   private goLive(): void {
     this.pausedByViewer = false;
-    if (this.behind === null) this.engine?.goLive();
+    if (this.where.behind === null) this.engine?.goLive();
     else {
-      this.behind = null;
+      this.where.behind = null;
       this.bar.say(null);
       this.stop();
       this.start(true);
@@ -399,16 +397,15 @@ export class LivePage {
 
   /** Plays so many seconds behind the edge, as far as there is something. */
   private goBack(wanted: number): void {
-    if (this.engine === null || this.reach === null) return;
-    const before = this.behind;
-    this.behind = place(wanted, this.reach);
-    if (this.behind === null) {
-      this.behind = before;
+    const { engine, where } = this;
+    if (engine === null || where.reach === null) return;
+    const first = where.behind === null;
+    if (!where.go(wanted, performance.now())) {
       this.goLive();
       return;
     }
-    this.bar.say(this.behind);
-    if (before !== null && this.engine.goBack !== undefined) this.engine.goBack(this.behind);
+    this.bar.say(where.behind);
+    if (!first && where.behind !== null && engine.goBack !== undefined) engine.goBack(where.behind);
     else {
       this.stop();
       this.start(true);
@@ -417,13 +414,14 @@ export class LivePage {
 
   /** A step back, or forward where the viewer is behind. */
   private seek(by: number): void {
-    if (by > 0 && this.behind === null) return;
-    this.goBack((this.engine?.latency() ?? this.behind ?? 0) - by);
+    if (by > 0 && this.where.behind === null) return;
+    const latency = this.engine?.latency() ?? null;
+    this.goBack((this.where.distance(latency, performance.now()) ?? latency ?? 0) - by);
   }
 
   /** A page that comes back from the background does not stay behind. */
   private catchUp(): void {
-    if (this.behind !== null) return;
+    if (this.where.behind !== null) return;
     if (document.visibilityState === 'visible' && !this.pausedByViewer && (this.engine?.latency() ?? 0) > BEHIND) this.engine?.goLive();
   }
 
@@ -432,7 +430,7 @@ export class LivePage {
     try {
       const status = await api.channelStatus(this.name);
       this.about.viewers(status.viewers ?? null);
-      this.reach = status.rewind ?? null;
+      this.where.reach = status.rewind ?? null;
       this.publisher(status.state);
       // The websocket tells of the return; where there is none, nobody else does.
       const deaf = this.captions.source === 'track';

@@ -8,6 +8,8 @@ export const STEP = 10;
 const EDGE = 8;
 /** Seconds that the oldest picture stays away from the end of what there is. */
 const MARGIN = 12;
+/** Milliseconds within which a picture that was sent somewhere is there. */
+const SOUGHT = 3000;
 /** Seconds of a live from which there is something to go back to. */
 const SHORTEST = 30;
 
@@ -18,6 +20,31 @@ const SHORTEST = 30;
 export function place(behind: number, reach: number): number | null {
   const farthest = reach - MARGIN;
   return behind < EDGE || farthest < EDGE ? null : Math.min(behind, farthest);
+}
+
+/** Where a viewer is in a live that can be gone back in. Pure: `now` is in milliseconds. */
+export class Whereabouts {
+  /** Seconds that can be gone back, null where nothing can. */
+  reach: number | null = null;
+  /** Seconds behind the edge that he has gone, null at the edge. */
+  behind: number | null = null;
+  private sought = -Infinity;
+
+  /** Goes so many seconds behind the edge, as far as there is something; whether that is not the edge itself. */
+  go(wanted: number, now: number): boolean {
+    const found = place(wanted, this.reach ?? 0);
+    if (found === null) return false;
+    this.behind = found;
+    this.sought = now;
+    return true;
+  }
+
+  /** Seconds behind the edge for somebody who has gone back, null at the edge; `latency` is what the engine says. */
+  distance(latency: number | null, now: number): number | null {
+    if (this.behind === null) return null;
+    // An engine that has just been sent somewhere does not know yet where it is.
+    return latency === null || latency < 1 || now - this.sought < SOUGHT ? this.behind : latency;
+  }
 }
 
 /** How far behind the viewer is, in words. */
