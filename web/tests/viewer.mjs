@@ -72,12 +72,13 @@ for (const [at, name] of options.entries()) {
   await choose(menu, item)
 }
 
-// Keys that are pressed so many seconds after looking begins.
+// Keys that are pressed so many seconds after looking begins, which then is when the live plays.
 const keys = options.flatMap((name, at) => {
   if (name !== '--press') return []
   const [key, after] = options[at + 1].split('@')
   return [{ key, at: Number(after) }]
 })
+if (keys.length > 0) await page.waitForSelector('#player[data-state="live"]', { timeout: 60_000 })
 
 // Runs in the page.
 const look = () => {
