@@ -4,12 +4,13 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
+    path::PathBuf,
     sync::{Arc, Mutex},
     time::{Duration, Instant, SystemTime},
 };
 
 use amphi::{
-    hls::{Captions, Live, Settings, Window},
+    hls::{Captions, Extent, Live, Rewind, Settings, Shelf, Window},
     model::{
         Anchor, AudioCodec, AudioFormat, Init, LanguageTag, MediaTime, Part, RenditionId, StreamName, TrackFormat,
         VideoCodec, VideoFormat,
@@ -43,6 +44,24 @@ impl Lives for Channels {
 
     fn past_captions(&self, _: &StreamName, _: &LanguageTag, start: MediaTime, _: Duration) -> Option<Bytes> {
         Some(format!("WEBVTT\n\n{}\n", start.as_nanos()).into())
+    }
+}
+
+/// A recorder that has everything; nobody here asks for its files.
+#[derive(Debug)]
+struct Recorded;
+
+impl Shelf for Recorded {
+    fn segment(&self, _: &RenditionId, msn: u64) -> Option<Extent> {
+        Some(Extent { offset: msn, length: 1 })
+    }
+
+    fn init(&self, _: &RenditionId, _: u32) -> Option<Extent> {
+        None
+    }
+
+    fn file(&self, _: &RenditionId, _: u32) -> PathBuf {
+        "nowhere".into()
     }
 }
 
@@ -92,7 +111,8 @@ fn part(id: &RenditionId, number: u64) -> Part {
 
 fn window(name: &str, anchor: SystemTime) -> Window {
     let settings = Settings::new(StreamName::parse(name).unwrap(), PART, Anchor::new(anchor), Instant::now());
-    let mut window = Window::new(Settings { window: Duration::from_secs(36), ..settings });
+    let rewind = Some(Rewind { window: Duration::from_secs(50), shelf: Arc::new(Recorded) });
+    let mut window = Window::new(Settings { window: Duration::from_secs(36), rewind, ..settings });
     window.expect(renditions());
     window.captions([Captions { language: LanguageTag::parse("en").unwrap(), name: "English".into(), spoken: true }]);
     for id in &renditions()[..3] {
@@ -151,6 +171,18 @@ async fn a_strict_reader_finds_nothing_wrong_from_the_first_segment_to_the_end()
     while live.held() > 0 {
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_strict_reader_that_may_go_back_finds_nothing_wrong_either() {
+    let (address, live, _) = serve(0, |app| app).await;
+    // So long that what is oldest leaves the rewind playlist as well.
+    let publisher = tokio::spawn(publish(live, 0, 260));
+    let watch = move || strict::watch_at(&format!("http://{address}"), "maths", "rewind.m3u8", Duration::from_secs(60));
+    let report = tokio::task::spawn_blocking(watch).await.unwrap();
+    publisher.await.unwrap();
+    assert!(report.errors.is_empty(), "{:#?}", report.errors);
+    assert!(report.ended && report.renditions == 4 && report.deltas > 20 && report.segments > 100, "{report:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

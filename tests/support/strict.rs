@@ -68,16 +68,21 @@ pub(crate) struct Learnt {
 
 /// Watches `BASE/live/NAME` for so long, or until it ends. Blocking.
 pub fn watch(base_url: &str, name: &str, duration: Duration) -> Report {
+    watch_at(base_url, name, "index.m3u8", duration)
+}
+
+/// The same by another multivariant playlist.
+pub fn watch_at(base_url: &str, name: &str, file: &str, duration: Duration) -> Report {
     let base = base_url.trim_end_matches('/');
     let mut errors = Vec::new();
-    let url = format!("{base}/live/{name}/index.m3u8");
+    let url = format!("{base}/live/{name}/{file}");
     let fetched = get(&url);
     if fetched.status != 200 {
         errors.push(format!("{url}: {}", fetched.status));
         return Report { errors, ..Default::default() };
     }
     check_playlist_headers(&url, &fetched, &mut errors);
-    if get(&format!("{base}/hls/{name}.m3u8")).body != fetched.body {
+    if file == "index.m3u8" && get(&format!("{base}/hls/{name}.m3u8")).body != fetched.body {
         errors.push("the compatible address has another multivariant playlist".into());
     }
     let multivariant = playlist::multivariant(&String::from_utf8_lossy(&fetched.body), &mut errors);

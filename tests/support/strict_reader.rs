@@ -365,6 +365,7 @@ impl<'a> Reader<'a> {
             }
         }
         let nowhere = self.uri.replace("stream.m3u8", "part-4000000000.m4s");
+        let nowhere = nowhere.replace("rewind.m3u8", "part-4000000000.m4s");
         let status = get(&format!("{}{nowhere}", self.shared.base)).status;
         if status != 404 {
             self.errors.push(format!("{nowhere}: status {status}, not 404"));

@@ -9,9 +9,6 @@ use crate::{
     model::{MediaTime, RenditionId},
 };
 
-/// Times that differ by less follow from the segment before: players add durations up.
-const DRIFT: Duration = Duration::from_millis(1);
-
 /// Where bytes lie in a file that only grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extent {
@@ -99,8 +96,6 @@ struct Entry {
 pub(super) struct Before {
     /// The map in force.
     pub init: Option<u32>,
-    /// Where it ended.
-    pub end: Option<MediaTime>,
 }
 
 impl Past {
@@ -214,17 +209,14 @@ impl Rendition {
                     text.push_str("#EXT-X-DISCONTINUITY\n");
                 }
                 self.map(text, entry.init, entry.discontinuity, &before, frame);
-                let follows = |end: MediaTime| end.since(entry.start).max(entry.start.since(end)) < DRIFT;
-                if entry.discontinuity || !before.end.is_some_and(follows) {
-                    text.push_str(&date_time(frame.anchor, entry.start));
-                }
+                text.push_str(&date_time(frame.anchor, entry.start));
                 if entry.kept == Kept::Nowhere {
                     text.push_str("#EXT-X-GAP\n");
                 }
                 let (duration, uri) = (seconds(entry.duration), self.uri("seg", self.past.first + nth as u64, frame));
                 let _ = writeln!(text, "#EXTINF:{duration},\n{uri}");
             }
-            before = Before { init: Some(entry.init), end: Some(entry.start + entry.duration) };
+            before.init = Some(entry.init);
         }
         before
     }
