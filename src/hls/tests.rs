@@ -357,7 +357,10 @@ fn the_multivariant_playlist_waits_for_what_is_expected_and_no_longer_than_the_d
     let parsed = m3u8_rs::parse_master_playlist_res(&full.text()).unwrap();
     assert_eq!((parsed.variants.len(), parsed.alternatives.len()), (2, 3));
     // A caption track without a part is waited for, never missing.
-    assert!(matches!(window.playlist(&RenditionId::captions(&portuguese), Reach::Edge, Directives::default()), Answer::Wait));
+    assert!(matches!(
+        window.playlist(&RenditionId::captions(&portuguese), Reach::Edge, Directives::default()),
+        Answer::Wait
+    ));
     assert_eq!(verdict(&mut window, Directives::default()), 'W', "no complete segment yet");
     for number in 1..100 {
         window.part(Part { data: vec![0; 1_000_000].into(), ..part(&source, number) });
@@ -414,7 +417,10 @@ fn a_caption_segment_ends_with_the_first_part_behind_it() {
     assert!(between.contains(&format!("PRELOAD-HINT:TYPE=PART,URI=\"/live/maths/captions-en/part-{}.vtt", 2 * PARTS)));
     let asked = |part| Directives { msn: Some(1), part, ..Directives::default() };
     assert!(matches!(window.playlist(&id, Reach::Edge, asked(None)), Answer::Wait), "the segment is not listed yet");
-    assert!(matches!(window.playlist(&id, Reach::Edge, asked(Some(PARTS))), Answer::Wait), "neither is the part behind it");
+    assert!(
+        matches!(window.playlist(&id, Reach::Edge, asked(Some(PARTS))), Answer::Wait),
+        "neither is the part behind it"
+    );
     assert!(matches!(window.playlist(&id, Reach::Edge, asked(Some(PARTS - 1))), Answer::Ready(_)));
     window.part(part(&id, 2 * PARTS));
     for part in [None, Some(PARTS)] {

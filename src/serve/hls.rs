@@ -95,11 +95,7 @@ async fn multivariant(
 }
 
 /// The same live for players that go back in it.
-async fn rewind(
-    State(lives): State<Arc<dyn Lives>>,
-    Path(name): Path<String>,
-    headers: HeaderMap,
-) -> Result<Response> {
+async fn rewind(State(lives): State<Arc<dyn Lives>>, Path(name): Path<String>, headers: HeaderMap) -> Result<Response> {
     Ok(playlist(&*find(&*lives, &name)?.1.multivariant(Reach::Back).await?, PLAYLIST_CACHE, &headers))
 }
 

@@ -70,7 +70,20 @@ async fn get(url: String, range: Option<&'static str>) -> (u16, String, Vec<u8>)
 /// The checksum of every picture.
 fn pictures(input: &str) -> Vec<String> {
     let output = Command::new("ffmpeg")
-        .args(["-v", "error", "-nostdin", "-i", input, "-map", "0:v:0", "-fps_mode", "passthrough", "-f", "framemd5", "-"])
+        .args([
+            "-v",
+            "error",
+            "-nostdin",
+            "-i",
+            input,
+            "-map",
+            "0:v:0",
+            "-fps_mode",
+            "passthrough",
+            "-f",
+            "framemd5",
+            "-",
+        ])
         .output()
         .unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -129,7 +142,10 @@ async fn ffmpeg_plays_a_live_from_its_beginning_that_has_left_memory_frame_for_f
     }
     let first = format!("http://{address}{}", segments[0]);
     let whole = get(first.clone(), None).await.2;
-    assert_eq!(get(first.clone(), Some("bytes=10-19")).await, (206, "public, max-age=3600, immutable".into(), whole[10..20].to_vec()));
+    assert_eq!(
+        get(first.clone(), Some("bytes=10-19")).await,
+        (206, "public, max-age=3600, immutable".into(), whole[10..20].to_vec())
+    );
     assert_eq!(get(first.clone(), Some("bytes=99999999-")).await.0, 416);
     let other_live = first.split_once("?l=").unwrap().0.to_owned() + "?l=1";
     assert_eq!(get(other_live, None).await.0, 404);
@@ -150,7 +166,9 @@ async fn ffmpeg_plays_a_live_from_its_beginning_that_has_left_memory_frame_for_f
     std::fs::write(&file, [init.data.as_ref()].into_iter().chain(sent).collect::<Vec<_>>().concat()).unwrap();
     let url = format!("http://{address}/live/maths/rewind.m3u8");
     let (seen, sent, (frames, sound)) =
-        tokio::task::spawn_blocking(move || (pictures(&url), pictures(file.to_str().unwrap()), play(&url))).await.unwrap();
+        tokio::task::spawn_blocking(move || (pictures(&url), pictures(file.to_str().unwrap()), play(&url)))
+            .await
+            .unwrap();
     assert!(seen == sent && frames == u64::from(SECONDS) * 30, "{} of {} pictures", seen.len(), sent.len());
     assert!((sound - f64::from(SECONDS)).abs() < 0.05, "{sound}");
 

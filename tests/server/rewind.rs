@@ -57,7 +57,8 @@ fn a_viewer_goes_back_to_what_has_left_memory_and_returns_to_the_edge() {
     assert!(all > 590 && same == all, "{same} pictures of {} seen and {} sent are the same", seen.len(), sent.len());
 
     let back = ["ArrowLeft"; 8].map(|key| ["--press".to_owned(), format!("{key}@1")]);
-    let options: Vec<String> = back.into_iter().flatten().chain(["--press", "l@12", "--audit"].map(Into::into)).collect();
+    let options: Vec<String> =
+        back.into_iter().flatten().chain(["--press", "l@12", "--audit"].map(Into::into)).collect();
     let options: Vec<&str> = options.iter().map(String::as_str).collect();
     let mut browser = Browser::open(&format!("{}/watch/waves", server.http), 60, &options);
     let number = |row: &Value, key: &str| row[key].as_f64().unwrap_or(0.0);
@@ -83,7 +84,9 @@ fn a_viewer_goes_back_to_what_has_left_memory_and_returns_to_the_edge() {
         assert_eq!(row["violations"], json!([]), "barriers");
     }
     drop(publisher);
-    wait("its end", SOON, || server.get("/live/waves/source/rewind.m3u8").ok()?.1.contains("#EXT-X-ENDLIST").then_some(()));
+    wait("its end", SOON, || {
+        server.get("/live/waves/source/rewind.m3u8").ok()?.1.contains("#EXT-X-ENDLIST").then_some(())
+    });
 }
 
 #[test]
