@@ -22,7 +22,7 @@ import { NativeEngine, nativeSupported } from './native-engine';
 import { Notice } from './notice';
 import { createScreen, playSomehow, type Screen } from './player';
 import { probe } from './probe';
-import { RewindBar, STEP, Whereabouts } from './rewind';
+import { RewindBar, STEP as REWIND_STEP, Whereabouts } from './rewind';
 import { Veil } from './veil';
 import { Watchdog } from './watchdog';
 import { HOLD_MAX, WhepEngine } from './whep-engine';
@@ -464,7 +464,7 @@ export class LivePage {
       fullscreen: () => { if (player.isFullscreen()) player.exitFullscreen(); else player.requestFullscreen(); },
       captions: () => { this.desk.toggle(); },
       seek: (by) => { this.seek(by); },
-      step: STEP,
+      step: REWIND_STEP,
       live: () => { this.goLive(); },
     });
   }
