@@ -17,13 +17,31 @@ pub const TRANSPORT_CC: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transp
 /// Lines that are not for the connection.
 const DROPPED: [&str; 7] =
     ["a=candidate:", "a=end-of-candidates", "a=simulcast:", "a=rid:", "a=ssrc:", "a=ssrc-group:", "a=msid:"];
+/// Begins the session's groups of sections (RFC 5888 §5), and the group that travels together (RFC 9143 §7.1).
+const GROUP: &str = "a=group:";
+const BUNDLE: &str = "a=group:BUNDLE ";
+/// Which way media goes, as a client says it: whether it sends and whether it receives (RFC 8866 §6.7).
+const FLOWS: [(&str, Flow); 4] = [
+    ("sendrecv", (true, true)),
+    ("sendonly", (true, false)),
+    ("recvonly", (false, true)),
+    ("inactive", (false, false)),
+];
+/// To a client that sends no checks: the server sends none of its own accord either.
+const LITE: &str = "its client waits for the server's connectivity checks (a=ice-lite): set it to full ICE";
+/// To one whose sections would need an address each.
+const APART: &str =
+    "its picture and sound are not bundled: let the client offer a=group:BUNDLE with the a=mid of each of them";
+
+type Flow = (bool, bool);
 
 /// What an offer says, as far as it matters here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
     /// The offer without what is not for the connection: candidates, since addresses are learnt from the checks
     /// that come in and the server sends none of its own accord; simulcast, so that a client whose answer knows none
-    /// of it sends one layer; and sources, since payload types tell streams.
+    /// of it sends one layer; sources, since payload types tell streams; and groups other than the bundle, since the
+    /// crate takes the first one for that. Sections that leave open which way their media goes say it.
     pub text: String,
     /// The id of [`TRANSPORT_CC`], if it has that.
     pub counter: Option<u16>,
@@ -74,7 +92,8 @@ impl Offer {
     ///
     /// # Errors
     /// [`Refused::Malformed`] where something is missing without which no peer can connect, or where it is longer
-    /// than any client makes it; [`Refused::Unacceptable`] where it has other media than a picture and a sound.
+    /// than any client makes it; [`Refused::Unacceptable`] where it has other media than a picture and a sound, where
+    /// these are not bundled, and where its client waits for checks that a server does not send (ICE lite).
     pub fn parse(text: &str) -> Result<Self, Refused> {
         let malformed = |why: &str| Err(Refused::Malformed(why.into()));
         if text.len() > MAX_BYTES {
@@ -90,17 +109,26 @@ impl Offer {
                 if sections.len() == MAX_SECTIONS {
                     return malformed("it has more than one picture and one sound");
                 }
+                if let Some(section) = sections.last() {
+                    section.end(&mut kept);
+                }
                 sections.push(Section::begin(media, flow)?);
             } else if let Some(attribute) = line.strip_prefix("a=") {
                 match sections.last_mut() {
                     Some(section) => section.attribute(attribute),
+                    None if is_lite(attribute) => return Err(Refused::Unacceptable(LITE)),
                     None => flow = self::flow(attribute).unwrap_or(flow),
                 }
             }
-            if !DROPPED.iter().any(|start| line.starts_with(start)) {
+            let is_bundle = sections.is_empty() && line.starts_with(BUNDLE);
+            let is_other_group = line.starts_with(GROUP) && !is_bundle;
+            if !is_other_group && !DROPPED.iter().any(|start| line.starts_with(start)) {
                 kept.push_str(line);
                 kept.push_str("\r\n");
             }
+        }
+        if let Some(section) = sections.last() {
+            section.end(&mut kept);
         }
         for (needed, why) in [
             ("a=ice-ufrag:", "it has no ICE credentials (a=ice-ufrag)"),
@@ -117,6 +145,7 @@ impl Offer {
                 malformed("it has more than one picture or sound")
             }
             sections => {
+                bundled(value(&kept, BUNDLE).unwrap_or_default(), sections)?;
                 let payloads = sections.iter().flat_map(Section::payloads).collect();
                 let media = sections.iter().map(|section| section.media).collect();
                 let is_active = value(&kept, "a=setup:") == Some("active");
@@ -133,14 +162,24 @@ fn counter(text: &str) -> Option<u16> {
     id.split('/').next()?.parse().ok()
 }
 
-/// Whether a client sends and whether it receives (RFC 8866 §6.7).
-fn flow(attribute: &str) -> Option<(bool, bool)> {
-    match attribute {
-        "sendrecv" => Some((true, true)),
-        "sendonly" => Some((true, false)),
-        "recvonly" => Some((false, true)),
-        "inactive" => Some((false, false)),
-        _ => None,
+fn flow(attribute: &str) -> Option<Flow> {
+    FLOWS.iter().find(|(name, _)| *name == attribute).map(|(_, flow)| *flow)
+}
+
+fn is_lite(attribute: &str) -> bool {
+    attribute.split(':').next().is_some_and(|name| name.trim() == "ice-lite")
+}
+
+/// Whether one group holds all sections, by their names (RFC 9725 §4.4.1): what is outside of it would need an address
+/// of its own.
+fn bundled(group: &str, sections: &[Section]) -> Result<(), Refused> {
+    let malformed = |why: &str| Err(Refused::Malformed(why.into()));
+    let named = |section: &Section| group.split_whitespace().any(|name| name == section.name);
+    match sections {
+        _ if sections.iter().any(|section| section.name.is_empty()) => malformed("a media section has no name (a=mid)"),
+        [one, other] if one.name == other.name => malformed("two media sections have the same name (a=mid)"),
+        _ if sections.iter().all(named) => Ok(()),
+        _ => Err(Refused::Unacceptable(APART)),
     }
 }
 
@@ -205,6 +244,10 @@ fn is_candidate(line: &str) -> bool {
 /// A media section.
 struct Section {
     media: Media,
+    /// Its `a=mid`; empty where it has none.
+    name: String,
+    /// It says itself which way its media goes. Where it does not the session does; both ways if neither does.
+    is_directed: bool,
     numbers: Vec<u8>,
     maps: Vec<(u8, String)>,
     parameters: Vec<(u8, String)>,
@@ -214,7 +257,7 @@ struct Section {
 
 impl Section {
     /// From `video 9 UDP/TLS/RTP/SAVPF 96 97`.
-    fn begin(media: &str, (sends, receives): (bool, bool)) -> Result<Self, Refused> {
+    fn begin(media: &str, (sends, receives): Flow) -> Result<Self, Refused> {
         let mut words = media.split_ascii_whitespace();
         let is_video = match words.next() {
             Some("video") => true,
@@ -223,7 +266,16 @@ impl Section {
         };
         let numbers: Vec<_> = words.skip(2).map_while(|word| word.parse().ok()).take(MAX_PAYLOAD_TYPES).collect();
         let media = Media { is_video, sends, receives };
-        Ok(Self { media, numbers, maps: Vec::new(), parameters: Vec::new(), repeated: Vec::new() })
+        let (name, maps, parameters, repeated) = (String::new(), Vec::new(), Vec::new(), Vec::new());
+        Ok(Self { media, name, is_directed: false, numbers, maps, parameters, repeated })
+    }
+
+    /// Says which way its media goes, where it has not: the crate passes over sections that do not.
+    fn end(&self, text: &mut String) {
+        let flow = (self.media.sends, self.media.receives);
+        if let Some((name, _)) = FLOWS.iter().find(|(_, own)| !self.is_directed && *own == flow) {
+            let _ = write!(text, "a={name}\r\n");
+        }
     }
 
     fn attribute(&mut self, attribute: &str) {
@@ -237,8 +289,11 @@ impl Section {
             self.parameters.push(parameters);
         } else if let Some(number) = attribute.strip_prefix("rtcp-fb:").and_then(|rest| rest.strip_suffix(" nack")) {
             self.repeated.push(number.to_owned());
-        } else if let Some((sends, receives)) = flow(attribute) {
+        } else if let Some(name) = attribute.strip_prefix("mid:").filter(|_| self.name.is_empty()) {
+            name.clone_into(&mut self.name);
+        } else if let Some((sends, receives)) = flow(attribute).filter(|_| !self.is_directed) {
             self.media = Media { sends, receives, ..self.media };
+            self.is_directed = true;
         }
     }
 

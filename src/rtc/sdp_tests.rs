@@ -50,6 +50,66 @@ fn what_no_peer_could_connect_with_is_refused() {
 }
 
 #[test]
+fn what_is_not_bundled_is_refused_with_what_to_do() {
+    let (both, group) = (offer(&format!("{AUDIO}{VIDEO}")), "a=group:BUNDLE 0 1\r\n");
+    let inside_a_section = format!("{}{group}", both.replace(group, ""));
+    for text in [
+        both.replace(group, ""),
+        both.replace(group, "a=group:LS 0 1\r\n"),
+        both.replace(group, "a=group:BUNDLE\r\n"),
+        both.replace(group, "a=group:BUNDLE 0\r\n"),
+        both.replace(group, "a=group:BUNDLE 0\r\na=group:BUNDLE 1\r\n"),
+        inside_a_section,
+        offer(AUDIO).replace(group, ""),
+    ] {
+        let Err(Refused::Unacceptable(why)) = Offer::parse(&text) else { panic!("{text}") };
+        assert!(why.contains("a=group:BUNDLE"), "{why}");
+    }
+    for text in [both.replace("a=mid:1\r\n", ""), both.replace("a=mid:1", "a=mid:"), both.replace("a=mid:1", "a=mid:0")]
+    {
+        let Err(Refused::Malformed(why)) = Offer::parse(&text) else { panic!("{text}") };
+        assert!(why.contains("a=mid"), "{why}");
+    }
+}
+
+#[test]
+fn groups_other_than_the_bundle_are_left_out() {
+    let text = offer(&format!("{AUDIO}{VIDEO}"));
+    let text = text.replace("a=group:", "a=group:LS 0\r\na=group:FID 1\r\na=group:");
+    let offer = Offer::parse(&text).unwrap();
+    assert_eq!(value(&offer.text, "a=group:"), Some("BUNDLE 0 1"));
+    assert_eq!(offer.text.matches("a=group:").count(), 1, "{}", offer.text);
+}
+
+#[test]
+fn a_section_that_says_no_direction_goes_as_the_session_does_or_both_ways() {
+    let text = offer(&format!("{AUDIO}{VIDEO}"));
+    let (first, silent) = (text.replacen("a=sendonly\r\n", "", 1), text.replace("a=sendonly\r\n", ""));
+    let flows = |text: &str| {
+        let offer = Offer::parse(text).unwrap();
+        assert_eq!(Offer::parse(&offer.text).as_ref(), Ok(&offer), "{}", offer.text);
+        let said = |section: &str| {
+            let mut lines = section.lines().filter_map(|line| flow(line.strip_prefix("a=")?));
+            (lines.next().unwrap(), lines.next())
+        };
+        let said: Vec<_> = offer.text.split("m=").skip(1).map(said).collect();
+        let read: Vec<_> = offer.media.iter().map(|media| ((media.sends, media.receives), None)).collect();
+        assert_eq!(said, read, "{}", offer.text);
+        read.into_iter().map(|(flow, _)| flow).collect::<Vec<_>>()
+    };
+    assert_eq!(flows(&first), [(true, true), (true, false)]);
+    assert_eq!(flows(&silent), [(true, true), (true, true)]);
+    assert_eq!(flows(&silent.replace("s=-", "s=-\r\na=recvonly")), [(false, true), (false, true)]);
+    assert_eq!(flows(&first.replace("s=-", "s=-\r\na=inactive")), [(false, false), (true, false)]);
+}
+
+#[test]
+fn a_client_that_waits_for_checks_is_told_that_none_come() {
+    let lite = offer(AUDIO).replace("s=-", "s=-\r\na=ice-lite");
+    assert!(matches!(Offer::parse(&lite), Err(Refused::Unacceptable(why)) if why.contains("full ICE")));
+}
+
+#[test]
 fn a_thousand_sections_and_ten_megabytes_are_refused() {
     assert!(matches!(Offer::parse(&offer(&AUDIO.repeat(1_000))), Err(Refused::Malformed(_))));
     assert!(matches!(Offer::parse(&offer(&"m=audio 9 X 1\r\n".repeat(1_000))), Err(Refused::Malformed(_))));

@@ -199,6 +199,32 @@ async fn checks_without_the_sessions_password_take_no_genuine_ones_place() {
 }
 
 #[tokio::test]
+async fn an_offer_that_says_less_or_more_than_usual_is_answered_in_full() {
+    let port = port().await;
+    let undirected = CHROMIUM.replace("a=sendonly\n", "");
+    let grouped = CHROMIUM.replace("a=group:BUNDLE", "a=group:LS 0\na=group:BUNDLE");
+    let watching = grouped.replace("a=sendonly", "a=recvonly");
+    for (offer, direction, flows) in [
+        (&undirected, Direction::Receive, &["a=recvonly"][..]),
+        // Viewers may say that they would send as well; what they send is passed over.
+        (&undirected, Direction::Send, &["a=sendonly", "a=sendrecv"]),
+        (&grouped, Direction::Receive, &["a=recvonly"]),
+        (&watching, Direction::Send, &["a=sendonly"]),
+    ] {
+        let peer = port.answer(offer, direction, Instant::now()).unwrap();
+        let answer = peer.answer();
+        assert!(answer.contains("a=group:BUNDLE 0 1\r\n"), "{answer}");
+        let sections: Vec<_> = answer.split("m=").skip(1).collect();
+        assert_eq!(sections.len(), 2, "{answer}");
+        for section in sections {
+            // A port of 0 would refuse it (RFC 3264 §6).
+            assert_eq!(section.split(' ').nth(1), Some("9"), "{answer}");
+            assert!(section.lines().any(|line| flows.contains(&line)), "{answer}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn damaged_offers_are_answered_or_refused() {
     let port = port().await;
     // Knuth's linear congruential generator: the same damage in every run.

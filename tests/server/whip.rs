@@ -291,7 +291,8 @@ fn what_is_no_offer_is_told_why() {
         request.send(body).map(|answer| answer.status().as_u16())
     };
     let sdp = "application/sdp";
-    let head = "v=0\r\no=- 1 2 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n";
+    let apart = "v=0\r\no=- 1 2 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n";
+    let head = format!("{apart}a=group:BUNDLE 0\r\n");
     let ice = "a=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\na=fingerprint:sha-256 00\r\n";
     let audio = "m=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\na=rtpmap:0 PCMU/8000\r\na=sendonly\r\n";
     let opus = audio.replace("PCMU/8000", "opus/48000/2");
@@ -304,6 +305,8 @@ fn what_is_no_offer_is_told_why() {
         (400, Some(&*key), sdp, format!("{head}{opus}")),
         (400, Some(&*key), sdp, format!("{head}{ice}{}", "m=audio 9 X 0\r\n".repeat(1_000))),
         (406, Some(&*key), sdp, format!("{head}{ice}{audio}")),
+        (406, Some(&*key), sdp, format!("{apart}{ice}{opus}")),
+        (406, Some(&*key), sdp, format!("{head}a=ice-lite\r\n{ice}{opus}")),
     ] {
         let start: String = body.chars().take(300).collect();
         assert_eq!(post(&url, key, kind, &body).unwrap(), expected, "{start}");
