@@ -12,6 +12,7 @@ use super::{Error, Keys, keys::Ring, throttle::Throttle};
 use crate::{
     ingest::{self, Knock, Proof, Refusal},
     model::{Chain, StreamName},
+    store::Channel,
     stream::{Claim, Publication, Rank, Registry},
 };
 
@@ -66,6 +67,19 @@ impl Door {
     }
 
     async fn open(&self, knock: Knock, proof: Option<Proof>) -> Result<Publication, Refusal> {
+        let (protocol, peer) = (knock.protocol, knock.peer);
+        let (found, rank) = self.identify(knock, proof).await?;
+        let claim = Claim { rank, takeover: found.takeover && !self.patient, protocol, peer };
+        let Ok(publication) = self.registry.publish(&found.name, claim, Instant::now()) else {
+            tracing::info!(stream = %found.name, protocol, %peer, "publisher refused: already live");
+            return Err(Refusal::Busy(found.name));
+        };
+        publication.opened().await;
+        Ok(publication)
+    }
+
+    /// The channel that a publisher has the key of, and which key. A wrong one takes its time.
+    async fn identify(&self, knock: Knock, proof: Option<Proof>) -> Result<(Channel, Rank), Refusal> {
         let Knock { protocol, peer, channel, key } = knock;
         let identified = match (proof, &channel) {
             (Some(proof), Some(channel)) => self.keys.identify_by_proof(channel, proof).await,
@@ -73,22 +87,14 @@ impl Door {
             (None, _) => self.keys.identify(channel.as_ref(), &key).await,
         };
         match identified {
-            Ok((found, rank)) => {
-                let claim = Claim { rank, takeover: found.takeover && !self.patient, protocol, peer };
-                let Ok(publication) = self.registry.publish(&found.name, claim, Instant::now()) else {
-                    tracing::info!(stream = %found.name, protocol, %peer, "publisher refused: already live");
-                    return Err(Refusal::Busy(found.name));
-                };
-                publication.opened().await;
-                Ok(publication)
-            }
+            Ok(found) => Ok(found),
             Err(Error::WrongKey(name)) => {
                 tracing::warn!(stream = %name, protocol, %peer, "publisher refused: wrong stream key");
-                self.slow_down(peer.ip(), Refusal::WrongKey(name)).await
+                Err(self.slow_down(peer.ip(), Refusal::WrongKey(name)).await)
             }
             Err(error @ (Error::UnknownChannel(_) | Error::UnknownKey)) => {
                 tracing::warn!(protocol, %peer, reason = %error, "publisher refused");
-                self.slow_down(peer.ip(), Refusal::Unknown).await
+                Err(self.slow_down(peer.ip(), Refusal::Unknown).await)
             }
             Err(error) => {
                 tracing::error!(protocol, %peer, error = %Chain(&error), "cannot check a stream key");
@@ -97,14 +103,15 @@ impl Door {
         }
     }
 
-    async fn slow_down(&self, peer: std::net::IpAddr, refusal: Refusal) -> Result<Publication, Refusal> {
+    /// The refusal, after a wait that grows with the wrong keys from there.
+    async fn slow_down(&self, peer: std::net::IpAddr, refusal: Refusal) -> Refusal {
         let delay = self.throttle.lock().unwrap_or_else(PoisonError::into_inner).failed(peer, Instant::now());
         let place = Place::take(&self.waiting);
         if place.is_none() {
-            return Err(Refusal::Unavailable("too many wrong keys at once, try again in a minute".into()));
+            return Refusal::Unavailable("too many wrong keys at once, try again in a minute".into());
         }
         tokio::time::sleep(delay).await;
-        Err(refusal)
+        refusal
     }
 }
 
@@ -119,6 +126,10 @@ impl ingest::Door for Door {
         proof: Proof,
     ) -> Pin<Box<dyn Future<Output = Result<Publication, Refusal>> + Send + '_>> {
         Box::pin(self.open(knock, Some(proof)))
+    }
+
+    fn knows(&self, knock: Knock) -> Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send + '_>> {
+        Box::pin(async move { self.identify(knock, None).await.map(|_| ()) })
     }
 
     fn key(&self, channel: &StreamName, rank: Rank) -> Option<String> {

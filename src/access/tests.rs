@@ -168,6 +168,13 @@ async fn the_door_lets_a_key_in_and_tells_the_others_why_not() {
     assert_eq!(wrong, Refusal::WrongKey(maths.name.clone()));
     assert_eq!(knock(None, "0000").await.unwrap_err(), Refusal::Unknown);
     assert_eq!(knock(Some("no"), key.reveal()).await.unwrap_err(), Refusal::Unknown);
+    let knows = |channel: &str, key: &str| {
+        door.knows(Knock { protocol: "whip", peer: PEER, channel: Some(name(channel)), key: key.into() })
+    };
+    assert_eq!(knows("maths", "0000").await, Err(Refusal::WrongKey(maths.name.clone())));
+    assert_eq!(knows("no", key.reveal()).await, Err(Refusal::Unknown));
+    assert_eq!(knows("maths", key.reveal()).await, Ok(()));
+    assert!(registry.get(&maths.name).is_none(), "nothing begins");
     let publication = knock(None, key.reveal()).await.unwrap();
     assert_eq!(publication.name(), &maths.name);
     assert!(registry.get(&maths.name).is_some());

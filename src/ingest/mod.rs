@@ -68,6 +68,14 @@ pub trait Door: Send + Sync + 'static {
     /// Lets a publisher in or says why not.
     fn admit(&self, knock: Knock) -> Pin<Box<dyn Future<Output = Result<Publication, Refusal>> + Send + '_>>;
 
+    /// Whether the channel is there and this is its key: what [`Self::admit`] would refuse for that it refuses, and
+    /// nothing begins. For protocols in which a publisher costs something before it is let in; a door that only
+    /// admits lets them find out then.
+    fn knows(&self, knock: Knock) -> Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send + '_>> {
+        let _ = knock;
+        Box::pin(async { Ok(()) })
+    }
+
     /// A stream key of a channel, for protocols that encrypt with it instead of sending it. Answers at once, by what
     /// the door last heard of its channels; `None` where it knows none of this name, or none of this rank.
     fn key(&self, channel: &StreamName, rank: Rank) -> Option<String> {

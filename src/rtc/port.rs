@@ -41,6 +41,8 @@ pub(super) const CONNECTIONS: usize = 8;
 const PAUSE: Duration = Duration::from_millis(100);
 /// Ports tried where any will do and one is free for UDP alone.
 const ATTEMPTS: usize = 16;
+/// One place in so many is for publishers alone.
+const RESERVE: usize = 16;
 
 /// What an operator sets.
 #[derive(Debug, Clone)]
@@ -143,24 +145,30 @@ impl Port {
     /// [`Refused`].
     pub fn answer(&self, offer: &str, direction: Direction, now: Instant) -> Result<Peer, Refused> {
         let offer = Offer::parse(offer)?;
+        self.admits(&self.table(), direction)?;
         let locals = self.locals();
         let mut answered = connection::answer(&offer, direction, &locals, self.inner.certificate.clone(), now)?;
         let fragment = sdp::value(&answered.answer, "a=ice-ufrag:").unwrap_or_default().to_owned();
         let (sender, datagrams) = mpsc::channel(BACKLOG);
         {
             let mut table = self.table();
-            let peers = self.inner.settings.peers;
-            // Anybody may watch: a crowd at the door must not keep lecturers out.
-            let limit = if direction == Direction::Send { peers - peers / 16 } else { peers };
-            if table.fragments.len() >= limit {
-                return Err(Refused::Full);
-            }
+            self.admits(&table, direction)?;
             let connections = Arc::new(Semaphore::new(CONNECTIONS));
             table.fragments.insert(fragment.clone(), Entry { sender: sender.clone(), connections });
         }
         answered.answer = sdp::with_candidates(&answered.answer, &self.inner.announced, &self.inner.announced);
         let place = Place { port: self.clone(), fragment, sender, validated: VecDeque::new(), asked: VecDeque::new() };
         Ok(Peer::new(answered, direction, place, &offer, datagrams, now))
+    }
+
+    /// Whether one more peer may come. Anybody may watch: a crowd at the door must not keep lecturers out.
+    fn admits(&self, table: &Table, direction: Direction) -> Result<(), Refused> {
+        let peers = self.inner.settings.peers;
+        let limit = match direction {
+            Direction::Receive => peers,
+            Direction::Send => peers - peers.div_ceil(RESERVE),
+        };
+        if table.fragments.len() < limit { Ok(()) } else { Err(Refused::Full) }
     }
 
     /// Hands datagrams to their peers until cancelled.

@@ -199,6 +199,19 @@ async fn checks_without_the_sessions_password_take_no_genuine_ones_place() {
 }
 
 #[tokio::test]
+async fn viewers_leave_places_for_publishers() {
+    let port = port().await;
+    let (watching, publishing) = (CHROMIUM.replace("a=sendonly", "a=recvonly"), CHROMIUM);
+    let answer = |offer: &str, direction| port.answer(offer, direction, Instant::now());
+    let viewers: Vec<_> = (0..20).map_while(|_| answer(&watching, Direction::Send).ok()).collect();
+    assert_eq!(viewers.len(), 7);
+    let publisher = answer(publishing, Direction::Receive).unwrap();
+    assert_eq!(answer(publishing, Direction::Receive).err(), Some(Refused::Full));
+    drop((viewers, publisher));
+    assert!(answer(&watching, Direction::Send).is_ok());
+}
+
+#[tokio::test]
 async fn an_offer_that_says_less_or_more_than_usual_is_answered_in_full() {
     let port = port().await;
     let undirected = CHROMIUM.replace("a=sendonly\n", "");

@@ -3,5 +3,7 @@
 mod media;
 mod server;
 mod session;
+#[cfg(test)]
+mod tests;
 
 pub use server::{Accepted, Denied, Error, Server};

@@ -106,6 +106,8 @@ impl Server {
         // Answered before anybody is let in: a live must neither begin nor be taken over for an offer that cannot be.
         Port::check(offer, Direction::Receive)?;
         let knock = Knock { protocol: "whip", peer, channel: Some(channel.clone()), key: key.clone() };
+        // Whoever only guesses keys takes no peer's place while the door makes it wait.
+        self.inner.door.knows(knock.clone()).await?;
         let peer = self.inner.port.answer(offer, Direction::Receive, Instant::now())?;
         let publication = self.inner.door.admit(knock).await?;
         let id = id().map_err(|_| Refusal::Unavailable("it has no random numbers".into()))?;
