@@ -171,37 +171,46 @@ impl Port {
         if table.fragments.len() < limit { Ok(()) } else { Err(Refused::Full) }
     }
 
-    /// Hands datagrams to their peers until cancelled.
+    /// Hands datagrams to their peers until cancelled. Whether connections can be accepted does not matter to them.
     pub async fn serve(&self, cancel: CancellationToken) {
         let tracker = TaskTracker::new();
-        let strangers = Arc::new(Semaphore::new(STRANGERS));
-        let mut buffer = vec![0; DATAGRAM];
-        loop {
-            tokio::select! {
-                () = cancel.cancelled() => break,
-                received = self.inner.udp.recv_from(&mut buffer) => match received {
-                    Ok((length, source)) => self.deliver(&buffer[..length], canonical(source)),
-                    Err(error) => {
-                        tracing::debug!(%error, "reading datagrams failed");
-                        tokio::time::sleep(PAUSE).await;
-                    }
-                },
-                accepted = self.inner.tcp.accept() => match accepted {
-                    Ok((stream, source)) => {
-                        let Ok(place) = strangers.clone().try_acquire_owned() else { continue };
-                        let work = tcp::run(stream, canonical(source), self.clone(), place);
-                        let cancel = cancel.clone();
-                        tracker.spawn(async move { cancel.run_until_cancelled(work).await });
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, "accepting failed");
-                        tokio::time::sleep(PAUSE).await;
-                    }
-                },
-            }
-        }
+        tokio::join!(
+            cancel.run_until_cancelled(self.read()),
+            cancel.run_until_cancelled(self.accept(&tracker, &cancel))
+        );
         tracker.close();
         tracker.wait().await;
+    }
+
+    async fn read(&self) {
+        let mut buffer = vec![0; DATAGRAM];
+        loop {
+            match self.inner.udp.recv_from(&mut buffer).await {
+                Ok((length, source)) => self.deliver(&buffer[..length], canonical(source)),
+                Err(error) => {
+                    tracing::debug!(%error, "reading datagrams failed");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn accept(&self, tracker: &TaskTracker, cancel: &CancellationToken) {
+        let strangers = Arc::new(Semaphore::new(STRANGERS));
+        loop {
+            match self.inner.tcp.accept().await {
+                Ok((stream, source)) => {
+                    let Ok(place) = strangers.clone().try_acquire_owned() else { continue };
+                    let work = tcp::run(stream, canonical(source), self.clone(), place);
+                    let cancel = cancel.clone();
+                    tracker.spawn(async move { cancel.run_until_cancelled(work).await });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "accepting failed");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
     }
 
     fn deliver(&self, bytes: &[u8], source: SocketAddr) {
@@ -389,7 +398,33 @@ fn certificate() -> Result<RTCCertificate, ::rtc::shared::error::Error> {
 
 #[cfg(test)]
 mod tests {
+    use rustix::net::Shutdown;
+
     use super::*;
+
+    #[tokio::test]
+    async fn connections_that_cannot_be_accepted_do_not_keep_datagrams_waiting() {
+        let port = Port::bind("127.0.0.1:0".parse().unwrap(), Settings::default()).await.unwrap();
+        let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let (sender, mut datagrams) = mpsc::channel(1);
+        port.table().addresses.insert(client.local_addr().unwrap(), sender);
+        // Accepting fails from here on, at once and every time.
+        rustix::net::shutdown(&port.inner.tcp, Shutdown::Both).unwrap();
+        let (cancel, served) = (CancellationToken::new(), port.clone());
+        let serving = tokio::spawn({
+            let cancel = cancel.clone();
+            async move { served.serve(cancel).await }
+        });
+        let begun = Instant::now();
+        for number in 0..60 {
+            client.send_to(&[0x80, number], port.local_addr()).await.unwrap();
+            assert_eq!(&datagrams.recv().await.unwrap().bytes[..], [0x80, number]);
+        }
+        // Half of them would wait for as long as accepting rests.
+        assert!(begun.elapsed() < PAUSE * 15, "it took {:?}", begun.elapsed());
+        cancel.cancel();
+        serving.await.unwrap();
+    }
 
     #[test]
     fn a_nats_addresses_are_told_before_the_machines_own() {
