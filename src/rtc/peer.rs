@@ -221,6 +221,12 @@ impl Peer {
             metrics::counter!("amphi_rtc_packets_refused_total").increment(1);
             return;
         }
+        // Who answers an offer is the controlled side (RFC 8445 §6.1.1), and so the other one never is. The crate would
+        // change sides before it has looked for the session's password.
+        if is_check && stun::is_controlled(&bytes) {
+            metrics::counter!("amphi_rtc_checks_refused_total").increment(1);
+            return;
+        }
         let transport_protocol = if reply.is_some() { TransportProtocol::TCP } else { TransportProtocol::UDP };
         if is_check && !self.guard.hears(source) {
             metrics::counter!("amphi_rtc_sources_refused_total").increment(1);

@@ -18,6 +18,8 @@ const SUCCESS: [u8; 2] = [0x01, 0x01];
 const USERNAME: u16 = 0x0006;
 /// Type of the attribute USE-CANDIDATE (RFC 8445 §16.1).
 const USE_CANDIDATE: u16 = 0x0025;
+/// Type of the attribute ICE-CONTROLLED (RFC 8445 §16.1).
+const ICE_CONTROLLED: u16 = 0x8029;
 
 /// What ties an answer to its request.
 pub type Transaction = [u8; 12];
@@ -49,6 +51,11 @@ pub fn nomination(datagram: &[u8]) -> Option<Transaction> {
 /// The transaction of a check that this accepts.
 pub fn acceptance(datagram: &[u8]) -> Option<Transaction> {
     transaction(datagram, SUCCESS)
+}
+
+/// Its sender says that it leaves nominating to the other side (RFC 8445 §7.1.3, ICE-CONTROLLED).
+pub fn is_controlled(check: &[u8]) -> bool {
+    attribute(check, ICE_CONTROLLED).is_some()
 }
 
 fn transaction(datagram: &[u8], kind: [u8; 2]) -> Option<Transaction> {

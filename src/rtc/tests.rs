@@ -7,6 +7,7 @@ use std::{
 
 use ::rtc::{
     crypto::default_provider,
+    ice::attributes::control::{AttrControlled, AttrControlling},
     stun::{
         attributes::ATTR_USERNAME,
         integrity::MessageIntegrity,
@@ -141,13 +142,18 @@ async fn a_peer_that_is_ended_is_over() {
     assert_eq!(peer.recv().await, None);
 }
 
-/// A connectivity check (RFC 8445 §7.2).
-fn check(receiver: &str, sender: &str, password: &str) -> Vec<u8> {
+/// A connectivity check (RFC 8445 §7.2), with something said besides.
+fn check(receiver: &str, sender: &str, password: &str, besides: impl Setter + 'static) -> Vec<u8> {
     let provider = default_provider().unwrap();
     let name = TextAttribute::new(ATTR_USERNAME, format!("{receiver}:{sender}"));
     let integrity = MessageIntegrity::new_short_term_integrity_with_provider(password.to_owned(), provider.crypto());
-    let parts: [Box<dyn Setter + '_>; 4] =
-        [Box::<TransactionId>::default(), Box::new(BINDING_REQUEST), Box::new(name), Box::new(integrity)];
+    let parts: [Box<dyn Setter + '_>; 5] = [
+        Box::new(TransactionId::new()),
+        Box::new(BINDING_REQUEST),
+        Box::new(name),
+        Box::new(besides),
+        Box::new(integrity),
+    ];
     let mut message = Message::new();
     message.build(&parts).unwrap();
     message.raw
@@ -172,12 +178,12 @@ async fn checks_without_the_sessions_password_take_no_genuine_ones_place() {
         async move { served.serve(cancel).await }
     });
     let peering = tokio::spawn(async move { while peer.recv().await.is_some() {} });
-    let forged = check(handle.session(), handle.client(), "what nobody was told");
+    let forged = check(handle.session(), handle.client(), "what nobody was told", AttrControlling(1));
     let mut strangers = Vec::new();
     for _ in 0..200 {
         strangers.push(from_elsewhere(&forged, address).await);
     }
-    let genuine = check(handle.session(), handle.client(), &password);
+    let genuine = check(handle.session(), handle.client(), &password, AttrControlling(1));
     let client = from_elsewhere(&genuine, address).await;
     let mut buffer = [0; 2_048];
     let accepted = async {
@@ -192,6 +198,40 @@ async fn checks_without_the_sessions_password_take_no_genuine_ones_place() {
     tokio::time::timeout(Duration::from_secs(10), accepted).await.expect("an answer");
     // As many ports as sockets that are open.
     assert_eq!(strangers.len(), 200);
+    handle.close();
+    cancel.cancel();
+    peering.await.unwrap();
+    serving.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stranger_does_not_change_who_nominates() {
+    let port = port().await;
+    let mut peer = port.answer(CHROMIUM, Direction::Receive, Instant::now()).unwrap();
+    let (handle, address) = (peer.handle(), port.local_addr());
+    let password = sdp::value(peer.answer(), "a=ice-pwd:").unwrap().to_owned();
+    let (cancel, served) = (CancellationToken::new(), port.clone());
+    let serving = tokio::spawn({
+        let cancel = cancel.clone();
+        async move { served.serve(cancel).await }
+    });
+    let peering = tokio::spawn(async move { while peer.recv().await.is_some() {} });
+    // Whoever has the lower number yields.
+    let forged = check(handle.session(), handle.client(), "what nobody was told", AttrControlled(0));
+    from_elsewhere(&forged, address).await;
+    let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let answers = async {
+        let (mut accepted, mut buffer) = (0, [0; 2_048]);
+        while accepted < 3 {
+            let genuine = check(handle.session(), handle.client(), &password, AttrControlling(1));
+            client.send_to(&genuine, address).await.unwrap();
+            let (length, _) = client.recv_from(&mut buffer).await.unwrap();
+            // 487, role conflict (RFC 8445 §7.3.1.1): the client would leave nominating to the server from then on.
+            assert!(!buffer[..length].starts_with(&[1, 0x11]), "it was refused");
+            accepted += usize::from(stun::acceptance(&buffer[..length]).is_some());
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), answers).await.expect("answers");
     handle.close();
     cancel.cancel();
     peering.await.unwrap();
