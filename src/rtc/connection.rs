@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -37,6 +38,7 @@ use super::{
     inbound::Inbound,
     repeats::Repeats,
     sdp::{Offer, Payload},
+    shared::Shared,
 };
 
 /// A peer that has sent no sign of life for so long is away (RFC 7675 §5.1 allows 30 s); it is given up
@@ -62,6 +64,8 @@ pub struct Answered {
     pub streams: Vec<Stream>,
     /// What arrives, once it has keys: RTP of the streams, and RTCP that matters.
     pub arrivals: mpsc::Receiver<TaggedPacket>,
+    /// What its interceptors tell, and what they are to know.
+    pub shared: Arc<Shared>,
 }
 
 /// Answers an offer. `locals` are the addresses that connectivity checks are said to reach, one a family and
@@ -75,14 +79,16 @@ pub fn answer(
 ) -> Result<Answered, Refused> {
     let payloads = chosen(offer, direction)?;
     let (sender, arrivals) = mpsc::channel(ARRIVALS);
-    let registry = |engine: &mut _| interceptors(&payloads, offer.counter, direction, sender, engine);
+    let shared = Arc::<Shared>::default();
+    let own = shared.clone();
+    let registry = |engine: &mut _| interceptors(&payloads, offer.counter, direction, (own, sender), engine);
     // A client that begins whatever it is answered is let (RFC 9725 §4.4.4).
     let role = if offer.is_active { RTCDtlsRole::Server } else { RTCDtlsRole::Client };
     let (mut connection, streams) = set_up(&payloads, direction, role, certificate, registry, now)
         .map_err(|error| Refused::Malformed(error.to_string()))?;
     let answer =
         negotiate(&mut connection, offer, locals, now).map_err(|error| Refused::Malformed(error.to_string()))?;
-    Ok(Answered { connection, answer, streams, arrivals })
+    Ok(Answered { connection, answer, streams, arrivals, shared })
 }
 
 /// The payload types to agree on, at least one; [`Refused::Unacceptable`] where there is none, or none for something
@@ -183,10 +189,10 @@ fn interceptors(
     payloads: &[Payload],
     counter: Option<u16>,
     direction: Direction,
-    arrivals: mpsc::Sender<TaggedPacket>,
+    (shared, arrivals): (Arc<Shared>, mpsc::Sender<TaggedPacket>),
     engine: &mut MediaEngine,
 ) -> Result<Registry, Error> {
-    let registry = Registry::new().with(Slot::from(LAST), Feedback::new(arrivals.clone()));
+    let registry = Registry::new().with(Slot::from(LAST), Feedback::new(shared, arrivals.clone()));
     if direction == Direction::Send {
         return Ok(registry
             .with(Slot::from(BEFORE_RESPONDER), Repeats::default())

@@ -1,4 +1,4 @@
-use std::{collections::VecDeque, time::Instant};
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use ::rtc::{
     interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket},
@@ -12,17 +12,20 @@ use ::rtc::{
 };
 use tokio::sync::mpsc;
 
+use super::shared::Shared;
+
 /// Hands RTCP that a session acts on to its peer; the crate keeps all of it for itself otherwise, or for the sources
-/// that it knows.
+/// that it knows. Notes that something has come.
 pub struct Feedback {
+    shared: Arc<Shared>,
     arrivals: mpsc::Sender<TaggedPacket>,
     incoming: VecDeque<TaggedPacket>,
     outgoing: VecDeque<TaggedPacket>,
 }
 
 impl Feedback {
-    pub fn new(arrivals: mpsc::Sender<TaggedPacket>) -> Self {
-        Self { arrivals, incoming: VecDeque::new(), outgoing: VecDeque::new() }
+    pub fn new(shared: Arc<Shared>, arrivals: mpsc::Sender<TaggedPacket>) -> Self {
+        Self { shared, arrivals, incoming: VecDeque::new(), outgoing: VecDeque::new() }
     }
 }
 
@@ -41,6 +44,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Feedback {
     type Time = Instant;
 
     fn handle_read(&mut self, packet: TaggedPacket) -> Result<(), Error> {
+        self.shared.hear();
         let Packet::Rtcp(reports) = &packet.message.packet else {
             self.incoming.push_back(packet);
             return Ok(());

@@ -14,6 +14,7 @@ mod peer;
 mod port;
 mod repeats;
 pub mod sdp;
+mod shared;
 pub mod stun;
 mod tcp;
 

@@ -24,7 +24,6 @@ use ::rtc::{
     rtp,
     sansio::Protocol,
     shared::{TaggedBytesMut, TransportContext, TransportProtocol},
-    statistics::StatsSelector,
 };
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -38,6 +37,7 @@ use super::{
     path::Path,
     port::{Datagram, Place},
     sdp::{self, Offer},
+    shared::Shared,
     stun::{self, Kind},
 };
 
@@ -58,6 +58,7 @@ pub struct Peer {
     handle: Handle,
     path: Path,
     guard: Guard,
+    shared: Arc<Shared>,
     connections: HashMap<SocketAddr, mpsc::Sender<Bytes>>,
     /// Until then it must be connected; none: it is.
     deadline: Option<Instant>,
@@ -102,7 +103,7 @@ impl Peer {
         datagrams: mpsc::Receiver<Datagram>,
         now: Instant,
     ) -> Self {
-        let Answered { connection, answer, streams, arrivals } = answered;
+        let Answered { connection, answer, streams, arrivals, shared } = answered;
         let client = sdp::value(&offer.text, "a=ice-ufrag:").unwrap_or_default().to_owned();
         let handle =
             Handle { closing: CancellationToken::new(), fragments: Arc::new((place.fragment.clone(), client)) };
@@ -117,6 +118,7 @@ impl Peer {
             handle,
             path: Path::default(),
             guard: Guard::new(direction),
+            shared,
             connections: HashMap::new(),
             deadline: Some(now + CONNECTING),
             over: false,
@@ -204,16 +206,14 @@ impl Peer {
     }
 
     /// There and back, as the last check of the path measured it.
-    pub fn round_trip(&mut self, now: Instant) -> Option<Duration> {
-        let report = self.connection.get_stats(now, StatsSelector::None);
-        let pair = report.candidate_pairs().find(|pair| pair.nominated)?;
-        Duration::try_from_secs_f64(pair.current_round_trip_time).ok().filter(|time| !time.is_zero())
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.path.round_trip()
     }
 
     fn take(&mut self, datagram: Datagram) {
         let Datagram { at, source, reply, bytes } = datagram;
         let is_check = stun::kind(&bytes) == Kind::Stun;
-        if !is_check && !self.place.is_at(source) {
+        if !is_check && !self.path.holds(source) {
             metrics::counter!("amphi_rtc_datagrams_of_strangers_total").increment(1);
             return;
         }
@@ -227,26 +227,56 @@ impl Peer {
             metrics::counter!("amphi_rtc_checks_refused_total").increment(1);
             return;
         }
-        let transport_protocol = if reply.is_some() { TransportProtocol::TCP } else { TransportProtocol::UDP };
         if is_check && !self.guard.hears(source) {
             metrics::counter!("amphi_rtc_sources_refused_total").increment(1);
             return;
         }
         self.connections.retain(|_, reply| !reply.is_closed());
+        let transport_protocol = if reply.is_some() { TransportProtocol::TCP } else { TransportProtocol::UDP };
         if let Some(reply) = reply {
             self.connections.insert(source, reply);
         }
         let local_addr = self.place.port.reached(source);
         let transport = TransportContext { local_addr, peer_addr: source, transport_protocol, ecn: None };
-        let again = is_check.then(|| self.path.hear(source, &bytes)).flatten();
-        let copy = again.map(|transport| TaggedBytesMut { now: at, transport, message: bytes.clone() });
-        self.read(TaggedBytesMut { now: at, transport, message: bytes });
-        if let Some(copy) = copy {
-            // What it answers to the check itself goes out first.
-            self.flush(false);
-            self.read(copy);
-            self.flush(true);
+        let datagram = TaggedBytesMut { now: at, transport, message: bytes };
+        if is_check { self.take_check(datagram) } else { self.take_speech(datagram) }
+    }
+
+    fn take_check(&mut self, TaggedBytesMut { now, transport, message }: TaggedBytesMut) {
+        let (transport, again) = self.path.hear(transport, &message, now);
+        if let Some(shortest) = self.path.shortest_round_trip() {
+            self.shared.measure(shortest);
         }
+        let copy = again.map(|transport| TaggedBytesMut { now, transport, message: message.clone() });
+        self.read(TaggedBytesMut { now, transport, message });
+        if let Some(copy) = copy {
+            self.read(copy);
+        }
+    }
+
+    /// Media, from an address that ICE has validated. What came with the session's keys comes from where the peer is,
+    /// and so does the handshake, before there are any.
+    fn take_speech(&mut self, datagram: TaggedBytesMut) {
+        let (source, at, genuine) = (datagram.transport.peer_addr, datagram.now, self.shared.genuine());
+        // RFC 7983 §7.
+        let is_handshake = self.deadline.is_some() && matches!(datagram.message.first(), Some(20..=63));
+        self.read(datagram);
+        if is_handshake || self.shared.genuine() != genuine {
+            self.follow(|path| path.speaks(source, at));
+        }
+    }
+
+    /// Lets something happen to the path, and notes where that has brought the peer.
+    fn follow<T>(&mut self, happen: impl FnOnce(&mut Path) -> T) -> T {
+        let before = self.path.current();
+        let outcome = happen(&mut self.path);
+        if let (Some(before), Some(address)) = (before, self.path.current())
+            && before != address
+        {
+            tracing::debug!(%before, %address, "peer has moved");
+            metrics::counter!("amphi_rtc_moves_total").increment(1);
+        }
+        outcome
     }
 
     fn read(&mut self, datagram: TaggedBytesMut) {
@@ -277,7 +307,7 @@ impl Peer {
         if let Err(error) = self.connection.handle_write(TaggedRTCMessage { now, message }) {
             tracing::debug!(%error, "packet not sent");
         }
-        self.flush(false);
+        self.flush();
     }
 
     /// Hands over what has become of the input.
@@ -290,20 +320,18 @@ impl Peer {
         while let Ok(packet) = self.arrivals.try_recv() {
             self.arrived(packet);
         }
-        self.flush(false);
+        self.flush();
     }
 
-    /// Sends what there is. `repeating`: it comes of what was heard a second time.
-    fn flush(&mut self, repeating: bool) {
-        while let Some(TaggedBytesMut { transport, message, .. }) = self.connection.poll_write() {
+    /// Sends what there is.
+    fn flush(&mut self) {
+        while let Some(TaggedBytesMut { now, transport, message }) = self.connection.poll_write() {
             if stun::acceptance(&message).is_some() {
                 self.guard.answered(transport.peer_addr);
             }
-            let Some(transport) = self.path.route(transport, &message, repeating) else { continue };
-            if let Some(address) = self.path.answer(transport, &message) {
-                tracing::debug!(%address, "peer has moved");
-                metrics::counter!("amphi_rtc_moves_total").increment(1);
-                self.place.validated(address);
+            let Some(transport) = self.path.route(transport, &message, now) else { continue };
+            if self.follow(|path| path.accepts(transport, &message, now)) {
+                self.place.validated(transport.peer_addr, |address| self.path.holds(address));
             }
             if transport.transport_protocol == TransportProtocol::UDP {
                 if stun::kind(&message) == Kind::Stun {
@@ -325,7 +353,7 @@ impl Peer {
                 RTCIceConnectionState::Connected | RTCIceConnectionState::Completed,
             ) => {
                 if let Some(path) = self.selected().filter(|path| self.path.select(*path)) {
-                    self.place.validated(path.peer_addr);
+                    self.place.validated(path.peer_addr, |address| self.path.holds(address));
                 }
             }
             RTCPeerConnectionEvent::OnConnectionStateChangeEvent(RTCPeerConnectionState::Connected) => {
@@ -411,7 +439,7 @@ impl Drop for Peer {
     fn drop(&mut self) {
         if !self.over {
             self.leave();
-            self.flush(false);
+            self.flush();
         }
     }
 }

@@ -157,7 +157,7 @@ impl Port {
             table.fragments.insert(fragment.clone(), Entry { sender: sender.clone(), connections });
         }
         answered.answer = sdp::with_candidates(&answered.answer, &self.inner.announced, &self.inner.announced);
-        let place = Place { port: self.clone(), fragment, sender, validated: VecDeque::new(), asked: VecDeque::new() };
+        let place = Place { port: self.clone(), fragment, sender, validated: Vec::new(), asked: VecDeque::new() };
         Ok(Peer::new(answered, direction, place, &offer, datagrams, now))
     }
 
@@ -271,16 +271,13 @@ pub struct Place {
     pub port: Port,
     pub fragment: String,
     sender: mpsc::Sender<Datagram>,
-    /// The newest last.
-    validated: VecDeque<SocketAddr>,
+    validated: Vec<SocketAddr>,
     asked: VecDeque<SocketAddr>,
 }
 
 impl Place {
     /// Addresses of one peer that are remembered for answers to come.
     const ASKED: usize = 16;
-    /// Addresses whose packets are its: where it is, and where it was before, from where some are under way.
-    const VALIDATED: usize = 2;
 
     /// A check goes to this address.
     pub fn asks(&mut self, address: SocketAddr) {
@@ -297,23 +294,19 @@ impl Place {
         table.asked.insert(address, self.sender.clone());
     }
 
-    /// From now on what is no check comes from this address, or from the one before it.
-    pub fn validated(&mut self, address: SocketAddr) {
+    /// From now on what is no check may come from this address too, and from those before it that `stay`.
+    pub fn validated(&mut self, address: SocketAddr, stay: impl Fn(SocketAddr) -> bool) {
         let mut table = self.port.table();
-        self.validated.retain(|before| *before != address);
-        self.validated.push_back(address);
-        if self.validated.len() > Self::VALIDATED
-            && let Some(oldest) = self.validated.pop_front()
-        {
-            leave(&mut table.addresses, oldest, &self.sender);
-        }
+        self.validated.retain(|known| {
+            let stays = *known != address && stay(*known);
+            if !stays {
+                leave(&mut table.addresses, *known, &self.sender);
+            }
+            stays
+        });
+        self.validated.push(address);
         // Two peers cannot both hold an address: whoever answered from there last has it.
         table.addresses.insert(address, self.sender.clone());
-    }
-
-    /// ICE has validated this address. What is no check from elsewhere is nobody's.
-    pub fn is_at(&self, address: SocketAddr) -> bool {
-        self.validated.contains(&address)
     }
 }
 

@@ -36,30 +36,30 @@ pub fn receiver(datagram: &[u8]) -> Option<&str> {
     std::str::from_utf8(name).ok()?.split_once(':').map(|(receiver, _)| receiver)
 }
 
-/// A request for an answer.
-pub fn is_request(datagram: &[u8]) -> bool {
-    datagram.starts_with(&REQUEST)
-}
-
-/// The transaction of a check that nominates the path it came by (RFC 8445 §7.2.2, USE-CANDIDATE). Whether the
-/// sender may say so its receiver's answer tells.
-pub fn nomination(datagram: &[u8]) -> Option<Transaction> {
-    attribute(datagram, USE_CANDIDATE)?;
-    transaction(datagram, REQUEST)
+/// The transaction of a request for an answer.
+pub fn request(datagram: &[u8]) -> Option<Transaction> {
+    transaction(datagram).filter(|_| datagram.starts_with(&REQUEST))
 }
 
 /// The transaction of a check that this accepts.
 pub fn acceptance(datagram: &[u8]) -> Option<Transaction> {
-    transaction(datagram, SUCCESS)
+    transaction(datagram).filter(|_| datagram.starts_with(&SUCCESS))
+}
+
+/// What ties a message to its request or its answer.
+pub fn transaction(datagram: &[u8]) -> Option<Transaction> {
+    datagram.get(8..HEADER)?.try_into().ok()
+}
+
+/// A check nominates the path it came by (RFC 8445 §7.2.2, USE-CANDIDATE). Whether its sender may say so its
+/// receiver's answer tells.
+pub fn nominates(check: &[u8]) -> bool {
+    attribute(check, USE_CANDIDATE).is_some()
 }
 
 /// Its sender says that it leaves nominating to the other side (RFC 8445 §7.1.3, ICE-CONTROLLED).
 pub fn is_controlled(check: &[u8]) -> bool {
     attribute(check, ICE_CONTROLLED).is_some()
-}
-
-fn transaction(datagram: &[u8], kind: [u8; 2]) -> Option<Transaction> {
-    datagram.get(8..HEADER)?.try_into().ok().filter(|_| datagram.starts_with(&kind))
 }
 
 /// The first attribute of a type.
@@ -101,20 +101,29 @@ mod tests {
     }
 
     #[test]
-    fn a_nomination_and_its_acceptance_share_a_transaction() {
-        let mut request = check(&[(USERNAME, b"a:b"), (USE_CANDIDATE, b"")]);
-        request[1] = 1;
-        request[8..HEADER].copy_from_slice(b"transaction!");
-        assert_eq!((nomination(&request), is_request(&request)), (Some(*b"transaction!"), true));
-        assert_eq!(acceptance(&request), None);
+    fn a_request_and_its_acceptance_share_a_transaction() {
+        let mut asking = check(&[(USERNAME, b"a:b"), (USE_CANDIDATE, b"")]);
+        asking[1] = 1;
+        asking[8..HEADER].copy_from_slice(b"transaction!");
+        assert_eq!((request(&asking), acceptance(&asking)), (Some(*b"transaction!"), None));
         let mut answer = check(&[]);
         answer[..2].copy_from_slice(&SUCCESS);
         answer[8..HEADER].copy_from_slice(b"transaction!");
-        assert_eq!((acceptance(&answer), nomination(&answer)), (Some(*b"transaction!"), None));
-        let mut plain = check(&[(USERNAME, b"a:b")]);
-        plain[1] = 1;
-        assert_eq!(nomination(&plain), None);
+        assert_eq!((request(&answer), acceptance(&answer)), (None, Some(*b"transaction!")));
         assert_eq!(acceptance(&answer[..HEADER - 1]), None);
+    }
+
+    #[test]
+    fn what_a_check_says_of_its_sender_is_told() {
+        let said = |attributes: &[(u16, &[u8])]| {
+            let bytes = check(attributes);
+            (nominates(&bytes), is_controlled(&bytes))
+        };
+        assert_eq!(said(&[(USERNAME, b"a:b")]), (false, false));
+        assert_eq!(said(&[(USERNAME, b"a:b"), (USE_CANDIDATE, b"")]), (true, false));
+        assert_eq!(said(&[(USERNAME, b"a:b"), (ICE_CONTROLLED, &[0; 8]), (USE_CANDIDATE, b"")]), (true, true));
+        // Of whatever length: the crate looks for the attribute before it looks at its value.
+        assert_eq!(said(&[(ICE_CONTROLLED, b"")]), (false, true));
     }
 
     #[test]

@@ -7,7 +7,10 @@ use std::{
 
 use ::rtc::{
     crypto::default_provider,
-    ice::attributes::control::{AttrControlled, AttrControlling},
+    ice::attributes::{
+        control::{AttrControlled, AttrControlling},
+        use_candidate::UseCandidateAttr,
+    },
     stun::{
         attributes::ATTR_USERNAME,
         integrity::MessageIntegrity,
@@ -19,6 +22,9 @@ use tokio::net::UdpSocket;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+
+mod client;
+mod paths;
 
 const CHROMIUM: &str = include_str!("tests/chromium.sdp");
 const AIORTC: &str = include_str!("tests/aiortc.sdp");

@@ -112,7 +112,7 @@ pub(super) async fn run(mut peer: Peer, feed: Arc<Feed>, told: watch::Sender<Opt
             _ = reports.tick() => {
                 let now = Instant::now();
                 if reported.is_multiple_of(ROUND_TRIP) {
-                    let round_trip = peer.round_trip(now);
+                    let round_trip = peer.round_trip();
                     told.send_modify(|viewer| viewer.iter_mut().for_each(|viewer| viewer.round_trip = round_trip));
                 }
                 reported = reported.wrapping_add(1);

@@ -34,10 +34,7 @@ pub(super) async fn run(mut peer: Peer, publication: Publication, cancel: Cancel
             },
             () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now).into()), if deadline.is_some() => {}
             Ok(()) = wishes.changed() => media.want_key_frame(),
-            _ = report.tick() => {
-                let now = Instant::now();
-                media.report(peer.round_trip(now), now);
-            }
+            _ = report.tick() => media.report(peer.round_trip(), Instant::now()),
             () = cancel.cancelled() => break,
         }
         let now = Instant::now();
