@@ -11,7 +11,7 @@ use ::rtc::{
         candidate::{CandidateConfig, candidate_host::CandidateHostConfig},
         tcp_type::TcpType,
     },
-    interceptor::{NackGeneratorBuilder, NackResponderBuilder, ReceiverReportBuilder, Registry, Slot, TaggedPacket},
+    interceptor::{NackResponderBuilder, ReceiverReportBuilder, Registry, Slot, TaggedPacket},
     media_stream::MediaStreamTrack,
     peer_connection::{
         RTCPeerConnection, RTCPeerConnectionBuilder,
@@ -46,8 +46,6 @@ use super::{
 const SILENCE: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(2);
-/// How often packets that are missing are asked for.
-const ASKING: Duration = Duration::from_millis(30);
 /// Packets that wait for their peer; each datagram is one at most, and is waited for.
 const ARRIVALS: usize = 16;
 /// Behind the crate's own interceptors, which see everything first.
@@ -192,7 +190,7 @@ fn interceptors(
     (shared, arrivals): (Arc<Shared>, mpsc::Sender<TaggedPacket>),
     engine: &mut MediaEngine,
 ) -> Result<Registry, Error> {
-    let registry = Registry::new().with(Slot::from(LAST), Feedback::new(shared, arrivals.clone()));
+    let registry = Registry::new().with(Slot::from(LAST), Feedback::new(shared.clone(), arrivals.clone()));
     if direction == Direction::Send {
         return Ok(registry
             .with(Slot::from(BEFORE_RESPONDER), Repeats::default())
@@ -201,8 +199,7 @@ fn interceptors(
     let reports = configure_twcc_receiver_only(registry, engine)?
         .with(Slot::ReceiverReport, ReceiverReportBuilder::new().build())
         .build();
-    let asks = NackGeneratorBuilder::new().with_interval(ASKING).build();
-    let inbound = Inbound::new(payloads.to_vec(), counter, reports, asks, arrivals);
+    let inbound = Inbound::new(payloads.to_vec(), counter, reports, random()?, shared, arrivals);
     Ok(Registry::new().with(Slot::from(LAST), inbound))
 }
 

@@ -2,22 +2,24 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    sync::Arc,
     time::Instant,
 };
 
 use ::rtc::{
-    interceptor::{
-        Interceptor, NackGeneratorInterceptor, Packet, RTCPFeedback, RTPHeaderExtension, StreamInfo, TaggedPacket,
-    },
+    interceptor::{Interceptor, Packet, RTPHeaderExtension, StreamInfo, TaggedPacket},
+    rtcp::transport_feedbacks::transport_layer_nack::{TransportLayerNack, nack_pairs_from_sequence_numbers},
     rtp,
     sansio::Protocol,
-    shared::error::Error,
+    shared::{TransportContext, error::Error},
 };
 use tokio::sync::mpsc;
 
 use super::{
     Codec,
+    asks::Asks,
     sdp::{Payload, TRANSPORT_CC},
+    shared::Shared,
 };
 
 /// Hands a publisher's packets to its peer. The crate tells streams by the sources that an offer names and drops the
@@ -31,23 +33,27 @@ pub struct Inbound {
     sources: HashMap<Codec, u32>,
     /// What tells the publisher how packets arrive; as they are.
     reports: Box<dyn Interceptor>,
-    /// What asks for those that are missing; with repeats in their place, so that it asks for none that has come.
-    asks: NackGeneratorInterceptor,
+    /// What is missing; with repeats in their place, so that none is asked for that has come.
+    asks: Asks,
+    /// Who asks: any source that is not zero.
+    own: u32,
+    shared: Arc<Shared>,
     arrivals: mpsc::Sender<TaggedPacket>,
     outgoing: VecDeque<TaggedPacket>,
 }
 
 impl Inbound {
-    /// Of a publisher that agreed on these payload types.
+    /// Of a publisher that agreed on these payload types. `own` is the source of what is said to it.
     pub fn new(
         payloads: Vec<Payload>,
         counter: Option<u16>,
         reports: impl Interceptor + 'static,
-        asks: NackGeneratorInterceptor,
+        own: u32,
+        shared: Arc<Shared>,
         arrivals: mpsc::Sender<TaggedPacket>,
     ) -> Self {
-        let (sources, outgoing) = (HashMap::new(), VecDeque::new());
-        Self { payloads, counter, sources, reports: Box::new(reports), asks, arrivals, outgoing }
+        let (sources, asks, outgoing) = (HashMap::new(), Asks::default(), VecDeque::new());
+        Self { payloads, counter, sources, reports: Box::new(reports), asks, own, shared, arrivals, outgoing }
     }
 
     /// Follows a stream to the source that it comes from now.
@@ -59,11 +65,22 @@ impl Inbound {
         let stream = stream(payload, self.counter, header.ssrc);
         let before = self.sources.insert(payload.codec, header.ssrc);
         self.reports.bind_remote_stream(&stream);
-        self.asks.bind_remote_stream(&stream);
+        if payload.repeats {
+            self.asks.begin(header.ssrc);
+        }
         if let Some(ssrc) = before {
-            let left = StreamInfo { ssrc, ..stream };
-            self.reports.unbind_remote_stream(&left);
-            self.asks.unbind_remote_stream(&left);
+            self.reports.unbind_remote_stream(&StreamInfo { ssrc, ..stream });
+            self.asks.end(ssrc);
+        }
+    }
+
+    /// Asks for what is missing (RFC 4585 §6.2.1).
+    fn ask(&mut self, now: Instant) {
+        for (media_ssrc, numbers) in self.asks.due(now, self.shared.round_trip()) {
+            let nacks = nack_pairs_from_sequence_numbers(&numbers);
+            let request = TransportLayerNack { sender_ssrc: self.own, media_ssrc, nacks };
+            let message = Packet::Rtcp(vec![Box::new(request)]).into();
+            self.outgoing.push_back(TaggedPacket { now, transport: TransportContext::default(), message });
         }
     }
 
@@ -101,11 +118,9 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Inbound {
             if let Packet::Rtp(rtp) = &mut packet.message.packet
                 && self.recover(rtp)
             {
-                self.asks.handle_read(packet)?;
+                self.asks.arrived(rtp.header.ssrc, rtp.header.sequence_number, packet.now);
+                super::feedback::hand_over(&self.arrivals, packet);
             }
-        }
-        while let Some(packet) = self.asks.poll_read() {
-            super::feedback::hand_over(&self.arrivals, packet);
         }
         Ok(())
     }
@@ -121,16 +136,16 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Inbound {
     }
 
     fn poll_write(&mut self) -> Option<TaggedPacket> {
-        self.outgoing.pop_front().or_else(|| self.reports.poll_write()).or_else(|| self.asks.poll_write())
+        self.outgoing.pop_front().or_else(|| self.reports.poll_write())
     }
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
-        self.reports.handle_timeout(now)?;
-        self.asks.handle_timeout(now)
+        self.ask(now);
+        self.reports.handle_timeout(now)
     }
 
     fn poll_timeout(&mut self) -> Option<Instant> {
-        self.reports.poll_timeout().into_iter().chain(self.asks.poll_timeout()).min()
+        self.reports.poll_timeout().into_iter().chain(self.asks.deadline()).min()
     }
 }
 
@@ -143,14 +158,12 @@ impl Interceptor for Inbound {
 }
 
 fn stream(payload: &Payload, counter: Option<u16>, ssrc: u32) -> StreamInfo {
-    let feedback = payload.repeats.then(|| RTCPFeedback { typ: "nack".into(), parameter: String::new() });
     let extension = counter.map(|id| RTPHeaderExtension { uri: TRANSPORT_CC.into(), id });
     StreamInfo {
         ssrc,
         payload_type: payload.number,
         clock_rate: payload.codec.clock_rate(),
         rtp_header_extensions: extension.into_iter().collect(),
-        rtcp_feedback: feedback.into_iter().collect(),
         ..StreamInfo::default()
     }
 }
@@ -160,14 +173,14 @@ mod tests {
     use std::time::Duration;
 
     use ::rtc::{
-        interceptor::{NackGeneratorBuilder, ReceiverReportBuilder, Registry, Slot},
-        rtcp::{receiver_report::ReceiverReport, transport_feedbacks::transport_layer_nack::TransportLayerNack},
-        shared::TransportContext,
+        interceptor::{ReceiverReportBuilder, Registry, Slot},
+        rtcp::receiver_report::ReceiverReport,
     };
 
     use super::*;
 
-    const SECOND: Duration = Duration::from_secs(1);
+    /// From one report to the next. What is missing is asked for in each, and given up after some.
+    const INTERVAL: Duration = Duration::from_millis(50);
 
     struct Publisher {
         inbound: Inbound,
@@ -183,10 +196,10 @@ mod tests {
             };
             let payloads = vec![payload(Codec::Opus, 111, None), payload(Codec::H264, 102, Some(103))];
             let (sender, arrivals) = mpsc::channel(16);
-            let reports = ReceiverReportBuilder::new().with_interval(SECOND).build();
+            let reports = ReceiverReportBuilder::new().with_interval(INTERVAL).build();
             let reports = Registry::new().with(Slot::ReceiverReport, reports).build();
-            let asks = NackGeneratorBuilder::new().with_interval(SECOND).build();
-            Self { inbound: Inbound::new(payloads, None, reports, asks, sender), arrivals, now: Instant::now() }
+            let inbound = Inbound::new(payloads, None, reports, 1, Arc::default(), sender);
+            Self { inbound, arrivals, now: Instant::now() }
         }
 
         /// What its peer gets of a packet.
@@ -203,9 +216,9 @@ mod tests {
             Some((header.ssrc, header.sequence_number, payload.to_vec()))
         }
 
-        /// The sources that are reported on after a second, and what is asked for.
+        /// The sources that are reported on after a while, and what is asked for.
         fn hears(&mut self) -> (Vec<u32>, Vec<(u32, Vec<u16>)>) {
-            self.now += SECOND;
+            self.now += INTERVAL;
             self.inbound.handle_timeout(self.now).unwrap();
             let (mut reported, mut asked) = (Vec::new(), Vec::new());
             while let Some(packet) = self.inbound.poll_write() {

@@ -4,6 +4,7 @@
 //! driven by the task of the session that owns it. The protocol itself (ICE, DTLS, SRTP) is the `rtc` crate, which
 //! does no I/O and reads no clock. Who may connect, and what the media is for, is its users' affair.
 
+mod asks;
 mod connection;
 mod feedback;
 mod guard;
@@ -18,6 +19,7 @@ mod shared;
 pub mod stun;
 mod tcp;
 
+pub use asks::PATIENCE;
 pub use media::{Event, Incoming, Outgoing, Stream};
 pub use peer::{Handle, Peer};
 pub use port::{Port, Settings};

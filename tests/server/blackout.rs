@@ -44,7 +44,7 @@ fn a_browser_gets_over_a_short_blackout_and_comes_back_after_a_long_one() {
     ]);
     let folder = tempfile::tempdir().unwrap();
     let (source, key) = (flashes(folder.path(), 100), server.channel("waves", &[]));
-    let proxy = Proxy::start(server.webrtc, Weather { loss: 0.0, jitter: Default::default() });
+    let proxy = Proxy::start(server.webrtc, Weather::FAIR);
     let peer = Peer::aiortc(&server, "waves", &key, "H264", &source, Some(proxy.port));
     server.playlist("waves");
     proxy.turn(Weather::CUT);

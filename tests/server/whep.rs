@@ -79,7 +79,7 @@ fn a_path_that_loses_and_reorders_costs_neither_the_picture_nor_the_sound() {
     let _publisher = flashes(&server, "waves", &["-bf", "0", "-g", "1000"]);
     let status = || server.json("/api/v1/channels/waves/status");
     wait("a long group of pictures", SOON, || (status()["video_frames"].as_u64() > Some(250)).then_some(()));
-    let proxy = Proxy::start(server.webrtc, Weather { loss: 0.05, jitter: Duration::from_millis(50) });
+    let proxy = Proxy::start(server.webrtc, Weather { loss: 0.05, jitter: Duration::from_millis(50), ..Weather::FAIR });
     let peer = aiortc(&server, "waves", Some(proxy.port));
     peer.says("answered 201");
     // What it begins with passes in a moment.
@@ -111,7 +111,7 @@ fn a_page_whose_path_becomes_too_bad_goes_on_by_hls_and_says_so() {
     let live = |row: &Value| row["state"] == "live";
     browser.until("the picture by WebRTC", |row| row["direct"] == true && live(row));
     // What is left of the path is enough to stay connected.
-    proxy.turn(Weather { loss: 0.4, jitter: Duration::ZERO });
+    proxy.turn(Weather { loss: 0.4, ..Weather::FAIR });
     let row = browser.until("the picture by HLS", |row| row["direct"] == false && live(row));
     assert!(row["notice"].as_str().is_some_and(|notice| notice.contains("a few seconds behind")), "{row}");
     let frames = row["frames"].as_u64();

@@ -76,11 +76,11 @@ impl Peer {
         }
     }
 
-    /// The address of its session.
-    fn resource(&self) -> String {
+    /// What it says behind a word.
+    fn told(&self, word: &str) -> String {
         loop {
-            if let Some(resource) = self.line().strip_prefix("resource ") {
-                return resource.to_owned();
+            if let Some(rest) = self.line().strip_prefix(word) {
+                return rest.trim().to_owned();
             }
         }
     }
@@ -232,7 +232,8 @@ fn loss_and_jitter_cost_moments_and_not_the_live() {
     let (server, folder) = (server(), tempfile::tempdir().unwrap());
     let source = flashes_every(1, folder.path(), 60);
     let key = server.channel("waves", &[]);
-    let proxy = Proxy::start(server.webrtc, Weather { loss: 0.05, jitter: Duration::from_millis(200) });
+    let proxy =
+        Proxy::start(server.webrtc, Weather { loss: 0.05, jitter: Duration::from_millis(200), ..Weather::FAIR });
     let peer = Peer::aiortc(&server, "waves", &key, "H264", &source, Some(proxy.port));
     peer.says("connected");
     listed(&server, "waves", 30.0);
@@ -250,6 +251,24 @@ fn loss_and_jitter_cost_moments_and_not_the_live() {
     let decoded = Command::new("ffmpeg").args(["-v", "error", "-i", &url, "-map", "0:v", "-f", "null", "-"]).output();
     let complaints = String::from_utf8(decoded.unwrap().stderr).unwrap();
     assert!(!complaints.contains("h264"), "{complaints}");
+}
+
+#[test]
+fn what_is_lost_is_asked_for_no_more_than_once_a_round_trip() {
+    let (server, folder) = (server(), tempfile::tempdir().unwrap());
+    let source = flashes(folder.path(), 60);
+    let key = server.channel("waves", &[]);
+    let far = Weather { loss: 0.05, delay: Duration::from_millis(70), ..Weather::FAIR };
+    let proxy = Proxy::start(server.webrtc, far);
+    let mut peer = Peer::aiortc(&server, "waves", &key, "H264", &source, Some(proxy.port));
+    peer.says("connected");
+    listed(&server, "waves", 14.0);
+    peer.tell("asked");
+    let most: u32 = peer.told("asked ").parse().unwrap();
+    // 140 ms there and back: at 10 ms and at 150 ms, before it is given up at 400 ms.
+    assert!((1..=2).contains(&most), "one packet was asked for {most} times");
+    peer.finish();
+    state(&server, "waves", "ended");
 }
 
 #[test]
@@ -329,7 +348,7 @@ fn a_session_is_its_publishers_alone() {
     let (key, other) = (server.channel("waves", &[]), server.channel("others", &[]));
     let source = flashes(folder.path(), 60);
     let peer = Peer::aiortc(&server, "waves", &key, "H264", &source, None);
-    let resource = peer.resource();
+    let resource = peer.told("resource ");
     peer.says("connected");
     server.playlist("waves");
     let second = Peer::aiortc(&server, "waves", &key, "H264", &source, None);

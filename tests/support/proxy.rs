@@ -20,11 +20,13 @@ pub struct Weather {
     pub loss: f64,
     /// Each is late by anything up to this, so that they overtake each other.
     pub jitter: Duration,
+    /// And by this.
+    pub delay: Duration,
 }
 
 impl Weather {
-    pub const FAIR: Self = Self { loss: 0.0, jitter: Duration::ZERO };
-    pub const CUT: Self = Self { loss: 1.0, jitter: Duration::ZERO };
+    pub const FAIR: Self = Self { loss: 0.0, jitter: Duration::ZERO, delay: Duration::ZERO };
+    pub const CUT: Self = Self { loss: 1.0, ..Self::FAIR };
 }
 
 /// Stands between clients and a server, which sees each of them at a port of its own. Dropping it ends it.
@@ -140,7 +142,7 @@ impl Shared {
 
     fn pass(&self, dice: &mut Dice, by: Arc<UdpSocket>, to: Option<SocketAddr>, bytes: &[u8]) {
         let weather = *self.weather.lock().unwrap();
-        let (lost, late) = (dice.roll() < weather.loss, weather.jitter.mul_f64(dice.roll()));
+        let (lost, late) = (dice.roll() < weather.loss, weather.delay + weather.jitter.mul_f64(dice.roll()));
         if lost {
             self.lost.fetch_add(1, Relaxed);
             return;

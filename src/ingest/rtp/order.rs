@@ -6,10 +6,11 @@ use std::{
 };
 
 use super::Packet;
+use crate::rtc;
 
 /// How long a packet waits for those before it where the path may reorder and lose, repeated ones included: two round
-/// trips around the earth.
-pub const PATIENCE: Duration = Duration::from_millis(400);
+/// trips around the earth. A browser is asked for them as long.
+pub const PATIENCE: Duration = rtc::PATIENCE;
 /// Packets that may wait; beyond that those missing are lost. What is older than so many is of no use.
 const HELD: usize = 1_024;
 /// A step forward in sequence numbers that is no loss but a new beginning (RFC 3550 §A.1, MAX_DROPOUT).

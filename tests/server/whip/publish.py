@@ -3,11 +3,13 @@
 usage: publish.py URL KEY CODEC SOURCE [PORT [PATTERN REPLACEMENT]...]
 CODEC is H264 or VP8; SOURCE is a file with picture and sound. PORT is where media goes instead of to the port that
 the server names: a proxy's, or 0. PATTERN and REPLACEMENT change the offer (re.sub). A line "source" on
-standard input has the pictures come from another source. Prints "answered STATUS", "resource URL", "connected",
+standard input has the pictures come from another source, a line "asked" has it print "asked TIMES": how often that
+packet of them was asked for that was asked for most. Prints "answered STATUS", "resource URL", "connected",
 "deleted STATUS" and "gone".
 """
 
 import asyncio
+import collections
 import contextvars
 import re
 import sys
@@ -60,9 +62,24 @@ def stamp_when_captured(tracks):
     rtcrtpsender.clock = types.SimpleNamespace(**vars(clock) | current)
 
 
-async def told(sender):
-    while await asyncio.to_thread(sys.stdin.readline):
-        sender._ssrc += 1
+def count_requests(sender):
+    """How often each packet that was lost has been asked for, by its number."""
+    asked, retransmit = collections.Counter(), sender._retransmit
+
+    async def counted(number):
+        asked[number] += 1
+        await retransmit(number)
+
+    sender._retransmit = counted
+    return asked
+
+
+async def told(sender, asked):
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        if line.strip() == "source":
+            sender._ssrc += 1
+        else:
+            say("asked", max(asked.values(), default=0))
 
 
 async def main(url, key, codec, source, port="0", *changes):
@@ -71,6 +88,7 @@ async def main(url, key, codec, source, port="0", *changes):
     stamp_when_captured((player.audio, player.video))
     connection.addTransceiver(player.audio, "sendonly")
     transceiver = connection.addTransceiver(player.video, "sendonly")
+    asked = count_requests(transceiver.sender)
     codecs = RTCRtpSender.getCapabilities("video").codecs
     transceiver.setCodecPreferences([c for c in codecs if c.mimeType in (f"video/{codec}", "video/rtx")])
 
@@ -93,7 +111,7 @@ async def main(url, key, codec, source, port="0", *changes):
     if port != "0":
         answer = re.sub(r"(a=candidate:\S+ 1 udp \d+ \S+) \d+", rf"\1 {port}", answer)
     await connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
-    await told(transceiver.sender)
+    await told(transceiver.sender, asked)
     status, _, _ = await asyncio.to_thread(request, "DELETE", resource, key)
     say("deleted", status)
     await connection.close()
