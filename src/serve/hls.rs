@@ -221,23 +221,19 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
 /// Media as it lies in memory.
 fn media(parts: Vec<Bytes>, kind: Kind, cache: HeaderValue, headers: &HeaderMap) -> Response {
     let length = parts.iter().map(Bytes::len).sum();
-    match answer(length, kind, cache, headers) {
-        Ok((mut response, span)) => {
-            let body = stream::iter(slice(parts, span).into_iter().map(Ok::<_, Infallible>));
-            *response.body_mut() = Body::from_stream(body);
-            response
-        }
-        Err(refusal) => refusal,
+    let (mut response, span) = answer(length, kind, cache, headers);
+    if let Some(span) = span {
+        let body = stream::iter(slice(parts, span).into_iter().map(Ok::<_, Infallible>));
+        *response.body_mut() = Body::from_stream(body);
     }
+    response
 }
 
 /// Media as it lies in a file, read as it is sent.
 async fn stretch(path: &FilePath, extent: Extent, kind: Kind, headers: &HeaderMap) -> Result<Response> {
     let length = usize::try_from(extent.length).map_err(Problem::internal)?;
-    let (mut response, span) = match answer(length, kind, MEDIA_CACHE, headers) {
-        Ok(answer) => answer,
-        Err(refusal) => return Ok(refusal),
-    };
+    let (mut response, span) = answer(length, kind, MEDIA_CACHE, headers);
+    let Some(span) = span else { return Ok(response) };
     let mut file = match tokio::fs::File::open(path).await {
         // The recording has been removed.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(no_file()),
@@ -249,13 +245,8 @@ async fn stretch(path: &FilePath, extent: Extent, kind: Kind, headers: &HeaderMa
 }
 
 /// The answer without its body, for all of `length` bytes or the range that was asked for (RFC 9110 §14), and which
-/// bytes these are. `Err`: the range lies outside.
-fn answer(
-    length: usize,
-    kind: Kind,
-    cache: HeaderValue,
-    headers: &HeaderMap,
-) -> std::result::Result<(Response, Range<usize>), Response> {
+/// bytes these are; `None`: the range lies outside, as the answer says.
+fn answer(length: usize, kind: Kind, cache: HeaderValue, headers: &HeaderMap) -> (Response, Option<Range<usize>>) {
     let content_type = match kind {
         Kind::Video => "video/mp4",
         Kind::Audio => "audio/mp4",
@@ -266,7 +257,7 @@ fn answer(
     let range = match asked.and_then(|value| value.to_str().ok()).and_then(|value| range(value, length)) {
         Some(Err(())) => {
             let problem = Problem::range("the range lies outside: ask for less, or for the whole");
-            return Err(([(header::CONTENT_RANGE, format!("bytes */{length}"))], problem).into_response());
+            return (([(header::CONTENT_RANGE, format!("bytes */{length}"))], problem).into_response(), None);
         }
         Some(Ok(range)) => Some(range),
         None => None,
@@ -283,7 +274,7 @@ fn answer(
     headers.extend(shown.and_then(|text| text.parse().ok()).map(|value| (header::CONTENT_RANGE, value)));
     let mut response = status.into_response();
     response.headers_mut().extend(headers);
-    Ok((response, span))
+    (response, Some(span))
 }
 
 /// A single byte range that is not empty; `None` for what is to be ignored: other units, nonsense, more than
