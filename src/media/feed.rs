@@ -30,6 +30,10 @@ const HANDOVER: usize = 32;
 const MAX_BACKLOG_BYTES: u64 = 16 << 20;
 /// A decoder that takes nothing for so long has hung.
 const HUNG: Duration = Duration::from_secs(5);
+/// A pipeline that has just begun may owe so many times as much for so long: a machine that has encoded nothing for a
+/// while reads its libraries from the disk first, and is soon up with them.
+const BEGINNING: Duration = Duration::from_secs(4);
+const LENIENCE: u64 = 3;
 /// How long the last frames may take to come out when a format changes, the publisher goes or the live ends.
 const DRAIN: Duration = Duration::from_millis(1_000);
 /// Between a failure and the next attempt, doubling. Also what a source that flaps waits for a pipeline,
@@ -256,7 +260,9 @@ where
         }
         let Some(running) = &mut self.running else { return false };
         let Some(source) = &running.source else { return false };
-        if source.current_level_buffers() >= running.max_backlog || source.current_level_bytes() >= MAX_BACKLOG_BYTES {
+        let patience = if now.duration_since(running.since) < BEGINNING { LENIENCE } else { 1 };
+        let is_full = source.current_level_buffers() >= running.max_backlog * patience;
+        if is_full || source.current_level_bytes() >= MAX_BACKLOG_BYTES {
             let since = *running.full_since.get_or_insert(now);
             if now.duration_since(since) > HUNG {
                 self.fail(&Error::Pipeline(format!("nothing decoded for {HUNG:?}")), now);
