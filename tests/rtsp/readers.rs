@@ -19,16 +19,16 @@ fn decode(url: &str, transport: &str) -> Command {
 
 #[tokio::test]
 async fn ffmpeg_decodes_over_tcp_and_udp() {
+    let (fixture, live, _publisher) = airing(40, &[]).await;
+    let _mount = fixture.mount(live).await;
     for transport in ["tcp", "udp"] {
-        let (fixture, live, _publisher) = airing(40, &[]).await;
-        let _mount = fixture.mount(live).await;
         let output = finished(&mut decode(&fixture.watch_url(), transport)).await;
         assert!(output.status.success(), "{transport}: {}", said(&output));
         let out = String::from_utf8_lossy(&output.stdout).into_owned();
         let count = |stream: &str| out.lines().filter(|line| line.starts_with(stream)).count();
         assert!(count("0,") > 40 && count("1,") > 100, "{transport}: {} {}", count("0,"), count("1,"));
-        fixture.stop().await;
     }
+    fixture.stop().await;
 }
 
 #[tokio::test]
