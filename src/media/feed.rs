@@ -30,10 +30,10 @@ const HANDOVER: usize = 32;
 const MAX_BACKLOG_BYTES: u64 = 16 << 20;
 /// A decoder that takes nothing for so long has hung.
 const HUNG: Duration = Duration::from_secs(5);
-/// A pipeline that has just begun may owe so many times as much for so long: a machine that has encoded nothing for a
-/// while reads its libraries from the disk first, and is soon up with them.
+/// A pipeline that begins may owe so many times as much, ever less until so long after: a machine that has encoded
+/// nothing for a while reads its libraries from the disk first, and is soon up with them.
 const BEGINNING: Duration = Duration::from_secs(4);
-const LENIENCE: u64 = 3;
+const LENIENCE: f64 = 3.0;
 /// How long the last frames may take to come out when a format changes, the publisher goes or the live ends.
 const DRAIN: Duration = Duration::from_millis(1_000);
 /// Between a failure and the next attempt, doubling. Also what a source that flaps waits for a pipeline,
@@ -218,6 +218,14 @@ struct Running {
     max_backlog: u64,
 }
 
+impl Running {
+    /// Packets that may wait for the decoder now.
+    fn allowed(&self, now: Instant) -> u64 {
+        let begun = now.duration_since(self.since).div_duration_f64(BEGINNING).min(1.0);
+        (self.max_backlog as f64 * (LENIENCE - (LENIENCE - 1.0) * begun)) as u64
+    }
+}
+
 impl<F> Worker<F>
 where
     F: FnMut(&Track, &Packet, Outlet) -> Result<Option<Pipeline>, Error>,
@@ -260,9 +268,8 @@ where
         }
         let Some(running) = &mut self.running else { return false };
         let Some(source) = &running.source else { return false };
-        let patience = if now.duration_since(running.since) < BEGINNING { LENIENCE } else { 1 };
-        let is_full = source.current_level_buffers() >= running.max_backlog * patience;
-        if is_full || source.current_level_bytes() >= MAX_BACKLOG_BYTES {
+        let backlog = running.allowed(now);
+        if source.current_level_buffers() >= backlog || source.current_level_bytes() >= MAX_BACKLOG_BYTES {
             let since = *running.full_since.get_or_insert(now);
             if now.duration_since(since) > HUNG {
                 self.fail(&Error::Pipeline(format!("nothing decoded for {HUNG:?}")), now);

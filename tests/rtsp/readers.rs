@@ -59,8 +59,7 @@ async fn play(fixture: &Fixture) -> (Raw, String) {
 
 #[tokio::test]
 async fn readers_share_one_pipeline_and_one_that_stalls_costs_only_itself() {
-    let (fixture, live, _publisher) =
-        airing(60, &["-vf", "noise=alls=80:allf=t+u", "-b:v", "20M", "-maxrate", "20M", "-bufsize", "5M"]).await;
+    let (fixture, live, _publisher) = airing(60, HEAVY).await;
     let _mount = fixture.mount(live).await;
     let (_stalled, first) = play(&fixture).await;
     let (mut reading, second) = play(&fixture).await;
@@ -73,6 +72,31 @@ async fn readers_share_one_pipeline_and_one_that_stalls_costs_only_itself() {
     }
     let output = finished(&mut decode(&fixture.watch_url(), "tcp")).await;
     assert!(output.status.success(), "{}", said(&output));
+    fixture.stop().await;
+}
+
+/// Bit rates of which no socket between here and there holds much.
+const HEAVY: &[&str] = &["-vf", "noise=alls=80:allf=t+u", "-b:v", "20M", "-maxrate", "20M", "-bufsize", "5M"];
+
+#[tokio::test]
+async fn a_reader_over_tcp_that_stalls_stops_none_over_udp_nor_those_who_come_when_it_has_gone() {
+    let (fixture, live, _publisher) = airing(120, HEAVY).await;
+    let _mount = fixture.mount(live).await;
+    let (stalled, _) = play(&fixture).await;
+    let reads = async |transport| {
+        let output = finished(&mut decode(&fixture.watch_url(), transport)).await;
+        let out = String::from_utf8_lossy(&output.stdout).into_owned();
+        let pictures = out.lines().filter(|line| line.starts_with("0,")).count();
+        // What is lost on the way of so much is not what is asked here.
+        assert!(output.status.success() && pictures > 10, "{transport}: {pictures}: {}", said(&output));
+    };
+    // The first one's way stands still after a second or two.
+    reads("udp").await;
+    reads("udp").await;
+    drop(stalled);
+    for transport in ["udp", "tcp", "udp"] {
+        reads(transport).await;
+    }
     fixture.stop().await;
 }
 

@@ -18,6 +18,10 @@ use crate::{
     stream::Live,
 };
 
+/// How much waits where a reader does not keep up.
+const QUEUE: gst::ClockTime = gst::ClockTime::from_seconds(2);
+const QUEUE_BYTES: u32 = 8 << 20;
+
 glib::wrapper! {
     /// Makes the one pipeline that a live's readers share, when the first comes.
     pub(super) struct Factory(ObjectSubclass<Inner>) @extends RTSPMediaFactory;
@@ -79,6 +83,9 @@ impl RTSPMediaFactoryImpl for Inner {
         let (Some((live, runtime)), Ok(bin)) = (self.source.get(), media.element().downcast::<gst::Bin>()) else {
             return;
         };
+        if let Some(pipeline) = media.element().parent().and_then(|parent| parent.downcast::<gst::Bin>().ok()) {
+            pipeline.connect_element_added(|_, element| adjust(element));
+        }
         let source = |name| bin.by_name(name).and_then(|element| element.downcast::<AppSrc>().ok());
         let pictures = [("h264", VideoCodec::H264), ("h265", VideoCodec::Hevc)];
         let pictures = pictures.into_iter().find_map(|(name, codec)| Some((source(name)?, codec)));
@@ -89,13 +96,35 @@ impl RTSPMediaFactoryImpl for Inner {
     }
 }
 
+/// Sets what the library leaves as it is where it puts ways out into the pipeline.
+///
+/// A queue, which it puts before each where there are several, loses what is oldest instead of holding up the others:
+/// who reads nothing over TCP would stop who reads over UDP. A sink remembers nothing: asked where the streams are,
+/// the library takes a sink's last packet, else the payloader's, whose running time it takes for nanoseconds though
+/// it counts ticks. Of one stream this and of the other that, and one is off by as long as the pipeline runs; by ticks
+/// alone they are off by 42 µs a second, until the first sender report.
+fn adjust(element: &gst::Element) {
+    if element.factory().is_some_and(|factory| factory.name() == "queue") {
+        element.set_properties(&[
+            ("max-size-buffers", &0u32),
+            ("max-size-bytes", &QUEUE_BYTES),
+            ("max-size-time", &QUEUE.nseconds()),
+        ]);
+        element.set_property_from_str("leaky", "downstream");
+    }
+    if element.has_property("enable-last-sample") {
+        element.set_property("enable-last-sample", false);
+    }
+}
+
 /// The pipeline for a live's tracks: of its pictures those of the publisher, and its AAC. `None` if it has neither.
 fn launch(tracks: &[Arc<Track>]) -> Option<String> {
     let mut text = String::new();
     let mut payloads = 0;
     let mut add = |name, payloader| {
         // A pipeline that stalls loses what is oldest instead of growing.
-        let source = "is-live=true format=time max-bytes=8388608 max-time=2000000000 leaky-type=downstream";
+        let (bytes, time) = (QUEUE_BYTES, QUEUE.nseconds());
+        let source = format!("is-live=true format=time max-bytes={bytes} max-time={time} leaky-type=downstream");
         // A track that no reader has set up leads nowhere, which must not end the others.
         let alone = "errorignore ignore-notlinked=true convert-to=ok";
         let end = format!("name=pay{payloads} pt={}", 96 + payloads);

@@ -7,7 +7,7 @@ use std::{
 };
 
 use gstreamer::glib;
-use gstreamer_rtsp_server::{RTSPMountPoints, RTSPServer, RTSPSession, gio, prelude::*};
+use gstreamer_rtsp_server::{RTSPMountPoints, RTSPServer, RTSPSession, RTSPSessionPool, gio, prelude::*};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
@@ -93,11 +93,14 @@ impl Readers {
         }
         let lives = Lives::default();
         let playing = (lives.clone(), mounts.clone());
-        server.connect_client_connected(move |_, client| {
+        server.connect_client_connected(move |server, client| {
             let (lives, mounts) = playing.clone();
             // One whose session has ended keeps nothing.
             client.set_post_session_timeout(POST_SESSION);
+            let leaving = server.session_pool();
+            client.connect_closed(move |_| leaving.iter().for_each(wake));
             client.connect_play_request(move |_, context| {
+                context.session().iter().for_each(|session| wake_streams(session));
                 let path = context.uri().and_then(|url| mounts.make_path(url).ok());
                 // Whoever comes in the middle of a group of pictures sees nothing before the next.
                 if let Some(live) = path.and_then(|path| lives.get(&path)) {
@@ -108,7 +111,10 @@ impl Readers {
         let looping = main_loop.clone();
         let run = move || {
             let sweep = glib::timeout_source_new(SWEEP, Some("sessions"), glib::Priority::DEFAULT, move || {
-                sessions.as_ref().map(RTSPSessionPoolExt::cleanup);
+                if let Some(sessions) = &sessions {
+                    sessions.cleanup();
+                    wake(sessions);
+                }
                 glib::ControlFlow::Continue
             });
             sweep.attach(Some(&context));
@@ -193,6 +199,19 @@ impl Lives {
     fn all(&self) -> MutexGuard<'_, HashMap<String, Arc<Live>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Lets streams look again who reads them.
+fn wake(sessions: &RTSPSessionPool) {
+    sessions.filter(None).iter().for_each(wake_streams);
+}
+
+/// A stream looks for readers who can take what it has when something has been sent to one, and never again where the
+/// last over TCP has gone, or stalls, before that: nothing would come out of it any more.
+fn wake_streams(session: &RTSPSession) {
+    let media = session.filter(None).into_iter().filter_map(|reads| reads.media());
+    let streams = media.flat_map(|media| (0..media.n_streams()).filter_map(move |index| media.stream(index)));
+    streams.flat_map(|stream| stream.transport_filter(None)).for_each(|transport| transport.message_sent());
 }
 
 /// Waits until a live has picture and sound, or shows that it has but one of them. False: it ended before that.
