@@ -1,3 +1,4 @@
+import { Growth } from './growth';
 import { scalars } from './pieces';
 import type { CueEvent } from './wire';
 
@@ -5,8 +6,6 @@ import type { CueEvent } from './wire';
 const SAMPLES = 300;
 /** Words from which on a share says something. */
 const ENOUGH = 20;
-/** Cues that may change at once. */
-const CUES = 64;
 
 /**
  * How many of a track's words were there for good before this viewer's picture reached their end: the server can
@@ -14,18 +13,16 @@ const CUES = 64;
  */
 export class Ahead {
   private samples: boolean[] = [];
-  /** Characters of a cue that were stable, by its id. */
-  private readonly stable = new Map<number, number>();
+  /** Of what of them is stable. */
+  private readonly growth = new Growth();
 
   /** A cue came while the picture was at `now`. */
   took(cue: CueEvent, now: number): void {
-    const before = this.stable.get(cue.id) ?? 0;
-    const after = cue.final ? Infinity : Math.max(before, cue.stable_len);
+    const after = cue.final ? Infinity : cue.stable_len;
+    const before = this.growth.to(cue.id, after);
+    if (before === null) return;
     const settled = ends(cue).filter(({ upTo }) => upTo > before && upTo <= after);
     this.samples = [...this.samples, ...settled.map(({ end }) => now <= end)].slice(-SAMPLES);
-    this.stable.set(cue.id, after);
-    const [oldest] = this.stable.keys();
-    if (this.stable.size > CUES && oldest !== undefined) this.stable.delete(oldest);
   }
 
   /** Their share, 0 to 1; null before there were enough to tell. */
@@ -35,7 +32,7 @@ export class Ahead {
 
   clear(): void {
     this.samples = [];
-    this.stable.clear();
+    this.growth.clear();
   }
 }
 

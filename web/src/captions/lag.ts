@@ -1,22 +1,17 @@
+import { Growth } from './growth';
 import type { CueEvent } from './wire';
 
 /** Words whose lag counts. */
 const SAMPLES = 30;
-/** Cues whose length is remembered. */
-const CUES = 20;
 
 /** How late words come behind the picture. Pure: times are arguments, in seconds on the stream's timeline. */
 export class Lag {
   private samples: number[] = [];
-  private readonly lengths = new Map<number, number>();
+  private readonly growth = new Growth();
 
   /** A cue came while the picture was at `now`. */
   took(cue: CueEvent, now: number): void {
-    const before = this.lengths.get(cue.id) ?? 0;
-    if (cue.text.length <= before) return;
-    this.lengths.set(cue.id, cue.text.length);
-    const [oldest] = this.lengths.keys();
-    if (this.lengths.size > CUES && oldest !== undefined) this.lengths.delete(oldest);
+    if (this.growth.to(cue.id, cue.text.length) === null) return;
     this.samples = [...this.samples, now - cue.end].slice(-SAMPLES);
   }
 
@@ -28,6 +23,6 @@ export class Lag {
 
   clear(): void {
     this.samples = [];
-    this.lengths.clear();
+    this.growth.clear();
   }
 }
