@@ -113,6 +113,8 @@ class Viewing:
     """What one player did."""
 
     samples: list[tuple[float, float, str | None, list[str]]] = field(default_factory=list)
+    # Whether it had a network, a sample each.
+    online: list[bool] = field(default_factory=list)
     cues: dict[str, dict[str, Cue]] = field(default_factory=lambda: defaultdict(dict))
     doubles: set[str] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
@@ -121,6 +123,7 @@ class Viewing:
     def take(self, line: dict[str, Any]) -> None:
         """A line of the players' report."""
         self.samples += [tuple(sample) for sample in line["samples"]]
+        self.online += [not line["offline"]] * len(line["samples"])
         languages = [sample[2] for sample in line["samples"] if sample[2]]
         language = languages[-1] if languages else None
         for key, (start, end, text) in line["cues"].items():
@@ -129,13 +132,18 @@ class Viewing:
         self.problems += line["problems"]
 
     def stretches(self) -> list[Stretch]:
-        """Where it played at about normal speed, with `SETTLE` left out at the beginning of each."""
+        """Where it played at about normal speed, with `SETTLE` left out at the beginning of each.
+
+        Without a network the picture goes on from what a player holds, past cues that are published meanwhile:
+        no player can show those.
+        """
         found: list[Stretch] = []
         begun = None
         for nth in range(WINDOW, len(self.samples)):
             before, after = self.samples[nth - WINDOW], self.samples[nth]
             passed, played = (after[0] - before[0]) / 1000, after[1] - before[1]
-            if before[2] != after[2] or after[2] is None or abs(played - passed) > 0.3:
+            steady = before[2] == after[2] and after[2] is not None and abs(played - passed) <= 0.3
+            if not steady or not all(self.online[nth - WINDOW : nth + 1]):
                 begun = None
             elif begun is None:
                 begun = after[1]
@@ -205,15 +213,19 @@ def judge(viewing: Viewing, witness: Witness) -> Score:
 def matched(published: list[Cue], held: list[Cue]) -> list[tuple[float, float]]:
     """Start of each published cue that a player held, with how far the player's time is ahead of it.
 
-    The lecture repeats, so a text alone says little: cues are taken in order.
+    The lecture repeats, so a text alone says little: of those that say the same, the one is meant that lies where the
+    last one did.
     """
-    found, at = [], 0
+    found: list[tuple[float, float]] = []
+    by_text: dict[str, list[Cue]] = defaultdict(list)
+    for cue in published:
+        by_text[plain(cue.text)].append(cue)
+    ahead = 0.0
     for cue in held:
-        following = range(at, len(published))
-        hit = next((nth for nth in following if plain(published[nth].text) == plain(cue.text)), None)
-        if hit is not None:
-            found.append((published[hit].start, cue.start - published[hit].start))
-            at = hit + 1
+        if alike := by_text[plain(cue.text)]:
+            nearest = min(alike, key=lambda other: abs(cue.start - other.start - ahead))
+            ahead = cue.start - nearest.start
+            found.append((nearest.start, ahead))
     return found
 
 
@@ -291,7 +303,7 @@ def main() -> None:
             print(f"{name}: {problem}")
     table(["player", "undisturbed playing", "cues due", "missing", "twice", "furthest off", "errors", "met"], rows)
     if out := os.environ.get("CUES_RAW"):
-        raw = {name: {"samples": viewing.samples, "cues": {lang: {key: vars(cue) for key, cue in held.items()} for lang, held in viewing.cues.items()}} for name, viewing in viewings.items()}
+        raw = {name: {"samples": viewing.samples, "online": viewing.online, "cues": {lang: {key: vars(cue) for key, cue in held.items()} for lang, held in viewing.cues.items()}} for name, viewing in viewings.items()}
         Path(out).write_text(json.dumps({"players": raw, "published": {lang: {key: vars(cue) for key, cue in held.items()} for lang, held in witness.cues.items()}}))
     sys.exit(bad)
 

@@ -225,6 +225,38 @@ fn a_further_sound_in_opus_is_a_rendition_like_the_others() {
     }
 }
 
+#[test]
+fn a_viewer_chooses_what_is_heard() {
+    let server = Server::start(&[
+        ("AMPHI_RECONNECT_GRACE", "1s"),
+        ("AMPHI_CAPTIONS__ENABLED", "false"),
+        ("AMPHI_LADDER__ENABLED", "false"),
+    ]);
+    let sines = [440, 880].map(|pitch| format!("-f lavfi -i sine=frequency={pitch}:sample_rate=48000")).join(" ");
+    let maps = "-map 0 -map 1 -map 2 -t 40 -pix_fmt yuv420p -c:v libx264 -preset ultrafast -g 50 -bf 0 -c:a aac";
+    let film = film::encode(&format!("-f lavfi -i testsrc2=s=320x180:r=25 {sines} {maps}"));
+    let [picture, first, second] = &film.strips[..] else { panic!("three tracks") };
+    let tags = [
+        vec![(18, 0, metadata())],
+        ertmp::pictures(picture),
+        ertmp::sound(first),
+        ertmp::sounds(&[(1, second)], false),
+    ];
+    let key = server.channel("hall", &[]);
+    let publisher = ertmp::publish(&server.rtmp, format!("hall?key={key}"), tags.concat());
+    wait("the further sound", SOON, || server.playlist("hall").contains("/audio-2/stream.m3u8").then_some(()));
+    let hears = |page: &str, options: &[&str], expected: f64| {
+        let mut browser = Browser::open(&format!("{}{page}", server.http), 40, &[&["--pitch"], options].concat());
+        let near = |heard: f64| (heard / expected - 1.0).abs() < 0.02;
+        browser.until("the sound that was chosen", |row| row["pitch"].as_f64().is_some_and(near));
+    };
+    hears("/watch/hall", &[], 440.0);
+    hears("/watch/hall", &["--choose", "Sound/Français"], 880.0);
+    publisher.join().unwrap().unwrap();
+    ended(&server, "hall");
+    hears(&format!("/v/{}", server.recording("hall")), &["--choose", "Sound/Français"], 880.0);
+}
+
 /// `onMetaData` with what encoders say of their tracks.
 fn metadata() -> Vec<u8> {
     use amphi::ingest::rtmp::amf::Value;

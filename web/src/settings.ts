@@ -12,6 +12,8 @@ export interface Settings {
   contrast: string;
   /** Picture height in lines, or `auto`. */
   quality: string;
+  /** Name of the sound. */
+  sound: string;
   /** How far behind a live: `relaxed`, `direct` or `step`. */
   delay: string;
   /** 0 to 1. */

@@ -1,7 +1,7 @@
 // Plays a live in three players side by side and reports, a JSON line a second and player, what a viewer would read.
 // usage: node tests/players.mjs URL --seconds N [--players hls.js,video.js,video.js-ll,Shaka] [--languages en,pt] [--switch SECONDS] [--offline AT,SECONDS]
 //
-// A line is {player, samples: [[wall clock in ms, currentTime, language shown or null, [key of each cue on show]]…],
+// A line is {player, offline, samples: [[wall clock in ms, currentTime, language shown or null, [key of each cue on show]]…],
 // cues: {key: [start, end, text]}, doubles: [keys that a track held twice at once], problems}.
 import { createServer } from 'node:http'
 import { readFileSync } from 'node:fs'
@@ -181,7 +181,7 @@ while (passed() < seconds) {
   await sleep(1000)
   for (const { name, page, problems } of viewers) {
     const taken = JSON.parse(await page.evaluate(() => globalThis.take()))
-    console.log(JSON.stringify({ player: name, ...taken, problems: problems.splice(0) }))
+    console.log(JSON.stringify({ player: name, offline, ...taken, problems: problems.splice(0) }))
   }
 }
 await browser.close()

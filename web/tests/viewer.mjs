@@ -1,6 +1,6 @@
 // Opens a page in Chromium and reports, a JSON line every half second, what a viewer would see.
 // usage: node tests/viewer.mjs URL [--seconds N] [--screenshot FILE] [--phone] [--dark] [--language fr]
-//          [--port N] [--without-websocket] [--choose MENU/ITEM]… [--press KEY@SECONDS]… [--audit] [--any-certificate]
+//          [--port N] [--without-websocket] [--choose MENU/ITEM]… [--press KEY@SECONDS]… [--audit] [--pitch] [--any-certificate]
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 
@@ -72,6 +72,22 @@ for (const [at, name] of options.entries()) {
   await choose(menu, item)
 }
 
+// What is heard, without the loudspeaker.
+if (options.includes('--pitch')) {
+  await page.waitForSelector('#player[data-state="live"], #player[data-state="vod"]', { timeout: 60_000 })
+  await page.evaluate(() => {
+    const audio = new globalThis.AudioContext()
+    const ear = new globalThis.AnalyserNode(audio, { fftSize: 8192 })
+    audio.createMediaElementSource(document.querySelector('video')).connect(ear)
+    globalThis.pitch = () => {
+      const bins = new Float32Array(ear.frequencyBinCount)
+      ear.getFloatFrequencyData(bins)
+      const loudest = bins.indexOf(Math.max(...bins))
+      return bins[loudest] > -60 ? loudest * audio.sampleRate / ear.fftSize : null
+    }
+  })
+}
+
 // Keys that are pressed so many seconds after looking begins, which then is when the live plays.
 const keys = options.flatMap((name, at) => {
   if (name !== '--press') return []
@@ -107,6 +123,7 @@ const look = () => {
     heading: document.querySelector('h1')?.textContent ?? null,
     report: document.querySelector('[data-report]:not([hidden])')?.textContent ?? null,
     notice: document.querySelector('[data-notice]')?.textContent || null,
+    pitch: globalThis.pitch?.() ?? null,
     direct: Boolean(video?.srcObject),
     viewers: document.querySelector('.about-viewers:not([hidden])')?.textContent ?? null,
     lag: document.querySelector('[data-caption-lag]:not([hidden])')?.textContent ?? null,

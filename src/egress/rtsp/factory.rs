@@ -12,7 +12,7 @@ use gstreamer_rtsp_server::{
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use super::feed;
+use super::{feed, info};
 use crate::{
     model::{AudioCodec, Track, TrackFormat, TrackId, VideoCodec},
     stream::Live,
@@ -96,13 +96,9 @@ impl RTSPMediaFactoryImpl for Inner {
     }
 }
 
-/// Sets what the library leaves as it is where it puts ways out into the pipeline.
-///
-/// A queue, which it puts before each where there are several, loses what is oldest instead of holding up the others:
-/// who reads nothing over TCP would stop who reads over UDP. A sink remembers nothing: asked where the streams are,
-/// the library takes a sink's last packet, else the payloader's, whose running time it takes for nanoseconds though
-/// it counts ticks. Of one stream this and of the other that, and one is off by as long as the pipeline runs; by ticks
-/// alone they are off by 42 µs a second, until the first sender report.
+/// Sets what the library leaves as it is where it puts ways out into the pipeline: a queue, which it puts before each
+/// where there are several, loses what is oldest instead of holding up the others, since who reads nothing over TCP
+/// would stop who reads over UDP.
 fn adjust(element: &gst::Element) {
     if element.factory().is_some_and(|factory| factory.name() == "queue") {
         element.set_properties(&[
@@ -113,7 +109,7 @@ fn adjust(element: &gst::Element) {
         element.set_property_from_str("leaky", "downstream");
     }
     if element.has_property("enable-last-sample") {
-        element.set_property("enable-last-sample", false);
+        info::remember(element, false);
     }
 }
 

@@ -7,11 +7,13 @@ use std::{
 };
 
 use gstreamer::glib;
-use gstreamer_rtsp_server::{RTSPMountPoints, RTSPServer, RTSPSession, RTSPSessionPool, gio, prelude::*};
+use gstreamer_rtsp_server::{
+    RTSPMountPoints, RTSPServer, RTSPSession, RTSPSessionPool, gio, gst_rtsp::RTSPStatusCode, prelude::*,
+};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, factory::Factory};
+use super::{Error, factory::Factory, info};
 use crate::{
     model::{MediaTime, StreamName, TrackId},
     stream::{Consumer, Event, Live},
@@ -99,8 +101,15 @@ impl Readers {
             client.set_post_session_timeout(POST_SESSION);
             let leaving = server.session_pool();
             client.connect_closed(move |_| leaving.iter().for_each(wake));
+            client.connect_pre_play_request(move |_, context| {
+                context.session().iter().for_each(|session| info::before(session));
+                RTSPStatusCode::Ok
+            });
             client.connect_play_request(move |_, context| {
-                context.session().iter().for_each(|session| wake_streams(session));
+                context.session().iter().for_each(|session| {
+                    wake_streams(session);
+                    info::after(session);
+                });
                 let path = context.uri().and_then(|url| mounts.make_path(url).ok());
                 // Whoever comes in the middle of a group of pictures sees nothing before the next.
                 if let Some(live) = path.and_then(|path| lives.get(&path)) {

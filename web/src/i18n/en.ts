@@ -83,6 +83,7 @@ export const en = {
   'delay.relaxed': 'A few seconds (best quality)',
   'delay.direct': 'Direct (captions come a little later)',
   'delay.step': 'Direct, held back for the captions',
+  'controls.sound': 'Sound',
   'controls.speed': 'Speed',
   'controls.rewind': 'Go back in the lecture',
   'rewind.behind': '{time} behind live',

@@ -85,6 +85,7 @@ export const fr: Messages = {
   'delay.relaxed': 'Quelques secondes (meilleure qualité)',
   'delay.direct': 'Direct (sous-titres un peu après)',
   'delay.step': 'Direct, retenu pour les sous-titres',
+  'controls.sound': 'Son',
   'controls.speed': 'Vitesse',
   'controls.rewind': 'Revenir en arrière dans le cours',
   'rewind.behind': '{time} de retard sur le direct',

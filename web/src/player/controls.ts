@@ -45,6 +45,27 @@ export function qualityMenu(host: HTMLElement, engine: () => Engine | null): Men
   });
 }
 
+/** The name of the sound that was chosen last, null for the first. */
+export function rememberedSound(): string | null {
+  return load('sound');
+}
+
+/** Chooses among the engine's sounds. */
+export function soundMenu(host: HTMLElement, engine: () => Engine | null): Menu {
+  return new Menu('headphones', t('controls.sound'), host, () => {
+    const playing = engine();
+    return [{
+      label: t('controls.sound'),
+      items: (playing?.sounds ?? []).map(({ name, lang }) => ({ value: name, label: name, lang })),
+      value: playing?.sound ?? '',
+      choose: (name) => {
+        save('sound', name);
+        playing?.hear?.(name);
+      },
+    }];
+  });
+}
+
 /** Chooses a recording's speed. */
 export function speedMenu(host: HTMLElement, player: Player): Menu {
   return new Menu('speed', t('controls.speed'), host, () => [{

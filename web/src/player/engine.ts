@@ -11,6 +11,13 @@ export interface Quality {
   source: boolean;
 }
 
+/** A sound to choose: the room's, an interpreter's. */
+export interface Sound {
+  /** Tells it from the others. */
+  name: string;
+  lang?: string | undefined;
+}
+
 /** Why an engine gave up. */
 export type Failure = 'gone' | 'denied' | 'media' | 'narrow';
 
@@ -18,8 +25,8 @@ export type Failure = 'gone' | 'denied' | 'media' | 'narrow';
 export interface EngineListener {
   /** It gave up; destroy it and make another. */
   failed(why: Failure): void;
-  /** The qualities or the one playing changed. */
-  qualities(): void;
+  /** The qualities or sounds, or those playing, changed. */
+  choices(): void;
   /** The playlist says that nothing more will come. */
   complete(): void;
 }
@@ -49,6 +56,11 @@ export interface Engine {
   readonly height: number | null;
   /** Lines to stay at, null for automatic. */
   choose(height: number | null): void;
+  /** Where it has several: the sounds, and the name of the one that is heard. */
+  readonly sounds?: readonly Sound[];
+  readonly sound?: string | null;
+  /** Has the sound of this name heard from now on. */
+  hear?(name: string): void;
   /** Where it has text tracks: loads a language's without showing it, and hands over its active cues; null stops. */
   track?(lang: string | null, listener: TrackListener): void;
   destroy(): void;

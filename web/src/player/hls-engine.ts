@@ -1,6 +1,6 @@
 import Hls, { type ErrorData, type HlsConfig } from 'hls.js';
 
-import type { Engine, EngineListener, Quality, TrackListener } from './engine';
+import type { Engine, EngineListener, Quality, Sound, TrackListener } from './engine';
 import { TrackFollower } from './text-track';
 
 /** Media errors to mend in place within ten seconds before giving up. */
@@ -73,27 +73,32 @@ export class HlsEngine implements Engine {
   private track_: string | null = null;
 
   /**
-   * Starts at once; `quality` is the height to stay at, null for automatic. `behind` is how many seconds behind the edge
-   * of a rewind playlist to begin, null where the edge is the place to be.
+   * Starts at once; `quality` is the height to stay at, null for automatic, `sound` the name of the sound to hear where
+   * there is one of that name. `behind` is how many seconds behind the edge of a rewind playlist to begin, null where the
+   * edge is the place to be.
    */
   constructor(
     private readonly video: HTMLVideoElement,
     url: string,
     quality: number | null,
+    sound: string | null,
     private readonly listener: EngineListener,
     private readonly behind: number | null = null,
   ) {
     this.wanted = quality;
     this.follower = new TrackFollower(video);
-    const hls = new Hls(behind === null ? CONFIG : { ...CONFIG, ...BACK, liveSyncDuration: behind });
+    const preference = sound === null ? {} : { audioPreference: { name: sound } };
+    const hls = new Hls({ ...CONFIG, ...preference, ...(behind === null ? {} : { ...BACK, liveSyncDuration: behind }) });
     this.hls = hls;
     hls.on(Hls.Events.MANIFEST_PARSED, () => {
       this.choose(this.wanted);
-      listener.qualities();
+      listener.choices();
     });
-    hls.on(Hls.Events.LEVEL_SWITCHED, () => {
-      listener.qualities();
-    });
+    for (const event of [Hls.Events.LEVEL_SWITCHED, Hls.Events.AUDIO_TRACKS_UPDATED, Hls.Events.AUDIO_TRACK_SWITCHED] as const) {
+      hls.on(event, () => {
+        listener.choices();
+      });
+    }
     hls.on(Hls.Events.LEVEL_UPDATED, (_, { details }) => {
       if (details.live || this.complete) return;
       this.complete = true;
@@ -156,6 +161,18 @@ export class HlsEngine implements Engine {
     // Before the first picture the next level is the first one as well.
     if (this.hls.autoLevelEnabled && level === -1) return;
     this.hls.nextLevel = level;
+  }
+
+  get sounds(): readonly Sound[] {
+    return this.hls.audioTracks.map(({ name, lang }) => ({ name, lang }));
+  }
+
+  get sound(): string | null {
+    return this.hls.audioTracks[this.hls.audioTrack]?.name ?? null;
+  }
+
+  hear(name: string): void {
+    this.hls.setAudioOption({ name });
   }
 
   track(lang: string | null, listener: TrackListener): void {

@@ -12,7 +12,7 @@ import { t } from '../i18n';
 import { el } from '../ui/dom';
 import { About } from './about';
 import { type Delay, DelayChoice } from './delay';
-import { helpButton, qualityMenu, rememberedQuality, UnmuteButton } from './controls';
+import { helpButton, qualityMenu, rememberedQuality, rememberedSound, soundMenu, UnmuteButton } from './controls';
 import type { Engine, Failure } from './engine';
 import { HlsEngine, hlsSupported } from './hls-engine';
 import { listen } from './keyboard';
@@ -59,6 +59,7 @@ export class LivePage {
   private readonly captions: LiveCaptions;
   private readonly badge = new LiveBadge(() => { this.goLive(); });
   private readonly quality: Menu;
+  private readonly sound: Menu;
   private readonly unmute: UnmuteButton;
   private readonly about: About;
   private readonly report: Report;
@@ -109,6 +110,7 @@ export class LivePage {
       if (figures.state === 'live' && this.engine === null) this.again(0);
     });
     this.quality = qualityMenu(host, () => this.engine);
+    this.sound = soundMenu(host, () => this.engine);
     this.unmute = new UnmuteButton(host, this.screen.player);
     this.delay = new DelayChoice(host, () => {
       this.failures = 0;
@@ -116,7 +118,7 @@ export class LivePage {
       this.again(0);
     });
     this.bar = new RewindBar(host, (behind) => { this.goBack(behind); });
-    for (const control of [this.badge.element, this.bar.element, this.desk.menu.element, this.delay.menu.element, this.quality.element, helpButton()]) {
+    for (const control of [this.badge.element, this.bar.element, this.desk.menu.element, this.sound.element, this.delay.menu.element, this.quality.element, helpButton()]) {
       this.screen.addControl(control);
     }
     this.keys();
@@ -179,7 +181,7 @@ export class LivePage {
     const url = `/live/${encodeURIComponent(this.name)}/${behind === null ? 'index' : 'rewind'}.m3u8`;
     const listener = {
       failed: (why: Failure): void => { this.failed(why); },
-      qualities: (): void => { this.qualities(); },
+      choices: (): void => { this.choices(); },
       complete: (): void => {
         this.complete = true;
         this.watchdog.complete();
@@ -188,7 +190,7 @@ export class LivePage {
     if (behind === null && this.delay.chosen !== 'relaxed') {
       const endpoint = `/whep/${encodeURIComponent(this.name)}`;
       this.engine = new WhepEngine(this.screen.video, endpoint, this.delay.chosen === 'step' ? this.held : 0, listener);
-    } else if (hlsSupported()) this.engine = new HlsEngine(this.screen.video, url, rememberedQuality(), listener, behind);
+    } else if (hlsSupported()) this.engine = new HlsEngine(this.screen.video, url, rememberedQuality(), rememberedSound(), listener, behind);
     else if (nativeSupported()) this.engine = new NativeEngine(this.screen.video, url, listener, behind);
     else {
       this.veil.cover('error', t('watch.error.browser.title'), t('watch.error.browser.text'));
@@ -206,8 +208,9 @@ export class LivePage {
   }
 
   /** Called for every level and track: the playlist's languages stand in where the API gave none. */
-  private qualities(): void {
+  private choices(): void {
     this.quality.refresh();
+    this.sound.refresh();
     if (this.desk.languages.length > 0) return;
     const tracks = this.engine?.hls?.subtitleTracks ?? [];
     this.desk.languages = tracks.flatMap((track) => (track.lang === undefined ? [] : [track.lang]));
@@ -298,6 +301,7 @@ export class LivePage {
     this.captions.play(null);
     this.desk.draw(null);
     this.quality.refresh();
+    this.sound.refresh();
     this.badge.draw(null, false);
     this.about.latency(null);
     this.about.captionLag(null);

@@ -5,7 +5,7 @@ export interface MenuItem {
   value: string;
   label: string;
   /** Language of the label, where it is not the page's. */
-  lang?: string;
+  lang?: string | undefined;
 }
 
 /** Things of which one is chosen. */

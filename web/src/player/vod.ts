@@ -7,7 +7,7 @@ import { t } from '../i18n';
 import { el } from '../ui/dom';
 import { clock, moment } from '../ui/format';
 import { About } from './about';
-import { helpButton, qualityMenu, rememberedQuality, speedMenu, UnmuteButton } from './controls';
+import { helpButton, qualityMenu, rememberedQuality, rememberedSound, soundMenu, speedMenu, UnmuteButton } from './controls';
 import type { Engine } from './engine';
 import { HlsEngine, hlsSupported } from './hls-engine';
 import { listen } from './keyboard';
@@ -28,6 +28,7 @@ export class VodPage {
   private readonly desk: CaptionDesk;
   private readonly captions: VodCaptions;
   private readonly quality: Menu;
+  private readonly sound: Menu;
   private readonly unmute: UnmuteButton;
   private readonly about: About;
   private engine: Engine | null = null;
@@ -49,8 +50,9 @@ export class VodPage {
     this.desk = new CaptionDesk(host, (language) => { void this.captions.follow(language); });
     this.captions = new VodCaptions(id, this.desk, transcript, () => video.currentTime);
     this.quality = qualityMenu(host, () => this.engine);
+    this.sound = soundMenu(host, () => this.engine);
     this.unmute = new UnmuteButton(host, player);
-    for (const control of [speedMenu(host, player).element, this.desk.menu.element, this.quality.element, helpButton()]) {
+    for (const control of [speedMenu(host, player).element, this.desk.menu.element, this.sound.element, this.quality.element, helpButton()]) {
       this.screen.addControl(control);
     }
     this.keys();
@@ -113,10 +115,13 @@ export class VodPage {
         this.veil.cover('waiting', t('watch.connecting.title'), t('watch.connecting.text'));
         this.again();
       },
-      qualities: (): void => { this.quality.refresh(); },
+      choices: (): void => {
+        this.quality.refresh();
+        this.sound.refresh();
+      },
       complete: (): void => undefined,
     };
-    if (hlsSupported()) this.engine = new HlsEngine(video, url, rememberedQuality(), listener);
+    if (hlsSupported()) this.engine = new HlsEngine(video, url, rememberedQuality(), rememberedSound(), listener);
     else if (nativeSupported()) this.engine = new NativeEngine(video, url, listener);
     else {
       this.veil.cover('error', t('watch.error.browser.title'), t('watch.error.browser.text'));

@@ -25,7 +25,8 @@ const SIZE = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { idea
 export class Sources {
   /** What is published: one picture, whose track changes with what it is made of, and one sound, whose track stays. */
   readonly stream = new MediaStream();
-  private readonly audio = new AudioContext({ sampleRate: 48_000, latencyHint: 'interactive' });
+  // At the device's own rate: Firefox joins no microphone to a context at another one.
+  private readonly audio = new AudioContext({ latencyHint: 'interactive' });
   private readonly mixed = this.audio.createMediaStreamDestination();
   private readonly analyser = new AnalyserNode(this.audio, { fftSize: 1024 });
   private readonly samples = new Float32Array(this.analyser.fftSize);
@@ -47,11 +48,8 @@ export class Sources {
     const [track] = this.mixed.stream.getAudioTracks();
     if (track !== undefined) this.stream.addTrack(track);
     // A call, another output or a page out of sight interrupts it; sound and composed picture hang on it.
-    const resume = (): void => {
-      if (this.audio.state !== 'running' && this.microphone !== null) void this.audio.resume().catch(() => undefined);
-    };
-    this.audio.addEventListener('statechange', resume);
-    document.addEventListener('visibilitychange', resume);
+    this.audio.addEventListener('statechange', () => { this.resume(); });
+    document.addEventListener('visibilitychange', () => { this.resume(); });
   }
 
   /** Whether the screen is shared just now. */
@@ -87,7 +85,7 @@ export class Sources {
     // One that takes the place of a muted one is muted before anybody hears it.
     this.muted = this.muted_;
     this.voice.connect(this.analyser);
-    await this.audio.resume();
+    this.resume();
   }
 
   /** Makes the picture of this; `camera` chooses one. Asks for what it does not have yet. */
@@ -123,6 +121,11 @@ export class Sources {
         .map(({ deviceId, label }) => ({ id: deviceId, label, used: deviceId === used }));
     };
     return { cameras: of('videoinput', this.camera), microphones: of('audioinput', this.microphone) };
+  }
+
+  /** Nobody waits for it: without a device to be heard on, Firefox never says that it has. */
+  private resume(): void {
+    if (this.audio.state !== 'running' && this.microphone !== null) void this.audio.resume().catch(() => undefined);
   }
 
   private async share(): Promise<void> {
