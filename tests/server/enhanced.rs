@@ -194,20 +194,7 @@ fn a_further_sound_in_opus_is_a_rendition_like_the_others() {
         ("AMPHI_CAPTIONS__ENABLED", "false"),
         ("AMPHI_LADDER__ENABLED", "false"),
     ]);
-    let sines = [440, 880].map(|pitch| format!("-f lavfi -i sine=frequency={pitch}:sample_rate=48000")).join(" ");
-    let codecs = "-pix_fmt yuv420p -c:v libx264 -preset ultrafast -g 50 -c:a:0 aac -c:a:1 libopus";
-    let film =
-        film::encode(&format!("-f lavfi -i testsrc2=s=320x180:r=25 {sines} -map 0 -map 1 -map 2 -t 14 {codecs}"));
-    let [picture, first, second] = &film.strips[..] else { panic!("three tracks") };
-    let tags = [
-        vec![(18, 0, metadata())],
-        ertmp::pictures(picture),
-        ertmp::sound(first),
-        ertmp::sounds(&[(1, second)], false),
-    ];
-    let key = server.channel("hall", &[]);
-    let publisher = ertmp::publish(&server.rtmp, format!("hall?key={key}"), tags.concat());
-    wait("the further sound", SOON, || server.playlist("hall").contains("/audio-2/stream.m3u8").then_some(()));
+    let publisher = two_sounds(&server, "-t 14 -c:a:0 aac -c:a:1 libopus");
     let playlist = server.playlist("hall");
     let line = playlist.lines().find(|line| line.contains("/audio-2/stream.m3u8")).unwrap();
     assert!(line.contains("NAME=\"Français\",LANGUAGE=\"fr\",DEFAULT=NO"), "{playlist}");
@@ -232,19 +219,7 @@ fn a_viewer_chooses_what_is_heard() {
         ("AMPHI_CAPTIONS__ENABLED", "false"),
         ("AMPHI_LADDER__ENABLED", "false"),
     ]);
-    let sines = [440, 880].map(|pitch| format!("-f lavfi -i sine=frequency={pitch}:sample_rate=48000")).join(" ");
-    let maps = "-map 0 -map 1 -map 2 -t 40 -pix_fmt yuv420p -c:v libx264 -preset ultrafast -g 50 -bf 0 -c:a aac";
-    let film = film::encode(&format!("-f lavfi -i testsrc2=s=320x180:r=25 {sines} {maps}"));
-    let [picture, first, second] = &film.strips[..] else { panic!("three tracks") };
-    let tags = [
-        vec![(18, 0, metadata())],
-        ertmp::pictures(picture),
-        ertmp::sound(first),
-        ertmp::sounds(&[(1, second)], false),
-    ];
-    let key = server.channel("hall", &[]);
-    let publisher = ertmp::publish(&server.rtmp, format!("hall?key={key}"), tags.concat());
-    wait("the further sound", SOON, || server.playlist("hall").contains("/audio-2/stream.m3u8").then_some(()));
+    let publisher = two_sounds(&server, "-t 40 -c:a aac");
     let hears = |page: &str, options: &[&str], expected: f64| {
         let mut browser = Browser::open(&format!("{}{page}", server.http), 40, &[&["--pitch"], options].concat());
         let near = |heard: f64| (heard / expected - 1.0).abs() < 0.02;
@@ -255,6 +230,24 @@ fn a_viewer_chooses_what_is_heard() {
     publisher.join().unwrap().unwrap();
     ended(&server, "hall");
     hears(&format!("/v/{}", server.recording("hall")), &["--choose", "Sound/Français"], 880.0);
+}
+
+/// Publishes a live at 440 Hz, with a further sound at 880 Hz, and waits until both can be heard.
+fn two_sounds(server: &Server, options: &str) -> ertmp::Publishing {
+    let sines = [440, 880].map(|pitch| format!("-f lavfi -i sine=frequency={pitch}:sample_rate=48000")).join(" ");
+    let maps = "-map 0 -map 1 -map 2 -pix_fmt yuv420p -c:v libx264 -preset ultrafast -g 50 -bf 0";
+    let film = film::encode(&format!("-f lavfi -i testsrc2=s=320x180:r=25 {sines} {maps} {options}"));
+    let [picture, first, second] = &film.strips[..] else { panic!("three tracks") };
+    let tags = [
+        vec![(18, 0, metadata())],
+        ertmp::pictures(picture),
+        ertmp::sound(first),
+        ertmp::sounds(&[(1, second)], false),
+    ];
+    let key = server.channel("hall", &[]);
+    let publisher = ertmp::publish(&server.rtmp, format!("hall?key={key}"), tags.concat());
+    wait("the further sound", SOON, || server.playlist("hall").contains("/audio-2/stream.m3u8").then_some(()));
+    publisher
 }
 
 /// `onMetaData` with what encoders say of their tracks.

@@ -14,6 +14,9 @@ use crate::film::{Strip, Unit};
 /// A tag: 8 audio, 9 video, 18 data; milliseconds; body.
 pub type Tag = (u8, u32, Vec<u8>);
 
+/// A publisher at work, and how it ends.
+pub type Publishing = JoinHandle<Result<(), ClientError>>;
+
 /// The tags of a video track, in the shortest form that each access unit has.
 pub fn pictures(strip: &Strip) -> Vec<Tag> {
     let fourcc = &strip.fourcc[..];
@@ -74,7 +77,7 @@ pub fn sounds(tracks: &[(u8, &Strip)], together: bool) -> Vec<Tag> {
 }
 
 /// Publishes to `rtmp://HOST:PORT/live` under `name`, each tag when it is due, and says goodbye.
-pub fn publish(url: &str, name: String, mut tags: Vec<Tag>) -> JoinHandle<Result<(), ClientError>> {
+pub fn publish(url: &str, name: String, mut tags: Vec<Tag>) -> Publishing {
     let address = url.trim_start_matches("rtmp://").trim_end_matches("/live").to_owned();
     // Stable: what begins a track stays before the rest of it.
     tags.sort_by_key(|(_, at, _)| *at);
