@@ -2,8 +2,8 @@
 //! without transcoding.
 //!
 //! [`Readers`] runs GStreamer's RTSP server on a thread of its own; [`factory`] makes one pipeline a live, which
-//! all its readers share, and [`feed`] brings it the live's packets, and [`info`] tells where they are. The port is not ours: `ingest::rtsp` listens
-//! for publishers and readers alike, holds strangers to limits, and hands readers over.
+//! all its readers share, [`feed`] brings it the live's packets, and [`info`] tells readers where they are. The port is
+//! not ours: `ingest::rtsp` listens for publishers and readers alike, holds strangers to limits, and hands readers over.
 
 mod factory;
 mod feed;
