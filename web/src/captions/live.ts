@@ -4,10 +4,12 @@ import { t } from '../i18n';
 import { Ahead } from './ahead';
 import type { CaptionDesk } from './desk';
 import { Lag } from './lag';
+import { scalars } from './pieces';
 import { shortcomings } from './quality';
+import { before } from './seam';
 import { CaptionSocket } from './socket';
 import { Stage } from './stage';
-import { CueTimeline, type Shown, type TimelineCue } from './timeline';
+import { CueTimeline, type Shown, textOf, type TimelineCue } from './timeline';
 import type { Transcript } from './transcript';
 import { parseVtt } from './vtt';
 import type { CaptionEvent, CueEvent, Figures } from './wire';
@@ -217,11 +219,17 @@ export class LiveCaptions {
     if (this.recalled !== lang || this.lang !== lang) return;
     const [first] = this.timeline.all;
     const known = first?.start ?? Infinity;
-    // A file's captions are longer than phrases: one of them may reach into what is known.
-    const before = parseVtt(file, lang).filter(({ start, end }) => (start + end) / 2 < known);
+    // A file's captions are longer than phrases: one of them may reach into what is known, and is told up to it.
+    const next = first === undefined ? '' : textOf(first.pieces).trim();
+    const past = parseVtt(file, lang).filter(({ start }) => start < known).flatMap((event) => {
+      if (event.end <= known) return [event];
+      const text = before(event.text, next);
+      if (text === null) return (event.start + event.end) / 2 < known ? [event] : [];
+      return text === '' ? [] : [{ ...event, text, end: known, stable_len: scalars(text) }];
+    });
     const source = lang === this.desk.languages[0] ? 'asr' : 'mt';
-    before.forEach((event, index) => {
-      const cue = this.timeline.apply({ ...event, id: (first?.id ?? 0) - before.length + index, source });
+    past.forEach((event, index) => {
+      const cue = this.timeline.apply({ ...event, id: (first?.id ?? 0) - past.length + index, source });
       if (cue !== null) this.transcript.take(cue);
     });
   }
