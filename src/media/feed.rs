@@ -214,8 +214,14 @@ struct Running {
     track: Arc<Track>,
     epoch: u64,
     since: Instant,
-    full_since: Option<Instant>,
+    full: Option<Full>,
     max_backlog: u64,
+}
+
+/// A backlog at its limit, since when it has not become shorter.
+struct Full {
+    since: Instant,
+    backlog: u64,
 }
 
 impl Running {
@@ -268,17 +274,22 @@ where
         }
         let Some(running) = &mut self.running else { return false };
         let Some(source) = &running.source else { return false };
-        let backlog = running.allowed(now);
-        if source.current_level_buffers() >= backlog || source.current_level_bytes() >= MAX_BACKLOG_BYTES {
-            let since = *running.full_since.get_or_insert(now);
-            if now.duration_since(since) > HUNG {
-                self.fail(&Error::Pipeline(format!("nothing decoded for {HUNG:?}")), now);
-            } else if since == now {
-                warn!(task = self.job.name, "media falls behind: dropping up to the next key frame");
+        let backlog = source.current_level_buffers();
+        if backlog >= running.allowed(now) || source.current_level_bytes() >= MAX_BACKLOG_BYTES {
+            match &mut running.full {
+                None => {
+                    warn!(task = self.job.name, "media falls behind: dropping up to the next key frame");
+                    running.full = Some(Full { since: now, backlog });
+                }
+                Some(full) if backlog < full.backlog => *full = Full { since: now, backlog },
+                Some(full) if now.duration_since(full.since) > HUNG => {
+                    self.fail(&Error::Pipeline(format!("nothing decoded for {HUNG:?}")), now);
+                }
+                Some(_) => {}
             }
             return false;
         }
-        running.full_since = None;
+        running.full = None;
         self.awaiting_key = !push(source, unit.packet, is_video(self.job.track));
         !self.awaiting_key
     }
@@ -328,8 +339,7 @@ where
                 }
                 let max_backlog = max_backlog(&unit.track, self.job.backlog);
                 let (track, epoch) = (unit.track.clone(), unit.epoch);
-                self.running =
-                    Some(Running { pipeline, source, track, epoch, since: now, full_since: None, max_backlog });
+                self.running = Some(Running { pipeline, source, track, epoch, since: now, full: None, max_backlog });
                 true
             }
             Err(error) => {

@@ -276,6 +276,16 @@ async fn a_source_without_rungs_below_it_is_left_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_that_cannot_keep_up_drops_to_key_frames_and_stays_close() {
+    falls_behind(0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_cannot_keep_up_and_begins_late_comes_close_by_the_same_pipeline() {
+    falls_behind(90).await;
+}
+
+/// A live on a machine three times too slow, of which `owed` pictures are there at once.
+async fn falls_behind(owed: usize) {
     // Each picture takes 100 ms, three times its duration.
     let slow =
         include_str!("../../../pipelines/rung.gst").replace("! {encoder}", "! identity sleep-time=100000 ! {encoder}");
@@ -283,18 +293,28 @@ async fn a_machine_that_cannot_keep_up_drops_to_key_frames_and_stays_close() {
     let mut ladder = Ladder::start(&[240], templates_with("rung.gst", &slow));
     ladder.producer.announce(flv.video(640, 360, Some(30.0)));
     let mut pace = tokio::time::interval(Duration::from_millis(33));
-    for round in 0..3 {
+    // Like a live, this one goes on until pictures come out again behind those that were dropped.
+    let (mut newest, mut sent) = (crate::model::MediaTime::ZERO, 0);
+    for round in 0.. {
         for packet in pictures("640x360", "30", 10, "-bf 0").later(Duration::from_secs(2 * round)).packets {
-            pace.tick().await;
+            if sent >= owed {
+                pace.tick().await;
+            }
+            sent += 1;
+            newest = packet.pts;
             ladder.producer.write(packet);
         }
+        drain(&mut ladder.viewer).await;
+        let seen: Vec<_> = ladder.viewer.rung(0).map(|packet| packet.pts).collect();
+        if seen.windows(2).any(|pair| pair[1].since(pair[0]) > Duration::from_millis(200)) {
+            break;
+        }
+        assert!(round < 30, "nothing behind the first drop: got {} packets", seen.len());
     }
-    let newest = flv.times().0.last().unwrap().since(crate::model::MediaTime::ZERO) + Duration::from_secs(4);
     ladder
         .viewer
         .until("a picture near the live edge", |viewer| {
-            let last = viewer.packets.last().map(|packet| packet.pts);
-            last.is_some_and(|last| last + Duration::from_secs(2) > crate::model::MediaTime::ZERO + newest)
+            viewer.packets.last().is_some_and(|last| last.pts + Duration::from_secs(2) > newest)
         })
         .await;
     let (viewer, stats) = ladder.stop().await;
