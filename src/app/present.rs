@@ -43,6 +43,7 @@ pub(super) struct Presenter<'a> {
     /// Empty; these keep their allocation from packet to packet.
     sounds: Vec<Sound>,
     packets: Vec<Packet>,
+    filling: Vec<Packet>,
     outputs: Vec<Output>,
     open: bool,
     /// Which output is the live's last part, once it ends.
@@ -76,6 +77,7 @@ impl<'a> Presenter<'a> {
             floor: Floor::default(),
             sounds: Vec::new(),
             packets: Vec::new(),
+            filling: Vec::new(),
             outputs: Vec::new(),
             open: false,
             last: None,
@@ -164,13 +166,26 @@ impl<'a> Presenter<'a> {
     }
 
     fn packet(&mut self, packet: Packet) {
+        if packet.track == TrackId::VIDEO && self.still.lacking() == Some(TrackId::VIDEO) {
+            // Its pictures are decoded from a key frame of their own on.
+            if !packet.key {
+                return;
+            }
+            self.break_here();
+        }
         let timing = self.packager.timing();
         let pace = timing.map(|timing| Pace { frame: timing.frame, longest: timing.part_target });
         let mut packets = std::mem::take(&mut self.packets);
         self.pauses.packet(packet, pace, &mut packets);
         for packet in packets.drain(..) {
             if self.still.packet(&packet) {
+                if let Some(pace) = pace {
+                    self.still.beside(&packet, pace.frame, self.cuts.segment, &mut self.filling);
+                }
                 self.packager.push(packet, &mut self.outputs);
+                for packet in self.filling.drain(..) {
+                    self.packager.push(packet, &mut self.outputs);
+                }
             }
         }
         self.packets = packets;
@@ -188,6 +203,7 @@ impl<'a> Presenter<'a> {
 
     fn break_here(&mut self) {
         self.stand_in(StandIn::back);
+        self.still.break_here();
         self.pauses.clear();
         self.floor.clear();
         self.packager.discontinuity(&mut self.outputs);

@@ -95,18 +95,12 @@ impl LadderSettings {
     /// Players that cannot decode the source need one that they can: of H.265 and AV1, which not every player
     /// takes, there is one of the source's own size where the ladder has a larger one.
     pub fn rungs(&self, source: &VideoFormat) -> Vec<Rung> {
-        if !is_decodable(source) || self.without.contains(&source.codec) {
+        if !self.takes(source) {
             return Vec::new();
         }
-        let rung = |(index, (height, bitrate)): (usize, (u32, u32))| Rung {
-            track: TrackId::rung(index as u8),
-            rendition: RenditionId::rung(height),
-            width: even(u64::from(source.width) * u64::from(height), u64::from(source.height)),
-            height,
-            bitrate,
-        };
+        let rung = |(index, (height, bitrate))| Self::rung(source, index, height, bitrate);
         let universal = source.codec == VideoCodec::H264;
-        let own = source.height / 2 * 2;
+        let own = own_height(source);
         // The smallest of those that are larger, so that its bits are no more than the size deserves.
         let instead = if universal { None } else { self.rungs.iter().rposition(|(height, _)| *height >= own) };
         let fitting = |(index, (height, bitrate)): (usize, &(u32, u32))| match instead {
@@ -115,6 +109,46 @@ impl LadderSettings {
         };
         self.rungs.iter().enumerate().filter_map(fitting).map(rung).filter(|rung| rung.width >= 16).collect()
     }
+
+    /// The rungs a source gets in a live that has these tracks: those it began with stay under their names, of the
+    /// source's own size where it became smaller than they are. Somebody may be watching each.
+    fn rungs_beside(&self, source: &VideoFormat, tracks: &[Arc<Track>]) -> Vec<Rung> {
+        let mut rungs = self.rungs(source);
+        if !self.takes(source) {
+            return rungs;
+        }
+        for (index, (height, bitrate)) in self.rungs.iter().copied().enumerate() {
+            let Some(begun) = tracks.iter().find(|track| track.id == TrackId::rung(index as u8)) else { continue };
+            let at = rungs.partition_point(|rung| rung.track < begun.id);
+            if rungs.get(at).is_none_or(|rung| rung.track != begun.id) {
+                rungs.insert(at, Self::rung(source, index, height.min(own_height(source)), bitrate));
+            }
+            if let Some(rung) = rungs.get_mut(at) {
+                rung.rendition = begun.rendition.clone();
+            }
+        }
+        rungs.retain(|rung| rung.width >= 16);
+        rungs
+    }
+
+    fn takes(&self, source: &VideoFormat) -> bool {
+        is_decodable(source) && !self.without.contains(&source.codec)
+    }
+
+    fn rung(source: &VideoFormat, index: usize, height: u32, bitrate: u32) -> Rung {
+        Rung {
+            track: TrackId::rung(index as u8),
+            rendition: RenditionId::rung(height),
+            width: even(u64::from(source.width) * u64::from(height), u64::from(source.height)),
+            height,
+            bitrate,
+        }
+    }
+}
+
+/// A source's height as an encoder of ours has it.
+fn own_height(source: &VideoFormat) -> u32 {
+    source.height / 2 * 2
 }
 
 /// Makes rungs of the live `consumer` reads and writes them to the same bus, until the live ends or
@@ -147,7 +181,8 @@ fn build(
     outlet: &Outlet,
 ) -> Result<Option<Pipeline>, Error> {
     let Some(source) = track.format.video() else { return Ok(None) };
-    launch(producer, templates, source, settings.rungs(source), first, outlet)
+    let rungs = settings.rungs_beside(source, &producer.tracks());
+    launch(producer, templates, source, rungs, first, outlet)
 }
 
 /// The pipeline that makes `rungs` of a source and writes them to `producer`; none where there is nothing to make.

@@ -1,6 +1,6 @@
 //! What a live shows while nothing comes: while its publisher is away the last key frame, standing still, and
-//! silence; while its picture alone pauses, the last picture ([`Pauses`]); while one of several sounds is missing, the
-//! first ([`Floor`]).
+//! silence, and either of them beside a publisher who sends the other alone; while its picture alone pauses, the last
+//! picture ([`Pauses`]); while one of several sounds is missing, the first ([`Floor`]).
 //!
 //! Real media, made bit by bit and without an encoder, so that any player plays on. Pure: packets of
 //! a live go by, and packets that go on in their place come out.

@@ -12,6 +12,9 @@ const MARGIN: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(1);
 /// A track that ended this much before the others had stalled, and joins where they end.
 const STALL: Duration = Duration::from_secs(1);
+/// A publisher who sends sound alone or pictures alone for so long has nothing else to send. A little less than
+/// packaging lets the one wait for the other.
+const LACKING: Duration = Duration::from_millis(900);
 
 /// Stands in for a publisher that is away, in all tracks of a live at once: rungs too, since nothing
 /// comes that they could be made from.
@@ -20,10 +23,27 @@ const STALL: Duration = Duration::from_secs(1);
 /// away it repeats that, at the pace of the live's clock and of its frames, with a key frame at the
 /// same instants in every track. Where the picture or the sound of the publisher cannot be continued
 /// (see [`Picture::new`], [`silence`]) it gives nothing, and the live stands still.
+///
+/// It stands in for half a publisher, too, at the pace of the other half: for sound that a live had and that does not
+/// come any more, and for pictures that are missing since the live broke. Players wait for every track they began
+/// with, whoever is on the air now.
 #[derive(Debug, Default)]
 pub struct StandIn {
     tracks: BTreeMap<TrackId, Kept>,
     away: Option<Away>,
+    halves: Halves,
+}
+
+/// What came of picture and sound since the last break.
+#[derive(Debug, Default)]
+struct Halves {
+    /// Pictures.
+    seen: bool,
+    /// Since when there is no sound while pictures come, and no picture while sound comes.
+    unheard: Option<MediaTime>,
+    unseen: Option<MediaTime>,
+    /// The half that nothing can stand in for.
+    hopeless: Option<TrackId>,
 }
 
 /// What is known of a track.
@@ -46,6 +66,8 @@ struct Kept {
 struct Away {
     pace: Pace,
     going: BTreeMap<TrackId, Going>,
+    /// The publisher is there, but for [`TrackId::VIDEO`] or [`TrackId::AUDIO`].
+    lacking: Option<TrackId>,
 }
 
 /// What the pictures of all renditions have in common.
@@ -105,12 +127,18 @@ impl StandIn {
     pub fn packet(&mut self, packet: &Packet) -> bool {
         let Some(kept) = self.tracks.get_mut(&packet.track) else { return true };
         // Sound that is encoded here may be: silence has begun already.
-        if packet.track == TrackId::AUDIO && self.away.is_some() {
+        if packet.track == TrackId::AUDIO && self.away.as_ref().is_some_and(|away| away.lacking.is_none()) {
             return false;
         }
         // The publisher's picture is never late: it opens a segment behind a break.
         if packet.track != TrackId::VIDEO && packet.pts < kept.taken {
             return false;
+        }
+        if let Some(away) = self.away.as_mut().filter(|away| away.lacking.is_some() && packet.track.is_published()) {
+            away.going.remove(&packet.track);
+            if away.lacking == Some(packet.track) {
+                self.away = None;
+            }
         }
         if packet.key {
             kept.key = packet.data.clone();
@@ -123,15 +151,51 @@ impl StandIn {
     /// The publisher has gone. From here on [`StandIn::until`] goes on with pictures of `frame` and a
     /// key frame about every `segment`. False: it cannot.
     pub fn leave(&mut self, frame: Duration, segment: Duration) -> bool {
-        if self.away.is_none() {
-            self.away = self.go(frame.max(Duration::from_millis(1)), segment);
+        if !self.is_away() {
+            self.away = self.go(frame, segment, None);
         }
         self.away.is_some()
     }
 
-    /// Something stands in.
+    /// The publisher has gone, and something stands in.
     pub fn is_away(&self) -> bool {
-        self.away.is_some()
+        self.away.as_ref().is_some_and(|away| away.lacking.is_none())
+    }
+
+    /// What the publisher lacks, [`TrackId::VIDEO`] or [`TrackId::AUDIO`], and has something standing in for.
+    pub fn lacking(&self) -> Option<TrackId> {
+        self.away.as_ref()?.lacking
+    }
+
+    /// A packet of the publisher's picture or sound has come, and is to be followed by what stands in for the other
+    /// half if that is missing, with pictures of `frame` and a key frame about every `segment`.
+    pub fn beside(&mut self, packet: &Packet, frame: Duration, segment: Duration, out: &mut Vec<Packet>) {
+        let (now, halves) = (packet.dts, &mut self.halves);
+        let (other, since) = match packet.track {
+            TrackId::VIDEO => {
+                halves.seen = true;
+                (TrackId::AUDIO, *halves.unheard.get_or_insert(now))
+            }
+            TrackId::AUDIO => {
+                halves.unheard = None;
+                halves.hopeless.take_if(|half| *half == TrackId::AUDIO);
+                (TrackId::VIDEO, *halves.unseen.get_or_insert(now))
+            }
+            _ => return,
+        };
+        let missing = now.since(since) > LACKING && !(other == TrackId::VIDEO && halves.seen);
+        if missing && self.away.is_none() && self.halves.hopeless != Some(other) {
+            self.away = self.go(frame, segment, Some((other, since)));
+            self.halves.hopeless = Some(other).filter(|_| self.away.is_none());
+        }
+        if self.lacking() == Some(other) {
+            self.fill(now - MARGIN, false, out);
+        }
+    }
+
+    /// The live breaks here: what comes behind it, and what does not, is another matter.
+    pub fn break_here(&mut self) {
+        self.halves = Halves::default();
     }
 
     /// Goes on in every track, up to a little before `now`; in decoding order.
@@ -149,8 +213,12 @@ impl StandIn {
         self.away = None;
     }
 
-    fn go(&self, frame: Duration, segment: Duration) -> Option<Away> {
-        let seen = |id| self.tracks.get(&id).filter(|kept: &&Kept| !kept.key.is_empty());
+    /// Begins in all tracks, or in those of the half that is lacking, from when it could have come.
+    fn go(&self, frame: Duration, segment: Duration, half: Option<(TrackId, MediaTime)>) -> Option<Away> {
+        let frame = frame.max(Duration::from_millis(1));
+        let lacking = half.map(|(track, _)| track);
+        let concerns = |id: TrackId| lacking.is_none_or(|half| id.is_sound() == half.is_sound());
+        let seen = |id| self.tracks.get(&id).filter(|kept: &&Kept| concerns(id) && !kept.key.is_empty());
         let (video, audio) = (seen(TrackId::VIDEO), seen(TrackId::AUDIO));
         let heard = audio.map(|kept| kept.decoded + frame_of(kept));
         let shown = video.map(|kept| kept.shown + frame);
@@ -159,23 +227,24 @@ impl StandIn {
             (Some(shown), _) => shown,
             (None, heard) => heard?,
         };
+        let begin = half.map_or(begin, |(_, since)| begin.max(since));
         // A key frame that followed itself would be taken for one picture (ISO 14496-10 §7.4.1.2.4).
         let lead = u32::from(video.is_some_and(|kept| kept.is_last));
         let group = (segment + frame / 2).as_nanos() / frame.as_nanos();
         let pace = Pace { frame, group: u32::try_from(group).unwrap_or(u32::MAX).max(1), lead };
         let mut going = BTreeMap::new();
-        for (&id, kept) in self.tracks.iter().filter(|(_, kept)| !kept.key.is_empty()) {
+        for (&id, kept) in self.tracks.iter().filter(|(id, kept)| concerns(**id) && !kept.key.is_empty()) {
             match Going::new(id, kept, begin) {
                 Some(track) => drop(going.insert(id, track)),
                 None if matches!(id, TrackId::VIDEO | TrackId::AUDIO) => return None,
                 None => {}
             }
         }
-        Some(Away { pace, going })
+        Some(Away { pace, going, lacking })
     }
 
     fn fill(&mut self, until: MediaTime, at_once: bool, out: &mut Vec<Packet>) {
-        let Some(Away { pace, going }) = &mut self.away else { return };
+        let Some(Away { pace, going, .. }) = &mut self.away else { return };
         for (id, going) in going {
             let Some(kept) = self.tracks.get_mut(id) else { continue };
             if going.waits {

@@ -109,6 +109,56 @@ fn while_the_publisher_is_away_a_strict_reader_sees_the_live_go_on_and_the_recor
     assert!((video - audio).abs() < 0.3, "{video} s of picture, {audio} s of sound");
 }
 
+/// Parts that a rendition has so far, in memory or not.
+fn parts(server: &Server, rendition: &str) -> u64 {
+    let playlist = server.get(&format!("/live/waves/{rendition}/stream.m3u8")).unwrap().1;
+    let hint = playlist.lines().find_map(|line| line.strip_prefix("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=")).unwrap();
+    let (_, number) = hint.split_once("part-").unwrap();
+    number.split_once('.').unwrap().0.parse().unwrap()
+}
+
+#[test]
+fn a_publisher_that_returns_with_sound_or_picture_alone_leaves_no_player_waiting_for_the_other() {
+    let server = Server::start(&[("AMPHI_RECONNECT_GRACE", "8s"), ("AMPHI_LADDER__RUNGS", "240")]);
+    let key = server.channel("waves", &[]);
+    let whole = publish(&server, &key, &[]);
+    server.playlist("waves");
+    let watching = {
+        let http = server.http.clone();
+        thread::spawn(move || strict::watch(&http, "waves", Duration::from_secs(180)))
+    };
+    let all = ["source", "240p", "audio"];
+    let go_on = |what: &str| {
+        let before = all.map(|rendition| parts(&server, rendition));
+        wait(what, SOON, || {
+            let now = all.map(|rendition| parts(&server, rendition));
+            before.iter().zip(now).all(|(before, now)| now >= before + 20).then_some(())
+        });
+    };
+    go_on("picture and sound");
+    drop(whole);
+    for lacks in ["-an", "-vn"] {
+        state(&server, "reconnecting");
+        let half = publish(&server, &key, &[lacks]);
+        state(&server, "live");
+        go_on(lacks);
+        drop(half);
+    }
+    state(&server, "reconnecting");
+    let whole = publish(&server, &key, &["-t", "8"]);
+    state(&server, "live");
+    assert!(whole.finish().0);
+    let report = watching.join().unwrap();
+    assert!(report.errors.is_empty(), "rules broken:\n{}", report.errors.join("\n"));
+    assert!(report.ended, "{report:?}");
+    let dir = tempfile::tempdir().unwrap();
+    let id = server.recording("waves");
+    for playlist in [format!("{}/live/waves/index.m3u8", server.http), format!("{}/vod/{id}/index.m3u8", server.http)] {
+        let (_, [video, audio]) = decode(&playlist, dir.path());
+        assert!((video - audio).abs() < 0.5, "{playlist}: {video} s of picture, {audio} s of sound");
+    }
+}
+
 #[test]
 fn chromium_plays_on_while_the_publisher_is_away_and_after_its_return() {
     let server = Server::start(&[("AMPHI_RECONNECT_GRACE", "60s"), ("AMPHI_LADDER__ENABLED", "false")]);

@@ -157,7 +157,8 @@ impl Joined {
     }
 
     /// The pictures since the last key frame, for a decoder that has to begin anew; what comes next follows them.
-    /// Where there are none, what comes next is what would have come anyway. The publisher is asked for a key frame.
+    /// Where there are none, what comes next is what would have come anyway, and the publisher is asked for a key
+    /// frame: one viewer's path is no matter of the publisher's otherwise.
     /// `None` once the live is over.
     pub fn anew(&mut self) -> Option<Vec<Arc<Unit>>> {
         let recent = {
@@ -168,7 +169,9 @@ impl Joined {
             }
             shared.recent.units().to_vec()
         };
-        self.feed.live.want_key_frame();
+        if recent.is_empty() {
+            self.feed.live.want_key_frame();
+        }
         Some(recent)
     }
 

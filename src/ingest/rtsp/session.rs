@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use subtle::ConstantTimeEq;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -48,6 +48,8 @@ impl Default for Settings {
 const BUFFER: usize = 32 << 10;
 /// How often what is overdue is given up.
 const PULSE: Duration = Duration::from_millis(100);
+/// Bytes of answers that an encoder may leave unread.
+const UNREAD: usize = 64 << 10;
 /// Pulses between reports.
 const REPORT: u32 = 20;
 /// How long a publisher that was turned away may take to read why.
@@ -197,9 +199,12 @@ impl Session {
         if !self.pulses.is_multiple_of(REPORT) {
             return Ok(());
         }
+        // Reports that are not read would fill the connection.
+        let read = self.output.is_empty();
         for (track, report) in announced.receiver.reports(None, now) {
             match announced.udp.get(track) {
                 Some(Some(udp)) => udp.report(&report).await,
+                _ if !read => {}
                 _ => {
                     if let Some((_, channel, _)) = announced.channels.iter().find(|(.., of)| *of == track) {
                         write_data(*channel, &report, &mut self.output);
@@ -404,9 +409,21 @@ impl Session {
         Err(Error::Refused("publisher"))
     }
 
-    /// Writes everything queued, before the deadline.
+    /// Writes everything queued, before the deadline. An encoder that sends media gets what it takes at once: many
+    /// never read, and what they send must not wait for that.
     async fn flush(&mut self) -> Result<(), Error> {
-        if !self.output.is_empty() {
+        if self.announced.as_ref().is_some_and(|announced| announced.recording) {
+            while !self.output.is_empty() {
+                match self.stream.try_write(&self.output) {
+                    Ok(written) => self.output.advance(written),
+                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            if self.output.len() > UNREAD {
+                return Err(Error::Timeout("answers are not read"));
+            }
+        } else if !self.output.is_empty() {
             let written = timeout_at(self.deadline, self.stream.write_all(&self.output)).await;
             written.map_err(|_| Error::Timeout("answers are not read"))??;
             self.output.clear();

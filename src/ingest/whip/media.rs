@@ -16,6 +16,8 @@ use crate::{
 const KEY_FRAMES: Duration = Duration::from_secs(2);
 /// A publisher that was asked for a key frame gets this long to send it.
 const ANSWER: Duration = Duration::from_millis(500);
+/// However many readers want key frames, they get no more than these: a key frame costs what else its time would have.
+const WISHES: Duration = Duration::from_secs(1);
 
 /// One publication's state.
 pub(super) struct Media {
@@ -110,10 +112,11 @@ impl Media {
         let since = self.connected?;
         let (awaited, last) = self.receiver.key_frames()?;
         let patient = self.asked.map_or(since, |asked| asked + ANSWER);
-        if self.wanted || awaited {
+        if awaited {
             return Some(patient);
         }
-        Some(patient.max(last.unwrap_or(since) + KEY_FRAMES))
+        let rest = if self.wanted { WISHES } else { KEY_FRAMES };
+        Some(patient.max(last.unwrap_or(since) + rest))
     }
 }
 

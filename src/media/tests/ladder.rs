@@ -163,10 +163,19 @@ async fn a_new_size_in_mid_stream_changes_the_rungs() {
     ladder.producer.announce(large.video(640, 360, Some(30.0)));
     ladder.publish_slowly(&large).await;
     ladder.viewer.until("both rungs", |viewer| viewer.seen(0) >= 20).await;
+    assert_eq!((ladder.viewer.format(0).width, ladder.viewer.format(1).width), (426, 214));
+    // Who watches the larger rung does not lose it: it goes on, no larger than the source.
+    let small = pictures("320x180", "30", 15, "-bf 0").later(Duration::from_secs(4));
+    ladder.producer.announce(small.video(320, 180, Some(30.0)));
+    ladder.publish_slowly(&small).await;
+    let since = |viewer: &Viewer, rung| viewer.rung(rung).filter(|packet| packet.pts >= small.times().0[0]).count();
+    ladder.viewer.until("both rungs still", |viewer| since(viewer, 0) >= 20 && since(viewer, 1) >= 20).await;
     let (viewer, _) = ladder.stop().await;
     let first = viewer.rung(0).next().unwrap();
     assert!(first.key && large.times().1.contains(&first.pts));
-    assert_eq!((viewer.format(0).width, viewer.format(1).width), (426, 214));
+    assert_eq!((viewer.format(0).height, viewer.format(1).height), (180, 120));
+    let renditions = viewer.tracks.iter().filter(|track| track.id == TrackId::rung(0));
+    assert!(renditions.into_iter().all(|track| track.rendition.as_str() == "240p"));
     assert!(viewer.rung(1).zip(viewer.rung(1).skip(1)).all(|(a, b)| a.pts < b.pts));
 }
 
