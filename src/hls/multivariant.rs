@@ -104,7 +104,7 @@ fn variant(text: &mut String, (window, reach): (&Window, Reach), main: &Renditio
 /// Peak bits a second: as the publisher states it and a tenth, or 1.5 × the first segment; never below
 /// what has been measured. What a rung states is a ceiling that quiet pictures stay far below, and a
 /// player that believed it would take the rung for dearer than the source.
-fn bandwidth(rendition: &Rendition) -> u64 {
+pub(super) fn bandwidth(rendition: &Rendition) -> u64 {
     let stated = rendition.inits.back().and_then(|init| init.bitrate).filter(|bitrate| *bitrate > 0);
     let measured = rendition.measured().saturating_mul(3) / 2;
     let estimate = match stated.map(|bitrate| u64::from(bitrate) + u64::from(bitrate) / 10) {

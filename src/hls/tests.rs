@@ -363,9 +363,14 @@ fn the_multivariant_playlist_waits_for_what_is_expected_and_no_longer_than_the_d
     ));
     assert_eq!(verdict(&mut window, Directives::default()), 'W', "no complete segment yet");
     for number in 1..100 {
-        window.part(Part { data: vec![0; 1_000_000].into(), ..part(&source, number) });
+        window.part(Part { data: vec![0; 60_000].into(), ..part(&source, number) });
     }
     assert!(Arc::ptr_eq(&full, &window.multivariant(Reach::Edge, later).unwrap()), "it stays as it is");
+    for number in 100..200 {
+        window.part(Part { data: vec![0; 1_000_000].into(), ..part(&source, number) });
+    }
+    let more = String::from_utf8_lossy(&window.multivariant(Reach::Edge, later).unwrap().text()).into_owned();
+    assert!(more.contains("#EXT-X-STREAM-INF:BANDWIDTH=32000384,"), "whoever comes now is told the truth: {more}");
     window.captions([Captions { language: portuguese, name: "Português".into(), spoken: true }]);
     let changed = String::from_utf8_lossy(&window.multivariant(Reach::Edge, later).unwrap().text()).into_owned();
     assert!(changed.contains("NAME=\"Português\"") && !changed.contains("LANGUAGE=\"en\""), "{changed}");

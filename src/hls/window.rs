@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::{
     Answer, Back, Directives, Kind, Playlist, Reach, Rewind, SKIP_UNTIL, TARGET_DURATION,
-    multivariant::multivariant,
+    multivariant::{bandwidth, multivariant},
     playlist::seconds,
     rendition::{Frame, Rendition},
 };
@@ -66,8 +66,8 @@ pub struct Window {
     forgotten_breaks: u64,
     version: u64,
     ended: bool,
-    /// For each [`Reach`], with how many renditions.
-    multivariant: [Option<(usize, Arc<Playlist>)>; 2],
+    /// For each [`Reach`], with the bits a second that it states of every rendition with media.
+    multivariant: [Option<(Vec<u64>, Arc<Playlist>)>; 2],
 }
 
 impl Settings {
@@ -216,16 +216,20 @@ impl Window {
     }
 
     /// The multivariant playlist (rfc8216bis §4.4.6) over playlists that go back so far. Once it has appeared it stays
-    /// the same, unless a format or the caption tracks change or a rendition begins.
+    /// the same, unless a format or the caption tracks change, or a rendition begins or takes more bits than stated.
     ///
     /// `None`: some expected rendition has no media yet and the deadline has not passed, or none has any.
     pub fn multivariant(&mut self, reach: Reach, now: Instant) -> Option<Arc<Playlist>> {
-        let begun = self.renditions.iter().filter(|rendition| !rendition.captions && !rendition.is_empty()).count();
+        let begun = || self.renditions.iter().filter(|rendition| !rendition.captions && !rendition.is_empty());
         let [edge, back] = &self.multivariant;
         let rendered = if reach == Reach::Edge { edge } else { back };
-        if let Some((_, playlist)) = rendered.as_ref().filter(|(of, _)| *of == begun) {
+        let holds = |stated: &[u64]| {
+            stated.len() == begun().count() && begun().zip(stated).all(|(rendition, stated)| rendition.peak <= *stated)
+        };
+        if let Some((_, playlist)) = rendered.as_ref().filter(|(stated, _)| holds(stated)) {
             return Some(playlist.clone());
         }
+        let stated = begun().map(bandwidth).collect();
         // The bit rate of a rendition is told by its first segment.
         let known = |id| {
             self.rendition(id).is_some_and(|rendition| {
@@ -239,7 +243,7 @@ impl Window {
         let playlist = Arc::new(Playlist::new(multivariant(self, reach)?));
         let [edge, back] = &mut self.multivariant;
         let rendered = if reach == Reach::Edge { edge } else { back };
-        *rendered = Some((begun, playlist.clone()));
+        *rendered = Some((stated, playlist.clone()));
         Some(playlist)
     }
 
