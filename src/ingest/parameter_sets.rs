@@ -14,6 +14,8 @@ use crate::model::VideoFormat;
 
 /// The longest set that is kept; real ones have tens of bytes.
 const MAX_SET: usize = 1_024;
+/// `payloadType` of a recovery point (ISO 14496-10 §D.1.1).
+const RECOVERY_POINT: usize = 6;
 /// Sets of each kind that are kept; encoders have one or two.
 const MAX_SETS: usize = 16;
 
@@ -38,6 +40,8 @@ enum Role {
     Idle,
     /// Part of a picture at which decoders can start.
     Key,
+    /// Says something about the picture, where decoders can start perhaps.
+    About,
     Other,
 }
 
@@ -114,6 +118,7 @@ impl Family {
             (Self::Hevc, 32) => Role::Set(0),
             (Self::Avc, 0 | 9..=12) | (Self::Hevc, 35..=38) => Role::Idle,
             (Self::Avc, 5) | (Self::Hevc, 16..=21) => Role::Key,
+            (Self::Avc, 6) => Role::About,
             _ => Role::Other,
         }
     }
@@ -149,7 +154,7 @@ impl ParameterSets {
                 }
                 Role::Idle => {}
                 role => {
-                    key |= role == Role::Key;
+                    key |= role == Role::Key || role == Role::About && recovers(unit);
                     data.extend_from_slice(&u32::try_from(unit.len()).ok()?.to_be_bytes());
                     data.extend_from_slice(unit);
                 }
@@ -215,9 +220,51 @@ impl ParameterSets {
     }
 }
 
+/// Whether supplemental information says that a decoder which starts at this picture shows it and all that follow
+/// (`recovery_point`, ISO 14496-10 §D.2.8): so encoders mark the key frames of open groups, which are no IDR pictures.
+fn recovers(unit: &[u8]) -> bool {
+    let payload = avc::without_emulation_prevention(unit.get(1..unit.len().min(MAX_SET)).unwrap_or_default());
+    let mut rest = &payload[..];
+    while let Some((kind, size)) = varying(&mut rest).zip(varying(&mut rest)) {
+        if kind == RECOVERY_POINT {
+            // `recovery_frame_cnt` is 0.
+            return rest.first().is_some_and(|byte| byte & 0x80 != 0);
+        }
+        rest = rest.get(size..).unwrap_or_default();
+    }
+    false
+}
+
+/// A number as messages of supplemental information have it (§7.3.2.3.1).
+fn varying(rest: &mut &[u8]) -> Option<usize> {
+    let long = rest.iter().take_while(|byte| **byte == 0xff).count();
+    let last = *rest.get(long)?;
+    *rest = &rest[long + 1..];
+    Some(long * 0xff + usize::from(last))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_decoder_can_start_where_the_encoder_says_so() {
+        for (about, starts) in [
+            (&[0x06, 0x06, 0x01, 0xc4, 0x80][..], true),
+            // Behind another message, and behind one of 255 bytes and more.
+            (&[0x06, 0x01, 0x02, 0xaa, 0xbb, 0x06, 0x01, 0xc4, 0x80], true),
+            (&[&[0x06, 0x05, 0xff, 0x01][..], &[7; 256], &[0x06, 0x01, 0x80, 0x80]].concat(), true),
+            // Whole only some pictures later: the picture is refreshed bit by bit.
+            (&[0x06, 0x06, 0x02, 0x01, 0xe0, 0x80], false),
+            (&[0x06, 0x05, 0x01, 0xc4, 0x80], false),
+            (&[0x06, 0x06], false),
+            (&[0x06, 0x01, 0xff], false),
+            (&[0x06], false),
+        ] {
+            let units = [about, &[0x41, 1, 2]];
+            assert_eq!(ParameterSets::new(Family::Avc).take(&units).unwrap().key, starts, "{about:02x?}");
+        }
+    }
 
     /// Of x264: High and Baseline.
     const HIGH: &[u8] = &[

@@ -62,6 +62,17 @@ async fn reordered_pictures_get_decoding_times_of_their_own() {
 }
 
 #[tokio::test]
+async fn key_frames_of_open_groups_are_key_frames() {
+    let open = "open-gop=1:keyint=25:min-keyint=25:scenecut=0:b-adapt=0";
+    let heard = round(&["-bf", "2", "-x264-params", open, "-rtsp_transport", "tcp"]).await;
+    let keys: Vec<_> = heard.video.iter().filter(|packet| packet.key).collect();
+    assert!(keys.len() >= 3, "{}", keys.len());
+    // An IDR picture (5) in lengths of four bytes.
+    let idr = |data: &[u8]| data.windows(5).any(|bytes| bytes[..2] == [0, 0] && bytes[4] & 0x1f == 5);
+    assert!(idr(&keys[0].data) && keys[1].pts.since(keys[0].pts) <= Duration::from_millis(1_100));
+}
+
+#[tokio::test]
 async fn other_sound_comes_as_it_is() {
     for (parts, codec) in [
         (&["-c:a", "libopus"][..], AudioCodec::Opus),

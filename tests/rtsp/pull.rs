@@ -226,3 +226,40 @@ async fn answers_that_make_no_sense_end_the_attempt() {
         assert!(matches!(ended, Err(Error::Rtsp(_))), "{answer}: {ended:?}");
     }
 }
+
+#[tokio::test]
+async fn a_sign_of_life_is_given_again_with_the_cameras_next_nonce() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("rtsp://user:pass@{}/cam", listener.local_addr().unwrap());
+    let pulling = tokio::spawn(async move { pull(&url, ANYWHERE).await });
+    let mut raw = Raw(listener.accept().await.unwrap().0);
+    let mut nonce = 0;
+    // The nonce is good for what comes up to PLAY and not for what keeps the session.
+    loop {
+        let head = raw.head().await;
+        let sequence = field(&head, "CSeq");
+        let said = |rest: &str| format!("RTSP/1.0 200 OK\r\nCSeq: {sequence}\r\nSession: 7\r\n{rest}");
+        let current = format!("nonce=\"{nonce}\"");
+        let answer = match head.split(' ').next().unwrap() {
+            "OPTIONS" if nonce == 1 && head.contains(&current) => break,
+            "OPTIONS" => {
+                nonce = 1;
+                String::new()
+            }
+            _ if !head.contains(&current) => String::new(),
+            "DESCRIBE" => {
+                let sdp = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 0 RTP/AVP 0\r\na=control:a\r\n";
+                said(&format!("Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{sdp}", sdp.len()))
+            }
+            "SETUP" => said("Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n\r\n"),
+            _ => said("\r\n"),
+        };
+        let refused = format!(
+            "RTSP/1.0 401 No\r\nCSeq: {sequence}\r\nWWW-Authenticate: Digest realm=\"r\", nonce=\"{nonce}\"\r\n\r\n"
+        );
+        raw.say(if answer.is_empty() { &refused } else { &answer }).await;
+    }
+    drop(raw);
+    let ended = in_time(pulling).await.unwrap();
+    assert!(matches!(ended, Err(Error::Rtsp(rtsp::Error::Closed))), "{ended:?}");
+}

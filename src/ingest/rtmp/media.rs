@@ -193,15 +193,18 @@ impl Media {
                     }
                 }
             }
-            Audio::OpusHeader(header) => {
-                if let Some(channels) = opus::channels(&header) {
-                    self.plain_sounds(
-                        nth,
-                        AudioFormat { codec: AudioCodec::Opus, config: Bytes::new(), sample_rate: 48_000, channels },
-                        to,
-                    );
+            Audio::OpusHeader(header) => match opus::channels(&header) {
+                Some(channels) => {
+                    let (config, sample_rate) = (Bytes::new(), 48_000);
+                    let format = AudioFormat { codec: AudioCodec::Opus, config, sample_rate, channels };
+                    self.plain_sounds(nth, format, to);
                 }
-            }
+                // Its frames would be taken for stereo.
+                None if nth == 0 && header.starts_with(b"OpusHead") => {
+                    return Err(Unusable::Audio("Opus of more than two channels"));
+                }
+                None => return self.drop("Opus with a broken header"),
+            },
             Audio::Frame(data) => match self.sounds.get_mut(&nth) {
                 Some(Sound { track: Some(track), grid, format }) if format.codec == AudioCodec::Aac => {
                     let dts = grid.snapped(time);

@@ -194,6 +194,24 @@ async fn further_tracks_of_sound_have_renditions_and_labels() {
 }
 
 #[tokio::test]
+async fn opus_of_more_channels_than_two_is_refused_aloud() {
+    let mut bench = Bench::new();
+    let header = |channels, family| {
+        [
+            b"\x90OpusOpusHead\x01",
+            &[channels][..],
+            b"\x38\x01\x80\xbb\0\0\0\0",
+            &[family],
+            b"\x04\x02\0\x04\x01\x02\x03\x05",
+        ]
+        .concat()
+    };
+    bench.audio(0, &header(2, 0)).unwrap();
+    let refused = bench.audio(0, &header(6, 1)).unwrap_err();
+    assert!(refused.to_string().contains("Opus of more than two channels: set the encoder"), "{refused}");
+}
+
+#[tokio::test]
 async fn nanoseconds_refine_the_stamp() {
     let mut bench = Bench::new();
     bench.video(0, &video_header(AVC)).unwrap();

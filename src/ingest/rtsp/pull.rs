@@ -157,7 +157,8 @@ impl Client {
             let wanted = format!("RTP/AVP/TCP;unicast;interleaved={first}-{}", first + 1);
             let mut response = self.ask("SETUP", &url, &[("Transport", &wanted)]).await?;
             let mut udp = None;
-            if response.status == 461 {
+            // 461 says it; some cameras say less.
+            if matches!(response.status, 400 | 406 | 461 | 500..) {
                 let (local, peer) = (self.stream.local_addr()?.ip(), self.stream.peer_addr()?.ip());
                 let ports = Udp::bind(local, peer).await?;
                 let (rtp, rtcp) = ports.ports()?;
@@ -196,7 +197,8 @@ impl Client {
         pulse.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let (mut pulses, mut deadline) = (0_u32, Instant::now() + SILENCE);
         let (mut asked, mut round_trip) = (Instant::now(), None);
-        let mut waiting = false;
+        // For the answer to a sign of life, which is given again where it was refused.
+        let (mut waiting, mut again) = (false, false);
         loop {
             while let Some(raw) = self.framer.next(&mut self.input)? {
                 match Message::parse(raw)? {
@@ -208,7 +210,12 @@ impl Client {
                             take(receiver, track, port, &payload, &mut deadline)?;
                         }
                     }
-                    Message::Response(_) if std::mem::take(&mut waiting) => round_trip = Some(asked.elapsed()),
+                    Message::Response(response) if std::mem::take(&mut waiting) => match response.status {
+                        // A nonce has its time, and a session whose signs are refused ends.
+                        401 if !again && self.challenged(&response) => again = true,
+                        454 => return Err(Error::Status { method: "OPTIONS", status: 454 }),
+                        _ => (round_trip, again) = (Some(asked.elapsed()), false),
+                    },
                     // A server that asks something is alive; what it asks is nothing to us.
                     Message::Response(_) | Message::Request(_) => {}
                 }
@@ -233,7 +240,7 @@ impl Client {
                     }
                     // Sooner at first, so that the round trip is known.
                     let pause = if round_trip.is_none() { SILENCE / 10 } else { self.patience / 2 };
-                    if asked.elapsed() >= pause {
+                    if asked.elapsed() >= pause || again && !waiting {
                         (asked, waiting) = (Instant::now(), true);
                         let url = self.url.to_string();
                         let request = self.request("OPTIONS", &url, &[]);
@@ -263,14 +270,21 @@ impl Client {
             self.send(&request).await?;
             let answer = timeout(ANSWER, self.answer(self.sequence)).await;
             let response = answer.map_err(|_| Error::Timeout("no answer"))??;
-            let challenge = Challenge::parse(response.headers.all("WWW-Authenticate"));
-            let fresh = challenge.is_some() && challenge != self.challenge;
-            if response.status != 401 || !fresh || self.credentials.is_none() {
+            if response.status != 401 || !self.challenged(&response) {
                 return Ok(response);
             }
-            self.challenge = challenge;
         }
         Err(Error::Status { method, status: 401 })
+    }
+
+    /// A refusal asks for credentials in a way that was not tried yet, and there are some.
+    fn challenged(&mut self, response: &Response) -> bool {
+        let challenge = Challenge::parse(response.headers.all("WWW-Authenticate"));
+        let fresh = challenge.is_some() && challenge != self.challenge && self.credentials.is_some();
+        if fresh {
+            self.challenge = challenge;
+        }
+        fresh
     }
 
     fn request(&mut self, method: &str, url: &str, headers: &[(&str, &str)]) -> Request {
