@@ -2,7 +2,8 @@
 //!
 //! While the publisher is away, what [`still`](crate::still) makes goes in, and out to playlists and
 //! lanes alone. It enters here and not on the bus, since nobody else needs it: the ladder has nothing
-//! to encode, speech nothing to hear, the recording nothing to keep.
+//! to encode, speech nothing to hear, the recording nothing to keep. What stands in for half a publisher is
+//! recorded with the other half.
 
 use std::{
     sync::Arc,
@@ -166,12 +167,15 @@ impl<'a> Presenter<'a> {
     }
 
     fn packet(&mut self, packet: Packet) {
-        if packet.track == TrackId::VIDEO && self.still.lacking() == Some(TrackId::VIDEO) {
-            // Its pictures are decoded from a key frame of their own on.
-            if !packet.key {
+        if self.still.lacking() == Some(packet.track) {
+            let mut joins = false;
+            self.stand_in(|still, packets| joins = still.joins(&packet, packets));
+            if !joins {
                 return;
             }
-            self.break_here();
+            if packet.track == TrackId::VIDEO {
+                self.break_here();
+            }
         }
         let timing = self.packager.timing();
         let pace = timing.map(|timing| Pace { frame: timing.frame, longest: timing.part_target });

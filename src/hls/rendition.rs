@@ -275,7 +275,8 @@ impl Rendition {
         let gap = if segment.gap { "#EXT-X-GAP\n" } else { "" };
         segment.end_lines = format!("{gap}#EXTINF:{duration},\n{uri}\n");
         segment.complete = true;
-        self.peak = self.peak.max(rate(segment.bytes(), segment.duration));
+        // A peak is held for half a target duration at least (rfc8216bis §4.1); a break leaves segments of one key frame.
+        self.peak = self.peak.max(rate(segment.bytes(), segment.duration.max(TARGET_DURATION / 2)));
         self.segments.push_back(segment);
     }
 

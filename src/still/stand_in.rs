@@ -37,7 +37,7 @@ pub struct StandIn {
 /// What came of picture and sound since the last break.
 #[derive(Debug, Default)]
 struct Halves {
-    /// Pictures.
+    /// Pictures, from a key frame on.
     seen: bool,
     /// Since when there is no sound while pictures come, and no picture while sound comes.
     unheard: Option<MediaTime>,
@@ -111,6 +111,10 @@ impl StandIn {
             Some(kept) => kept.taken,
             None => MediaTime::ZERO,
         };
+        // What went on in the old one would be decoded as the new one.
+        if let Some(away) = self.away.as_mut().filter(|away| away.lacking.is_some()) {
+            away.going.remove(&track.id);
+        }
         let kept = Kept {
             format: track.format.clone(),
             key: Bytes::new(),
@@ -122,22 +126,33 @@ impl StandIn {
         self.tracks.insert(track.id, kept);
     }
 
-    /// A packet of the live goes by. False: it comes from before the absence, too late, as a rung's may
-    /// that was still being encoded; what stood in has taken its time.
+    /// A packet of the live goes by. False: what stood in has taken its time. So it may be with a rung's from before
+    /// the absence that was still being encoded, and with sound that runs behind the pictures it was missing beside.
     pub fn packet(&mut self, packet: &Packet) -> bool {
         let Some(kept) = self.tracks.get_mut(&packet.track) else { return true };
-        // Sound that is encoded here may be: silence has begun already.
+        // Sound that is encoded here may come from before the absence: silence has begun already.
         if packet.track == TrackId::AUDIO && self.away.as_ref().is_some_and(|away| away.lacking.is_none()) {
             return false;
         }
-        // The publisher's picture is never late: it opens a segment behind a break.
-        if packet.track != TrackId::VIDEO && packet.pts < kept.taken {
-            return false;
+        if packet.track == TrackId::AUDIO {
+            self.halves.unheard = None;
+            self.halves.hopeless.take_if(|half| *half == TrackId::AUDIO);
         }
         if let Some(away) = self.away.as_mut().filter(|away| away.lacking.is_some() && packet.track.is_published()) {
             away.going.remove(&packet.track);
             if away.lacking == Some(packet.track) {
                 self.away = None;
+            }
+        }
+        // The publisher's picture opens a segment behind a break.
+        if packet.track != TrackId::VIDEO && packet.pts < kept.taken {
+            return false;
+        }
+        if packet.track == TrackId::VIDEO {
+            self.halves.seen |= packet.key;
+            // Without one no decoder starts, and nothing of it is packaged.
+            if !self.halves.seen {
+                return true;
             }
         }
         if packet.key {
@@ -167,20 +182,28 @@ impl StandIn {
         self.away.as_ref()?.lacking
     }
 
+    /// A packet comes of the half that is lacking. False: the live cannot go on with it. With sound it can, after what is
+    /// still missing of silence; with pictures from a key frame on. One whose time is taken comes too late, and the
+    /// next one's is left free.
+    pub fn joins(&mut self, packet: &Packet, out: &mut Vec<Packet>) -> bool {
+        if packet.track == TrackId::AUDIO {
+            self.fill(packet.pts, false, out);
+            return true;
+        }
+        let is_late = self.tracks.get(&packet.track).is_some_and(|kept| packet.pts < kept.taken);
+        if let Some(away) = self.away.as_mut().filter(|_| packet.key && is_late) {
+            away.going.clear();
+        }
+        packet.key && !is_late
+    }
+
     /// A packet of the publisher's picture or sound has come, and is to be followed by what stands in for the other
     /// half if that is missing, with pictures of `frame` and a key frame about every `segment`.
     pub fn beside(&mut self, packet: &Packet, frame: Duration, segment: Duration, out: &mut Vec<Packet>) {
         let (now, halves) = (packet.dts, &mut self.halves);
         let (other, since) = match packet.track {
-            TrackId::VIDEO => {
-                halves.seen = true;
-                (TrackId::AUDIO, *halves.unheard.get_or_insert(now))
-            }
-            TrackId::AUDIO => {
-                halves.unheard = None;
-                halves.hopeless.take_if(|half| *half == TrackId::AUDIO);
-                (TrackId::VIDEO, *halves.unseen.get_or_insert(now))
-            }
+            TrackId::VIDEO => (TrackId::AUDIO, *halves.unheard.get_or_insert(now)),
+            TrackId::AUDIO => (TrackId::VIDEO, *halves.unseen.get_or_insert(now)),
             _ => return,
         };
         let missing = now.since(since) > LACKING && !(other == TrackId::VIDEO && halves.seen);
@@ -218,8 +241,11 @@ impl StandIn {
         let frame = frame.max(Duration::from_millis(1));
         let lacking = half.map(|(track, _)| track);
         let concerns = |id: TrackId| lacking.is_none_or(|half| id.is_sound() == half.is_sound());
-        let seen = |id| self.tracks.get(&id).filter(|kept: &&Kept| concerns(id) && !kept.key.is_empty());
-        let (video, audio) = (seen(TrackId::VIDEO), seen(TrackId::AUDIO));
+        // Silence can be made of sound that was announced and did not come.
+        let usable =
+            |id: TrackId, kept: &Kept| concerns(id) && (!kept.key.is_empty() || half.is_some() && id.is_sound());
+        let known = |id| self.tracks.get(&id).filter(|kept| usable(id, kept));
+        let (video, audio) = (known(TrackId::VIDEO), known(TrackId::AUDIO));
         let heard = audio.map(|kept| kept.decoded + frame_of(kept));
         let shown = video.map(|kept| kept.shown + frame);
         let begin = match (shown, heard) {
@@ -233,9 +259,10 @@ impl StandIn {
         let group = (segment + frame / 2).as_nanos() / frame.as_nanos();
         let pace = Pace { frame, group: u32::try_from(group).unwrap_or(u32::MAX).max(1), lead };
         let mut going = BTreeMap::new();
-        for (&id, kept) in self.tracks.iter().filter(|(id, kept)| concerns(**id) && !kept.key.is_empty()) {
+        for (&id, kept) in self.tracks.iter().filter(|(id, kept)| usable(**id, kept)) {
             match Going::new(id, kept, begin) {
-                Some(track) => drop(going.insert(id, track)),
+                // The publisher is there: what it sent has been encoded.
+                Some(track) => drop(going.insert(id, Going { waits: track.waits && half.is_none(), ..track })),
                 None if matches!(id, TrackId::VIDEO | TrackId::AUDIO) => return None,
                 None => {}
             }

@@ -44,6 +44,7 @@ mod rtc;
 mod rtsp;
 mod sound;
 mod sources;
+mod step;
 mod tls;
 mod studio;
 mod viewers;

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// A flash and a beep together, 200 ms of every two seconds.
-fn flashes(url: &str, seconds: u32, sound: &str) -> Publisher {
+pub(crate) fn flashes(url: &str, seconds: u32, sound: &str) -> Publisher {
     let picture = "color=black:s=320x180:r=25,drawbox=t=fill:color=white:enable='lt(mod(t,2),0.2)'";
     let beep = "aevalsrc='sin(2*PI*1000*t)*lt(mod(t,2),0.2)':s=44100";
     let mut command = Command::new("ffmpeg");
@@ -24,7 +24,13 @@ fn flashes(url: &str, seconds: u32, sound: &str) -> Publisher {
 
 /// When flashes and beeps begin, as ffmpeg sees and hears them.
 pub(crate) fn begins(url: &str) -> (Vec<f64>, Vec<f64>) {
-    let filters = ["-vf", "blackdetect=d=0.5", "-af", "silencedetect=n=-20dB:d=0.5"];
+    begins_in(url, "null")
+}
+
+/// The same in what a filter leaves of the picture.
+pub(crate) fn begins_in(url: &str, filter: &str) -> (Vec<f64>, Vec<f64>) {
+    let seen = format!("{filter},blackdetect=d=0.5");
+    let filters = ["-vf", &seen, "-af", "silencedetect=n=-20dB:d=0.5"];
     let output =
         Command::new("ffmpeg").args(["-hide_banner", "-i", url]).args(filters).args(["-f", "null", "-"]).output();
     let said = String::from_utf8(output.unwrap().stderr).unwrap();

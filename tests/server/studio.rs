@@ -19,7 +19,7 @@ fn server() -> Server {
     ])
 }
 
-fn studio(server: &Server, channel: &str, key: &str, options: &[&str]) -> Peer {
+pub fn studio(server: &Server, channel: &str, key: &str, options: &[&str]) -> Peer {
     let mut command = Command::new("node");
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("web/tests/studio.mjs"));
     command.arg(format!("{}/studio/{channel}#key={key}", server.http)).args(options);
@@ -27,7 +27,7 @@ fn studio(server: &Server, channel: &str, key: &str, options: &[&str]) -> Peer {
 }
 
 /// Waits until the lecturer sees what is asked for.
-fn until(peer: &Peer, what: &str, shows: impl Fn(&Value) -> bool) -> Value {
+pub fn until(peer: &Peer, what: &str, shows: impl Fn(&Value) -> bool) -> Value {
     let mut last = Value::Null;
     wait(what, SOON, || {
         last = serde_json::from_str(&peer.line()).unwrap();

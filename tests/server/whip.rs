@@ -60,7 +60,7 @@ impl Peer {
     }
 
     /// Chromium with its fake camera, through `web/tests/publish.mjs`.
-    fn chromium(server: &Server, channel: &str, key: &str, options: &[&str]) -> Self {
+    pub fn chromium(server: &Server, channel: &str, key: &str, options: &[&str]) -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("web/tests/publish.mjs");
         let mut command = Command::new("node");
         command.arg(script).args([&format!("{}/whip/{channel}", server.http), key]).args(options);
@@ -132,7 +132,7 @@ fn flashes_every(period: u32, folder: &Path, seconds: u32) -> PathBuf {
     file
 }
 
-fn server() -> Server {
+pub fn server() -> Server {
     Server::start(&[
         ("AMPHI_RECONNECT_GRACE", "1s"),
         ("AMPHI_CAPTIONS__ENABLED", "false"),
@@ -145,12 +145,12 @@ fn status(server: &Server, channel: &str) -> Value {
     server.json(&format!("/api/v1/channels/{channel}/status"))
 }
 
-fn state(server: &Server, channel: &str, state: &str) {
+pub fn state(server: &Server, channel: &str, state: &str) {
     wait(&format!("{channel} is {state}"), SOON, || (status(server, channel)["state"] == state).then_some(()));
 }
 
 /// Waits until so many seconds of a channel are listed.
-fn listed(server: &Server, channel: &str, seconds: f64) {
+pub fn listed(server: &Server, channel: &str, seconds: f64) {
     wait("a longer playlist", SOON * 2, || {
         let (_, playlist) = server.get(&format!("/live/{channel}/source/stream.m3u8")).ok()?;
         (lengths(&playlist).sum::<f64>() >= seconds).then_some(())
@@ -162,9 +162,13 @@ fn lengths(playlist: &str) -> impl Iterator<Item = f64> {
     playlist.lines().filter_map(|line| line.strip_prefix("#EXTINF:")?.trim_end_matches(',').parse().ok())
 }
 
-/// How far each beep lies from its flash in what viewers get, sorted by size, in seconds.
+/// Of what viewers get.
 fn offsets(server: &Server, channel: &str) -> Vec<f64> {
-    let (seen, heard) = begins(&format!("{}/live/{channel}/index.m3u8", server.http));
+    offsets_in(begins(&format!("{}/live/{channel}/index.m3u8", server.http)))
+}
+
+/// How far each beep lies from its flash, sorted by size, in seconds.
+pub fn offsets_in((seen, heard): (Vec<f64>, Vec<f64>)) -> Vec<f64> {
     assert!(seen.len() >= 4 && heard.len() >= 4, "seen {seen:?}, heard {heard:?}");
     // The sound may end a moment behind the picture, or the picture behind the sound.
     let last = seen.last().copied().unwrap_or_default() + 1.0;

@@ -1,8 +1,8 @@
 // Goes live from the studio page with Chromium's fake devices: a JSON line every half second of what the lecturer sees.
 // usage: node tests/studio.mjs URL [--port N] [--picture both] [--microphone WAV] [--language fr] [--dark] [--audit]
-//        [--screenshot FILE]
+//        [--clapper] [--screenshot FILE]
 // N: where media goes instead of to the port that the server names: a proxy's. WAV: what the microphone hears, again and
-// again, instead of beeps.
+// again, instead of beeps; with --clapper, the camera flashes when it beeps.
 // Standard input: "go" and "stop" press the button; between "cut" and "mend" no request reaches the server, which the
 // browser is not told of; the end closes it.
 import { readFileSync } from 'node:fs'
@@ -11,6 +11,7 @@ import { createInterface } from 'node:readline'
 
 import { chromium } from 'playwright-core'
 
+import { clapper } from './clapper.mjs'
 import { through } from './through.mjs'
 
 const [url, ...options] = process.argv.slice(2)
@@ -36,6 +37,7 @@ page.on('console', (message) => {
   const unreachable = /^(Failed to load resource|WebSocket connection to)/.test(message.text())
   if (message.type() === 'error' && !unreachable) problems.push(message.text())
 })
+if (options.includes('--clapper')) await page.addInitScript(clapper)
 let cut = false
 if (options.includes('--port')) await through(page, option('port'))
 // Asked before the routes of above.

@@ -1,6 +1,6 @@
 // Opens a page in Chromium and reports, a JSON line every half second, what a viewer would see.
 // usage: node tests/viewer.mjs URL [--seconds N] [--screenshot FILE] [--phone] [--dark] [--language fr]
-//          [--port N] [--without-websocket] [--choose MENU/ITEM]… [--press KEY@SECONDS]… [--audit] [--pitch] [--any-certificate]
+//          [--port N] [--without-websocket] [--choose MENU/ITEM]… [--press KEY@SECONDS]… [--audit] [--pitch] [--skew] [--any-certificate]
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 
@@ -46,6 +46,21 @@ page.on('console', (message) => {
   if (message.type() === 'error' && !unreachable) problems.push(message.text())
 })
 if (options.includes('--port')) await through(page, option('port'))
+// How far the sound that is played over WebRTC is ahead of the picture, by the publisher's clock.
+if (options.includes('--skew')) {
+  await page.addInitScript(() => {
+    globalThis.RTCPeerConnection = class extends globalThis.RTCPeerConnection {
+      constructor(...settings) {
+        super(...settings)
+        globalThis.skew = async () => {
+          const tracks = [...(await this.getStats()).values()].filter((one) => one.type === 'inbound-rtp')
+          const played = (kind) => tracks.find((track) => track.kind === kind)?.estimatedPlayoutTimestamp
+          return (played('audio') - played('video')) / 1000
+        }
+      }
+    }
+  })
+}
 if (options.includes('--without-websocket')) await page.routeWebSocket(/./, (socket) => socket.close())
 await page.goto(url)
 
@@ -151,8 +166,9 @@ const until = begun + seconds * 1000
 while (Date.now() < until) {
   while (keys.length > 0 && Date.now() >= begun + keys[0].at * 1000) await page.keyboard.press(keys.shift().key)
   const seen = await page.evaluate(look)
+  const skew = options.includes('--skew') ? { skew: await page.evaluate(() => globalThis.skew?.()) } : {}
   const audited = options.includes('--audit') ? { violations: await audit() } : {}
-  console.log(JSON.stringify({ at: Date.now() / 1000, ...seen, ...audited, problems: problems.splice(0) }))
+  console.log(JSON.stringify({ at: Date.now() / 1000, ...seen, ...skew, ...audited, problems: problems.splice(0) }))
   await page.waitForTimeout(500)
 }
 const file = option('screenshot')

@@ -26,7 +26,8 @@ pub(super) struct Media {
     tracks: Vec<Codec>,
     /// Since when pictures are due; none before the peer is there or if it sends none.
     connected: Option<Instant>,
-    wanted: bool,
+    /// When a reader last wished for one.
+    wanted: Option<Instant>,
     asked: Option<Instant>,
 }
 
@@ -42,7 +43,7 @@ impl Media {
                 receiver.add(content(stream), stream.codec.clock_rate(), true);
             }
         }
-        Self { receiver, tracks, connected: None, wanted: false, asked: None }
+        Self { receiver, tracks, connected: None, wanted: None, asked: None }
     }
 
     /// The peer is there.
@@ -66,8 +67,8 @@ impl Media {
     }
 
     /// A reader of the live cannot go on without a key frame.
-    pub fn want_key_frame(&mut self) {
-        self.wanted = true;
+    pub fn want_key_frame(&mut self, now: Instant) {
+        self.wanted = Some(now);
     }
 
     /// When [`Media::drain`] or [`Media::asks_for_key_frame`] has something to do though nothing arrives.
@@ -87,7 +88,7 @@ impl Media {
     pub fn asks_for_key_frame(&mut self, now: Instant) -> bool {
         let asks = self.key_frame_due().is_some_and(|due| due <= now);
         if asks {
-            (self.asked, self.wanted) = (Some(now), false);
+            (self.asked, self.wanted) = (Some(now), None);
         }
         asks
     }
@@ -115,7 +116,8 @@ impl Media {
         if awaited {
             return Some(patient);
         }
-        let rest = if self.wanted { WISHES } else { KEY_FRAMES };
+        // One that has come meanwhile is what was wished for.
+        let rest = if self.wanted > last { WISHES } else { KEY_FRAMES };
         Some(patient.max(last.unwrap_or(since) + rest))
     }
 }

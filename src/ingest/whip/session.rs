@@ -33,7 +33,7 @@ pub(super) async fn run(mut peer: Peer, publication: Publication, cancel: Cancel
                 None => break,
             },
             () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now).into()), if deadline.is_some() => {}
-            Ok(()) = wishes.changed() => media.want_key_frame(),
+            Ok(()) = wishes.changed() => media.want_key_frame(Instant::now()),
             _ = report.tick() => media.report(peer.round_trip(), Instant::now()),
             () = cancel.cancelled() => break,
         }

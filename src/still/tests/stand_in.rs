@@ -236,3 +236,87 @@ fn a_live_of_sound_alone_goes_on_in_silence() {
         .sum();
     assert!(silent.abs_diff(Duration::from_millis(5_340)) < Duration::from_millis(30), "{silent:?}");
 }
+
+/// A packet goes by, and what stands in for the other half behind it. Whether it was taken.
+fn passes(still: &mut StandIn, packet: &Packet, out: &mut Vec<Packet>) -> bool {
+    if still.lacking() == Some(packet.track) && !still.joins(packet, out) {
+        return false;
+    }
+    let taken = still.packet(packet);
+    if taken {
+        still.beside(packet, FRAME, SEGMENT, out);
+    }
+    taken
+}
+
+#[test]
+fn sound_that_stops_is_silence_until_it_comes_again_however_far_it_runs_behind_the_pictures() {
+    for lag in [0, 200, 800, 1_500] {
+        let mut live = Live::new(&[0x11, 0x90]);
+        live.first_second(30);
+        let (mut silence, mut heard, mut next) = (Vec::new(), Vec::new(), 150);
+        for nth in 30..300 {
+            let picture = live.picture(TrackId::VIDEO, nth);
+            passes(&mut live.still, &picture, &mut silence);
+            // From its 150th packet on, at 3.2 s, when pictures are as far as they run ahead.
+            while Live::sound(next).dts + Duration::from_millis(lag) <= picture.dts {
+                let sound = Live::sound(next);
+                next += 1;
+                if passes(&mut live.still, &sound, &mut silence) {
+                    heard.push(sound);
+                }
+            }
+        }
+        assert!(live.still.lacking().is_none(), "{lag} ms behind");
+        let last = at(10_000 - lag as i64);
+        assert!(heard.last().unwrap().pts + Duration::from_millis(60) > last, "{lag} ms behind: {:?}", heard.last());
+        let times: Vec<_> = silence.iter().chain(&heard).map(|packet| packet.pts).collect();
+        assert!(silence.iter().all(|packet| packet.track == TrackId::AUDIO) && silence.len() > 80);
+        let frame = Duration::from_nanos(21_333_333);
+        let apart = times.windows(2).map(|pair| pair[1].since(pair[0]));
+        assert!(apart.clone().all(|apart| apart < 2 * frame && apart > frame / 2), "{lag}");
+    }
+}
+
+#[test]
+fn a_camera_that_joins_opens_behind_what_stood_in_for_it() {
+    let mut live = Live::new(&[0x11, 0x90]);
+    live.first_second(30);
+    live.still.break_here();
+    let mut pictures = Vec::new();
+    for nth in 47..150 {
+        assert!(passes(&mut live.still, &Live::sound(nth), &mut pictures));
+    }
+    assert_eq!(live.still.lacking(), Some(TrackId::VIDEO));
+    let key = |millis| Packet { key: true, pts: at(millis), dts: at(millis), ..live.picture(TrackId::VIDEO, 0) };
+    let (late, next, between) = (key(2_800), key(4_800), live.picture(TrackId::VIDEO, 140));
+    assert!(!passes(&mut live.still, &between, &mut pictures), "a picture that cannot be decoded");
+    assert!(!passes(&mut live.still, &late, &mut pictures), "its time has been shown");
+    for nth in 150..225 {
+        passes(&mut live.still, &Live::sound(nth), &mut pictures);
+    }
+    for track in [TrackId::VIDEO, RUNG] {
+        let times = times(&pictures, track);
+        assert!(times[0].since(at(1_000)) < 2 * FRAME && times.is_sorted(), "{track:?}: {times:?}");
+        assert!((at(2_900)..at(3_200)).contains(times.last().unwrap()), "the next one's time is free: {times:?}");
+    }
+    assert!(passes(&mut live.still, &next, &mut pictures) && live.still.lacking().is_none());
+}
+
+#[test]
+fn pictures_that_no_decoder_can_begin_with_are_stood_in_for() {
+    let mut live = Live::new(&[0x11, 0x90]);
+    live.first_second(30);
+    live.still.break_here();
+    let (mut pictures, mut next) = (Vec::new(), 47);
+    for nth in 30..90 {
+        let picture = live.picture(TrackId::VIDEO, nth);
+        passes(&mut live.still, &picture, &mut pictures);
+        while Live::sound(next).dts <= picture.dts {
+            assert!(passes(&mut live.still, &Live::sound(next), &mut pictures));
+            next += 1;
+        }
+    }
+    assert_eq!(live.still.lacking(), Some(TrackId::VIDEO));
+    assert!(times(&pictures, TrackId::VIDEO)[0].since(at(1_000)) < 2 * FRAME, "from the break on");
+}

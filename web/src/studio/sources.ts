@@ -23,7 +23,7 @@ const SIZE = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { idea
 
 /** Camera, microphone and screen, and the one stream that is made of them. */
 export class Sources {
-  /** What is published: one picture, whose track changes with what it is made of, and one sound, whose track stays. */
+  /** What is published: one picture and one sound, whose tracks change with what they are made of. */
   readonly stream = new MediaStream();
   // At the device's own rate: Firefox joins no microphone to a context at another one.
   private readonly audio = new AudioContext({ latencyHint: 'interactive' });
@@ -39,15 +39,14 @@ export class Sources {
   private picture_: Picture = 'camera';
   private muted_ = false;
 
-  /** `changed` hears that the picture comes from another track, `ended` that the screen is no longer shared. */
+  /** `changed` hears that picture or sound comes from another track, `ended` that a device is there no more. */
   constructor(
     private readonly changed: (track: MediaStreamTrack) => void,
     private readonly ended: (device: 'camera' | 'microphone' | 'screen') => void,
   ) {
     this.analyser.connect(this.mixed);
-    const [track] = this.mixed.stream.getAudioTracks();
-    if (track !== undefined) this.stream.addTrack(track);
-    // A call, another output or a page out of sight interrupts it; sound and composed picture hang on it.
+    this.sound();
+    // A call, another output or a page out of sight interrupts it; mixed sound and composed picture hang on it.
     this.audio.addEventListener('statechange', () => { this.resume(); });
     document.addEventListener('visibilitychange', () => { this.resume(); });
   }
@@ -74,8 +73,8 @@ export class Sources {
 
   /** Takes the microphone; `id` chooses one. */
   async hear(id?: string): Promise<void> {
-    stop(this.microphone);
-    this.microphone = null;
+    this.microphone = stop(this.microphone);
+    this.sound();
     // No processing but what the room needs: recognition hears what viewers hear.
     const audio = { ...chosen(id), echoCancellation: false, noiseSuppression: true, autoGainControl: true };
     this.microphone = await take('microphone', () => navigator.mediaDevices.getUserMedia({ audio }));
@@ -85,6 +84,7 @@ export class Sources {
     // One that takes the place of a muted one is muted before anybody hears it.
     this.muted = this.muted_;
     this.voice.connect(this.analyser);
+    this.sound();
     this.resume();
   }
 
@@ -137,12 +137,23 @@ export class Sources {
     if (this.screen.getAudioTracks().length === 0) return;
     this.computer = this.audio.createMediaStreamSource(this.screen);
     this.computer.connect(this.analyser);
+    this.sound();
   }
 
   private unshare(): void {
     this.computer?.disconnect();
     this.computer = null;
     this.screen = stop(this.screen);
+    this.sound();
+  }
+
+  /** Sends the microphone as it is, but for beside a composed picture: that is late by as much as mixed sound is, some 30 ms. */
+  private sound(): void {
+    const plain = this.computer === null && this.picture_ !== 'both';
+    const [own] = this.microphone?.getAudioTracks() ?? [];
+    const [mixed] = this.mixed.stream.getAudioTracks();
+    // Mixed sound never ends.
+    this.send(plain && own?.readyState === 'live' ? own : mixed);
   }
 
   private async compose(): Promise<void> {
@@ -154,8 +165,15 @@ export class Sources {
       this.composer.stop();
       [track] = (this.picture_ === 'screen' ? screen : camera)?.getVideoTracks() ?? [];
     }
-    if (track === undefined || this.stream.getVideoTracks()[0] === track) return;
-    for (const old of this.stream.getVideoTracks()) this.stream.removeTrack(old);
+    this.send(track);
+    this.sound();
+  }
+
+  private send(track: MediaStreamTrack | undefined): void {
+    if (track === undefined || this.stream.getTracks().includes(track)) return;
+    for (const old of this.stream.getTracks()) {
+      if (old.kind === track.kind) this.stream.removeTrack(old);
+    }
     this.stream.addTrack(track);
     this.changed(track);
   }
@@ -163,7 +181,9 @@ export class Sources {
   private watch(device: 'camera' | 'microphone' | 'screen', stream: MediaStream): void {
     for (const track of stream.getTracks()) {
       track.addEventListener('ended', () => {
-        if (stream === this[device]) this.ended(device);
+        if (stream !== this[device]) return;
+        this.sound();
+        this.ended(device);
       });
     }
   }
