@@ -18,6 +18,8 @@ declare global {
         readonly timeline: CueTimeline;
         /** The picture's place on the captions' timeline, in seconds. */
         readonly now: number | null;
+        /** Nine of the last words in ten came no later than so many seconds behind the picture; null before that can be told. */
+        readonly late?: number | null;
       };
     };
   }

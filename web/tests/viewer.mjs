@@ -1,12 +1,12 @@
 // Opens a page in Chromium and reports, a JSON line every half second, what a viewer would see.
 // usage: node tests/viewer.mjs URL [--seconds N] [--screenshot FILE] [--phone] [--dark] [--language fr]
-//          [--port N] [--without-websocket] [--choose MENU/ITEM]… [--press KEY@SECONDS]… [--audit] [--pitch] [--skew] [--any-certificate]
+//          [--port N] [--tcp] [--without-websocket] [--choose MENU/ITEM]… [--press KEY@SECONDS]… [--audit] [--pitch] [--skew] [--any-certificate]
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 
 import { chromium, errors } from 'playwright-core'
 
-import { through } from './through.mjs'
+import { overTcp, through } from './through.mjs'
 
 const [url, ...options] = process.argv.slice(2)
 const option = (name, fallback) => {
@@ -46,6 +46,7 @@ page.on('console', (message) => {
   if (message.type() === 'error' && !unreachable) problems.push(message.text())
 })
 if (options.includes('--port')) await through(page, option('port'))
+if (options.includes('--tcp')) await overTcp(page)
 // How far the sound that is played over WebRTC is ahead of the picture, by the publisher's clock.
 if (options.includes('--skew')) {
   await page.addInitScript(() => {
@@ -132,6 +133,7 @@ const look = () => {
     transcript: document.querySelector('[data-transcript]')?.textContent?.trim() ?? null,
     source: globalThis.amphi?.captions.source ?? null,
     place: globalThis.amphi?.captions.now ?? null,
+    late: globalThis.amphi?.captions.late ?? null,
     ui: document.documentElement.lang,
     sideways: document.documentElement.scrollWidth > globalThis.innerWidth,
     estimates: document.querySelector('[data-estimates]:not([hidden])')?.textContent ?? null,

@@ -485,6 +485,7 @@ export class LivePage {
         get source() { return captions.source; },
         timeline: captions.timeline,
         get now() { return captions.now(); },
+        get late() { return captions.lag.centile(0.9); },
       },
     };
   }
