@@ -36,7 +36,6 @@ use super::{
     media::{Event, Incoming, Outgoing, Stream},
     path::Path,
     port::{Datagram, Place},
-    sdp::{self, Offer},
     shared::Shared,
     stun::{self, Kind},
 };
@@ -78,6 +77,10 @@ pub struct Handle {
 }
 
 impl Handle {
+    pub(super) fn new(fragment: String, client: String) -> Self {
+        Self { closing: CancellationToken::new(), fragments: Arc::new((fragment, client)) }
+    }
+
     /// Ends the peer.
     pub fn close(&self) {
         self.closing.cancel();
@@ -99,14 +102,11 @@ impl Peer {
         answered: Answered,
         direction: Direction,
         place: Place,
-        offer: &Offer,
+        handle: Handle,
         datagrams: mpsc::Receiver<Datagram>,
         now: Instant,
     ) -> Self {
         let Answered { connection, answer, streams, arrivals, shared } = answered;
-        let client = sdp::value(&offer.text, "a=ice-ufrag:").unwrap_or_default().to_owned();
-        let handle =
-            Handle { closing: CancellationToken::new(), fragments: Arc::new((place.fragment.clone(), client)) };
         Self {
             connection,
             place,
@@ -357,6 +357,7 @@ impl Peer {
                 }
             }
             RTCPeerConnectionEvent::OnConnectionStateChangeEvent(RTCPeerConnectionState::Connected) => {
+                self.place.connected();
                 if let (Some(_), Some(address)) = (self.deadline.take(), self.path.current()) {
                     self.events.push_back(Event::Connected(address));
                 }

@@ -21,7 +21,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Direction, Peer, Refused, connection,
+    Direction, Handle, Peer, Refused, connection,
     sdp::{self, Offer},
     stun::{self, Kind},
     tcp,
@@ -43,6 +43,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 const ATTEMPTS: usize = 16;
 /// One place in so many is for publishers alone.
 const RESERVE: usize = 16;
+/// One place in so many is for viewers that have been answered and are not there yet.
+const COMING: usize = 8;
 
 /// What an operator sets.
 #[derive(Debug, Clone)]
@@ -88,6 +90,15 @@ struct Table {
     addresses: Holders,
     /// By addresses that were sent a check, so that the answer finds back: it names nobody.
     asked: Holders,
+    /// Viewers that have been answered and are not connected yet, in the order of their coming.
+    coming: VecDeque<Handle>,
+}
+
+impl Table {
+    /// Nobody waits for this peer any more.
+    fn came(&mut self, fragment: &str) {
+        self.coming.retain(|viewer| viewer.session() != fragment);
+    }
 }
 
 /// How a peer is reached.
@@ -149,16 +160,31 @@ impl Port {
         let locals = self.locals();
         let mut answered = connection::answer(&offer, direction, &locals, self.inner.certificate.clone(), now)?;
         let fragment = sdp::value(&answered.answer, "a=ice-ufrag:").unwrap_or_default().to_owned();
+        let client = sdp::value(&offer.text, "a=ice-ufrag:").unwrap_or_default().to_owned();
+        let handle = Handle::new(fragment.clone(), client);
         let (sender, datagrams) = mpsc::channel(BACKLOG);
         {
             let mut table = self.table();
             self.admits(&table, direction)?;
             let connections = Arc::new(Semaphore::new(CONNECTIONS));
             table.fragments.insert(fragment.clone(), Entry { sender: sender.clone(), connections });
+            if direction == Direction::Send {
+                self.awaits(&mut table, handle.clone());
+            }
         }
         answered.answer = sdp::with_candidates(&answered.answer, &self.inner.announced, &self.inner.announced);
         let place = Place { port: self.clone(), fragment, sender, validated: Vec::new(), asked: VecDeque::new() };
-        Ok(Peer::new(answered, direction, place, &offer, datagrams, now))
+        Ok(Peer::new(answered, direction, place, handle, datagrams, now))
+    }
+
+    /// Awaits a viewer. Asking costs nobody anything: who has asked and not come gives way to who asks later.
+    fn awaits(&self, table: &mut Table, viewer: Handle) {
+        if table.coming.len() >= self.inner.settings.peers.div_ceil(COMING)
+            && let Some(oldest) = table.coming.pop_front()
+        {
+            oldest.close();
+        }
+        table.coming.push_back(viewer);
     }
 
     /// Whether one more peer may come. Anybody may watch: a crowd at the door must not keep lecturers out.
@@ -294,6 +320,11 @@ impl Place {
         table.asked.insert(address, self.sender.clone());
     }
 
+    /// The peer is there.
+    pub fn connected(&self) {
+        self.port.table().came(&self.fragment);
+    }
+
     /// From now on what is no check may come from this address too, and from those before it that `stay`.
     pub fn validated(&mut self, address: SocketAddr, stay: impl Fn(SocketAddr) -> bool) {
         let mut table = self.port.table();
@@ -314,6 +345,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut table = self.port.table();
         table.fragments.remove(&self.fragment);
+        table.came(&self.fragment);
         for address in self.asked.drain(..) {
             leave(&mut table.asked, address, &self.sender);
         }

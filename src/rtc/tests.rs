@@ -258,6 +258,23 @@ async fn viewers_leave_places_for_publishers() {
 }
 
 #[tokio::test]
+async fn who_asks_to_watch_and_does_not_come_gives_way_to_who_asks_later() {
+    let port = port().await;
+    let watching = CHROMIUM.replace("a=sendonly", "a=recvonly");
+    let mut publisher = port.answer(CHROMIUM, Direction::Receive, Instant::now()).unwrap();
+    for _ in 0..20 {
+        // One is awaited of the eight that there are places for.
+        let mut first = port.answer(&watching, Direction::Send, Instant::now()).unwrap();
+        let mut second = port.answer(&watching, Direction::Send, Instant::now()).unwrap();
+        assert_eq!(first.recv().await, None);
+        let waits = tokio::time::timeout(Duration::from_millis(20), second.recv()).await;
+        assert!(waits.is_err(), "the last is awaited: {waits:?}");
+    }
+    let waits = tokio::time::timeout(Duration::from_millis(20), publisher.recv()).await;
+    assert!(waits.is_err(), "a publisher gives way to nobody: {waits:?}");
+}
+
+#[tokio::test]
 async fn an_offer_that_says_less_or_more_than_usual_is_answered_in_full() {
     let port = port().await;
     let undirected = CHROMIUM.replace("a=sendonly\n", "");

@@ -81,7 +81,8 @@ fn a_path_that_loses_and_reorders_costs_neither_the_picture_nor_the_sound() {
     let _publisher = flashes(&server, "waves", &["-bf", "0", "-g", "1000"]);
     let status = || server.json("/api/v1/channels/waves/status");
     wait("a long group of pictures", SOON, || (status()["video_frames"].as_u64() > Some(250)).then_some(()));
-    let proxy = Proxy::start(server.webrtc, Weather { loss: 0.05, jitter: Duration::from_millis(200), ..Weather::FAIR });
+    let proxy =
+        Proxy::start(server.webrtc, Weather { loss: 0.05, jitter: Duration::from_millis(200), ..Weather::FAIR });
     let peer = aiortc(&server, "waves", Some(proxy.port));
     peer.says("answered 201");
     // What it begins with passes in a moment.
