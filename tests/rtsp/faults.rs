@@ -179,23 +179,14 @@ async fn a_publisher_that_is_stuck_in_a_packet_is_cut() {
     fixture.stop().await;
 }
 
-#[tokio::test]
-async fn strangers_send_nothing() {
-    let mut fixture = Fixture::start().await;
-    let mut raw = fixture.raw().await;
-    let head = raw.ask(announce(SDP)).await;
-    let session = field(&head, "Session").split(';').next().unwrap().to_owned();
-    let tcp = "RTP/AVP/TCP;unicast;interleaved=0-1";
-    let head = raw.ask(set_up(&session).replace(tcp, "RTP/AVP;unicast;client_port=0-0")).await;
-    let port = field(&head, "Transport").split("server_port=").nth(1).unwrap().split('-').next().unwrap().to_owned();
-    let to = format!("127.0.0.1:{port}");
-    assert!(raw.ask(record(&session)).await.starts_with("RTSP/1.0 200"));
-    let (_live, mut consumer) = fixture.live().await;
-    // An access unit each: parameter sets and a key frame, told apart by the picture's number.
-    let packet = |sequence: u8, nal: &[u8]| {
-        let header = [0x80, 0xe0, 0, sequence, 0, 0, 0x10 * sequence, 0, 0, 0, 0, 7];
-        [&header[..], nal].concat()
-    };
+/// An access unit of one NAL unit, told apart by the picture's number.
+fn access_unit(sequence: u8, nal: &[u8]) -> Vec<u8> {
+    let header = [0x80, 0xe0, 0, sequence, 0, 0, 0x10 * sequence, 0, 0, 0, 0, 7];
+    [&header[..], nal].concat()
+}
+
+/// Parameter sets in one aggregation packet.
+fn parameter_sets() -> Vec<u8> {
     let sets: [&[u8]; 2] = [
         &[
             0x67, 0x42, 0xc0, 0x16, 0xd9, 0x00, 0xa0, 0x3d, 0xa1, 0x00, 0x00, 0x03, 0x00, 0x01, 0x00, 0x00, 0x03, 0x00,
@@ -203,24 +194,74 @@ async fn strangers_send_nothing() {
         ],
         &[0x68, 0xcb, 0x83, 0xcb, 0x20],
     ];
-    let bundle = sets.iter().fold(vec![0x78], |mut all, set| {
+    sets.iter().fold(vec![0x78], |mut all, set| {
         all.extend((set.len() as u16).to_be_bytes());
         all.extend(*set);
         all
-    });
+    })
+}
+
+/// Records one track over UDP whose packets come from this port, and says where they go.
+async fn record_udp(raw: &mut Raw, from: u16) -> String {
+    let head = raw.ask(announce(SDP)).await;
+    let session = field(&head, "Session").split(';').next().unwrap().to_owned();
+    let tcp = "RTP/AVP/TCP;unicast;interleaved=0-1";
+    let udp = format!("RTP/AVP;unicast;client_port={from}-{from}");
+    let head = raw.ask(set_up(&session).replace(tcp, &udp)).await;
+    let port = field(&head, "Transport").split("server_port=").nth(1).unwrap().split('-').next().unwrap().to_owned();
+    assert!(raw.ask(record(&session)).await.starts_with("RTSP/1.0 200"));
+    format!("127.0.0.1:{port}")
+}
+
+#[tokio::test]
+async fn the_port_that_was_announced_is_heard_and_no_other_once_it_speaks() {
+    let mut fixture = Fixture::start().await;
+    let mut raw = fixture.raw().await;
+    let [owner, neighbour] = [(); 2].map(|()| std::net::UdpSocket::bind("127.0.0.1:0").unwrap());
+    let to = record_udp(&mut raw, owner.local_addr().unwrap().port()).await;
+    let (_live, mut consumer) = fixture.live().await;
+    let send = |from: &std::net::UdpSocket, sequence, picture| {
+        from.send_to(&access_unit(sequence, &[0x65, picture]), &to).unwrap();
+    };
+    let mut heard = Heard::default();
+    neighbour.send_to(&access_unit(1, &parameter_sets()), &to).unwrap();
+    send(&neighbour, 2, 0xbb);
+    while heard.video.is_empty() {
+        heard.take(in_time(consumer.recv()).await.unwrap());
+    }
+    send(&owner, 3, 0xaa);
+    while heard.video.len() < 2 {
+        heard.take(in_time(consumer.recv()).await.unwrap());
+    }
+    send(&neighbour, 4, 0xbb);
+    send(&owner, 4, 0xaa);
+    while heard.video.len() < 3 {
+        heard.take(in_time(consumer.recv()).await.unwrap());
+    }
+    let pictures: Vec<_> = heard.video.iter().map(|packet| packet.data[5]).collect();
+    assert_eq!(pictures, [0xbb, 0xaa, 0xaa]);
+    fixture.stop().await;
+}
+
+#[tokio::test]
+async fn strangers_send_nothing() {
+    let mut fixture = Fixture::start().await;
+    let mut raw = fixture.raw().await;
+    let to = record_udp(&mut raw, 0).await;
+    let (_live, mut consumer) = fixture.live().await;
     let owner = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let neighbour = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let stranger = std::net::UdpSocket::bind("127.0.0.2:0").unwrap();
-    stranger.send_to(&packet(1, &[0x65, 0xbb]), &to).unwrap();
-    owner.send_to(&packet(1, &bundle), &to).unwrap();
-    owner.send_to(&packet(2, &[0x65, 0xaa]), &to).unwrap();
+    stranger.send_to(&access_unit(1, &[0x65, 0xbb]), &to).unwrap();
+    owner.send_to(&access_unit(1, &parameter_sets()), &to).unwrap();
+    owner.send_to(&access_unit(2, &[0x65, 0xaa]), &to).unwrap();
     let mut heard = Heard::default();
     while heard.video.is_empty() {
         heard.take(in_time(consumer.recv()).await.unwrap());
     }
-    stranger.send_to(&packet(3, &[0x65, 0xbb]), &to).unwrap();
-    neighbour.send_to(&packet(3, &[0x65, 0xbb]), &to).unwrap();
-    owner.send_to(&packet(3, &[0x65, 0xaa]), &to).unwrap();
+    stranger.send_to(&access_unit(3, &[0x65, 0xbb]), &to).unwrap();
+    neighbour.send_to(&access_unit(3, &[0x65, 0xbb]), &to).unwrap();
+    owner.send_to(&access_unit(3, &[0x65, 0xaa]), &to).unwrap();
     while heard.video.len() < 2 {
         heard.take(in_time(consumer.recv()).await.unwrap());
     }

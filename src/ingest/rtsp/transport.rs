@@ -68,13 +68,16 @@ pub enum Port {
     Rtcp,
 }
 
-/// One track's pair of UDP ports. Only the peer's address is listened to, and of it the first port that speaks.
+/// One track's pair of UDP ports. Only the peer's address is listened to, and of it the port that was announced, or, up
+/// to when that speaks, as behind a NAT it never does, the first that does.
 #[derive(Debug)]
 pub struct Udp {
     rtp: UdpSocket,
     rtcp: UdpSocket,
     peer: IpAddr,
     from: [Option<SocketAddr>; 2],
+    /// Where the peer says that media comes from.
+    announced: Option<SocketAddr>,
     buffer: BytesMut,
 }
 
@@ -92,7 +95,9 @@ impl Udp {
                 continue;
             }
             match UdpSocket::bind((local, port + 1)).await {
-                Ok(rtcp) => return Ok(Self { rtp, rtcp, peer, from: [None; 2], buffer: BytesMut::new() }),
+                Ok(rtcp) => {
+                    return Ok(Self { rtp, rtcp, peer, from: [None; 2], announced: None, buffer: BytesMut::new() });
+                }
                 Err(error) => last = error,
             }
         }
@@ -113,6 +118,7 @@ impl Udp {
             return;
         }
         self.from[1] = Some(SocketAddr::new(self.peer, ports.1));
+        self.announced = Some(SocketAddr::new(self.peer, ports.0));
         for (socket, port) in [(&self.rtp, ports.0), (&self.rtcp, ports.1)] {
             // What cannot be sent may still be received.
             let _ = socket.send_to(&[], (self.peer, port)).await;
@@ -145,7 +151,8 @@ impl Udp {
                 };
                 let length = read.filled().len();
                 let known = self.from[index].filter(|_| port == Port::Rtp);
-                if from.ip() != self.peer || known.is_some_and(|known| known != from) {
+                let is_another = known.is_some_and(|known| known != from) && self.announced != Some(from);
+                if from.ip() != self.peer || is_another {
                     metrics::counter!("amphi_rtsp_strangers_total").increment(1);
                     continue;
                 }
