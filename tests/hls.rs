@@ -10,7 +10,7 @@ use std::{
 };
 
 use amphi::{
-    hls::{Captions, Extent, Live, Rewind, Settings, Shelf, Window},
+    hls::{Captions, Extent, Live, Rewind, Settings, Shelf, Volume, Window},
     model::{
         Anchor, AudioCodec, AudioFormat, Init, LanguageTag, MediaTime, Part, RenditionId, StreamName, TrackFormat,
         VideoCodec, VideoFormat,
@@ -52,15 +52,15 @@ impl Lives for Channels {
 struct Recorded;
 
 impl Shelf for Recorded {
-    fn segment(&self, _: &RenditionId, msn: u64) -> Option<Extent> {
-        Some(Extent { offset: msn, length: 1 })
+    fn segment(&self, _: &RenditionId, msn: u64) -> Option<(Volume, Extent)> {
+        Some((Volume::Aside, Extent { offset: msn, length: 1 }))
     }
 
     fn init(&self, _: &RenditionId, _: u32) -> Option<Extent> {
         None
     }
 
-    fn file(&self, _: &RenditionId, _: u32) -> PathBuf {
+    fn file(&self, _: &RenditionId, _: Volume) -> PathBuf {
         "nowhere".into()
     }
 }

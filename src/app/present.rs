@@ -2,8 +2,8 @@
 //!
 //! While the publisher is away, what [`still`](crate::still) makes goes in, and out to playlists and
 //! lanes alone. It enters here and not on the bus, since nobody else needs it: the ladder has nothing
-//! to encode, speech nothing to hear, the recording nothing to keep. What stands in for half a publisher is
-//! recorded with the other half.
+//! to encode, speech nothing to hear, the recording nothing to keep; for those who go back, the recorder has it
+//! beside. What stands in for half a publisher is recorded with the other half.
 
 use std::{
     sync::Arc,
@@ -243,7 +243,12 @@ impl<'a> Presenter<'a> {
                     }
                     self.part(part, self.last == Some(index));
                 }
-                Output::StandIn(part) => self.part(part, self.last == Some(index)),
+                Output::StandIn(part) => {
+                    if let Some(recorder) = self.recorder.filter(|_| !self.terms.rewind.is_zero()) {
+                        recorder.stand_in(&part);
+                    }
+                    self.part(part, self.last == Some(index));
+                }
             }
         }
     }

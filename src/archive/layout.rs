@@ -64,6 +64,11 @@ impl Folder {
         self.rendition(rendition).join(media_name(init))
     }
 
+    /// What stood in for the publisher, for those who go back while the live is on.
+    pub(super) fn aside(&self, rendition: &RenditionId) -> PathBuf {
+        self.rendition(rendition).join("aside.mp4")
+    }
+
     pub(super) fn captions(&self, language: &LanguageTag) -> PathBuf {
         self.path.join(format!("captions-{language}.jsonl"))
     }

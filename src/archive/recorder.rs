@@ -1,5 +1,6 @@
 use std::{
-    io,
+    fs, io,
+    path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -18,6 +19,7 @@ use super::{
     writer::Writer,
 };
 use crate::{
+    hls::Volume,
     model::{Anchor, Chain, Cue, Init, LanguageTag, Part, Source, StreamName},
     store::{Recording, RecordingId, RecordingState, Store},
 };
@@ -84,12 +86,18 @@ struct Shared {
     dropped: AtomicU64,
     failure: Mutex<Option<String>>,
     on_disk: Written,
+    asides: Asides,
 }
+
+/// Files of what stood in: they go when nobody can go back in the live any more.
+#[derive(Debug, Default)]
+struct Asides(Mutex<Vec<PathBuf>>);
 
 #[derive(Debug)]
 enum Job {
     Init(Init),
     Part(Part),
+    StandIn(Part),
     Cue(Cue),
 }
 
@@ -149,6 +157,12 @@ impl Recorder {
         if !part.rendition.as_str().starts_with("captions-") {
             self.send(Job::Part(part.clone()), part.data.len(), QUEUE);
         }
+    }
+
+    /// Takes a part that stands in for the publisher: while the live is on, players may go back to it; the recording
+    /// has none of it. Never waits.
+    pub fn stand_in(&self, part: &Part) {
+        self.send(Job::StandIn(part.clone()), part.data.len(), QUEUE);
     }
 
     /// Takes a cue if it is final or a person's; a higher revision replaces a lower one. Never waits.
@@ -261,6 +275,24 @@ impl Monitor {
     }
 }
 
+impl Asides {
+    /// What begins at `offset` of a file was written.
+    fn note(&self, path: impl FnOnce() -> PathBuf, offset: u64) {
+        if offset == 0 {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(path());
+        }
+    }
+}
+
+impl Drop for Asides {
+    fn drop(&mut self) {
+        for path in self.0.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            // Gone with the recording, perhaps.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
 impl Shared {
     fn status(&self) -> Status {
         Status {
@@ -315,9 +347,16 @@ impl Worker {
             Job::Part(part) => self.writer.part(part).map(|at| {
                 if let Some(offset) = at {
                     self.shared.written.fetch_add(part.data.len() as u64, Ordering::Relaxed);
-                    self.shared.on_disk.part(part, offset);
+                    self.shared.on_disk.part(part, Volume::Recording(part.init), offset);
                 }
                 at.is_some()
+            }),
+            Job::StandIn(part) => self.writer.stand_in(part).map(|at| {
+                if let Some(offset) = at {
+                    self.shared.asides.note(|| self.writer.folder().aside(&part.rendition), offset);
+                    self.shared.on_disk.part(part, Volume::Aside, offset);
+                }
+                true
             }),
         };
         (job.weight(), result)
@@ -340,7 +379,7 @@ impl Job {
     fn weight(&self) -> usize {
         JOB + match self {
             Self::Init(init) => init.data.len(),
-            Self::Part(part) => part.data.len(),
+            Self::Part(part) | Self::StandIn(part) => part.data.len(),
             Self::Cue(cue) => cue.text.len() + cue.words.len() * 128,
         }
     }

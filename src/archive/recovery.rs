@@ -64,6 +64,10 @@ async fn recover_one(store: &Store, row: &Recording, folder: Option<Folder>) -> 
         store.recordings().set_state(&row.id, RecordingState::Failed, Some(&error.to_string())).await?;
         return Err(error);
     };
+    // Nobody goes back in a live whose server died.
+    for rendition in folder.renditions().unwrap_or_default() {
+        let _ = fs::remove_file(folder.aside(&rendition));
+    }
     settle(store, &row.id, folder, Vec::new()).await
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use super::recorder::Monitor;
 use crate::{
-    hls::{Extent, Shelf},
+    hls::{Extent, Shelf, Volume},
     model::{Init, Part, RenditionId},
 };
 
@@ -26,7 +26,7 @@ struct Rendition {
     /// Lengths, by version.
     inits: BTreeMap<u32, u64>,
     /// Whole ones with their media sequence numbers, oldest first.
-    segments: VecDeque<(u64, Extent)>,
+    segments: VecDeque<(u64, (Volume, Extent))>,
     open: Option<Open>,
 }
 
@@ -34,7 +34,7 @@ struct Rendition {
 #[derive(Debug)]
 struct Open {
     msn: u64,
-    init: u32,
+    volume: Volume,
     /// Index of the part to come.
     next: u32,
     extent: Extent,
@@ -51,21 +51,19 @@ impl Written {
         }
     }
 
-    /// A part lies `offset` bytes behind the beginning of its file.
-    pub(super) fn part(&self, part: &Part, offset: u64) {
+    /// A part lies `offset` bytes behind the beginning of a file.
+    pub(super) fn part(&self, part: &Part, volume: Volume, offset: u64) {
         let mut renditions = self.lock();
         let rendition = renditions.entry(part.rendition.clone()).or_default();
         let length = part.data.len() as u64;
         let begun = rendition.open.take();
         let continues = |open: &Open| {
             let end = open.extent.offset + open.extent.length;
-            (open.msn, open.init, open.next, end) == (part.msn, part.init, part.index, offset)
+            (open.msn, open.volume, open.next, end) == (part.msn, volume, part.index, offset)
         };
         let mut open = match begun.filter(continues) {
             Some(open) => open,
-            None if part.index == 0 => {
-                Open { msn: part.msn, init: part.init, next: 0, extent: Extent { offset, length: 0 } }
-            }
+            None if part.index == 0 => Open { msn: part.msn, volume, next: 0, extent: Extent { offset, length: 0 } },
             // Without its beginning a segment is none.
             None => return,
         };
@@ -75,16 +73,16 @@ impl Written {
             rendition.open = Some(open);
             return;
         }
-        rendition.segments.push_back((open.msn, open.extent));
+        rendition.segments.push_back((open.msn, (open.volume, open.extent)));
         if rendition.segments.len() > RECENT {
             rendition.segments.pop_front();
         }
     }
 
-    fn segment(&self, id: &RenditionId, msn: u64) -> Option<Extent> {
+    fn segment(&self, id: &RenditionId, msn: u64) -> Option<(Volume, Extent)> {
         let renditions = self.lock();
         let segments = &renditions.get(id)?.segments;
-        segments.iter().rev().find(|(number, _)| *number == msn).map(|(_, extent)| *extent)
+        segments.iter().rev().find(|(number, _)| *number == msn).map(|(_, place)| *place)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<RenditionId, Rendition>> {
@@ -93,7 +91,7 @@ impl Written {
 }
 
 impl Shelf for Monitor {
-    fn segment(&self, rendition: &RenditionId, msn: u64) -> Option<Extent> {
+    fn segment(&self, rendition: &RenditionId, msn: u64) -> Option<(Volume, Extent)> {
         self.on_disk().segment(rendition, msn)
     }
 
@@ -102,8 +100,11 @@ impl Shelf for Monitor {
         Some(Extent { offset: 0, length })
     }
 
-    fn file(&self, rendition: &RenditionId, version: u32) -> PathBuf {
-        self.folder().media(rendition, version)
+    fn file(&self, rendition: &RenditionId, volume: Volume) -> PathBuf {
+        match volume {
+            Volume::Recording(version) => self.folder().media(rendition, version),
+            Volume::Aside => self.folder().aside(rendition),
+        }
     }
 }
 
@@ -133,7 +134,9 @@ mod tests {
     #[test]
     fn only_segments_of_which_every_part_is_written_are_there() {
         let written = Written::default();
-        let find = |msn| written.segment(&RenditionId::source(), msn).map(|extent| (extent.offset, extent.length));
+        let source = RenditionId::source();
+        let find = |msn| written.segment(&source, msn).map(|(volume, at)| (volume, at.offset, at.length));
+        let recorded = Volume::Recording(0);
         for (n, (msn, index, ends)) in [
             (0, 0, false),
             (0, 1, false),
@@ -150,16 +153,22 @@ mod tests {
         .into_iter()
         .enumerate()
         {
-            written.part(&part(msn, index, ends), 10 + 100 * n as u64);
+            written.part(&part(msn, index, ends), recorded, 10 + 100 * n as u64);
         }
-        assert_eq!([0, 1, 2, 3, 4].map(find), [Some((10, 300)), None, None, None, Some((710, 100))]);
+        written.part(&part(5, 0, true), Volume::Aside, 0);
+        // Another file than its beginning's.
+        written.part(&part(6, 0, false), Volume::Aside, 100);
+        written.part(&part(6, 1, true), recorded, 200);
+        let aside = Some((Volume::Aside, 0, 100));
+        let there = [Some((recorded, 10, 300)), None, None, None, Some((recorded, 710, 100)), aside, None];
+        assert_eq!([0, 1, 2, 3, 4, 5, 6].map(find), there);
     }
 
     #[test]
     fn what_is_remembered_is_bounded() {
         let written = Written::default();
         for msn in 0..10_000 {
-            written.part(&part(msn, 0, true), 100 * msn);
+            written.part(&part(msn, 0, true), Volume::Recording(0), 100 * msn);
         }
         assert_eq!(written.lock()[&RenditionId::source()].segments.len(), RECENT);
         assert!(written.segment(&RenditionId::source(), 9_999).is_some());

@@ -1,5 +1,8 @@
 use std::{
-    collections::HashMap,
+    collections::{
+        HashMap,
+        hash_map::Entry::{Occupied, Vacant},
+    },
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Write},
     os::unix::fs::DirBuilderExt,
@@ -32,6 +35,8 @@ pub(super) struct Writer {
     folder: Folder,
     tracks: HashMap<RenditionId, Track>,
     captions: HashMap<LanguageTag, File>,
+    /// Files of what stands in, and their lengths.
+    asides: HashMap<RenditionId, (File, u64)>,
     synced: Instant,
 }
 
@@ -56,7 +61,13 @@ impl Writer {
             at("keep room in", folder.path())(error)
         })?;
         sync_dir(folder.path()).and_then(|()| sync_dir(recordings)).map_err(at("sync", folder.path()))?;
-        Ok(Self { folder, tracks: HashMap::new(), captions: HashMap::new(), synced: Instant::now() })
+        Ok(Self {
+            folder,
+            tracks: HashMap::new(),
+            captions: HashMap::new(),
+            asides: HashMap::new(),
+            synced: Instant::now(),
+        })
     }
 
     pub(super) fn folder(&self) -> &Folder {
@@ -112,6 +123,25 @@ impl Writer {
         if self.synced.elapsed() >= SYNC {
             self.sync()?;
         }
+        Ok(Some(offset))
+    }
+
+    /// Appends a part that stands in for the publisher to a file that is not the recording's. Where it begins; `None`:
+    /// its rendition has not begun.
+    pub(super) fn stand_in(&mut self, part: &Part) -> io::Result<Option<u64>> {
+        if !self.tracks.contains_key(&part.rendition) {
+            return Ok(None);
+        }
+        let (file, length) = match self.asides.entry(part.rendition.clone()) {
+            Occupied(known) => known.into_mut(),
+            Vacant(new) => {
+                let path = self.folder.aside(&part.rendition);
+                new.insert((OpenOptions::new().append(true).create_new(true).open(path)?, 0))
+            }
+        };
+        file.write_all(&part.data)?;
+        let offset = *length;
+        *length += part.data.len() as u64;
         Ok(Some(offset))
     }
 

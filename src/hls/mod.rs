@@ -19,7 +19,7 @@ mod tests;
 
 pub use live::{Live, Refused};
 pub use playlist::Playlist;
-pub use rendition::{Back, Extent, Kind, Rewind, Shelf};
+pub use rendition::{Back, Extent, Kind, Rewind, Shelf, Volume};
 pub use window::{Captions, Settings, Window};
 
 use std::time::Duration;

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::model::{Anchor, Init, MediaTime, Part, RenditionId, TrackFormat};
 
-pub use past::{Back, Extent, Rewind, Shelf};
+pub use past::{Back, Extent, Rewind, Shelf, Volume};
 use past::{Kept, Past};
 use render::Rendered;
 

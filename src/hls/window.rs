@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    Answer, Back, Directives, Kind, Playlist, Reach, Rewind, SKIP_UNTIL, TARGET_DURATION,
+    Answer, Back, Directives, Kind, Playlist, Reach, Rewind, SKIP_UNTIL, TARGET_DURATION, Volume,
     multivariant::{bandwidth, multivariant},
     playlist::seconds,
     rendition::{Frame, Rendition},
@@ -300,7 +300,7 @@ impl Window {
     pub fn init_back(&self, id: &RenditionId, version: u32) -> Option<Back> {
         let Rewind { shelf, .. } = self.frame.rewind.as_ref()?;
         let id = &self.rendition(id)?.id;
-        Some(Back::File(shelf.file(id, version), shelf.init(id, version)?))
+        Some(Back::File(shelf.file(id, Volume::Recording(version)), shelf.init(id, version)?))
     }
 
     pub(super) fn rendition(&self, id: &RenditionId) -> Option<&Rendition> {

@@ -86,6 +86,9 @@ fn while_the_publisher_is_away_a_strict_reader_sees_the_live_go_on_and_the_recor
     wait("segments without a publisher", SOON, || (segments(&server) >= left + 3).then_some(()));
     let away = begun.elapsed();
     assert!(!source(&server).contains("#EXT-X-DISCONTINUITY\n"), "nothing breaks before the publisher is back");
+    let id = server.json("/api/v1/channels/waves/status")["recording"]["id"].as_str().unwrap().to_owned();
+    let aside = server.data.join(format!("recordings/{id}/240p/aside.mp4"));
+    assert!(aside.metadata().unwrap().len() > 1_000, "who goes back finds what stood in");
     let second = publish(&server, &key, &["-t", "12"]);
     assert!(second.finish().0);
     // The grace runs out, or the reader would not see the end.

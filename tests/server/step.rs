@@ -1,9 +1,6 @@
 //! Picture and sound together, in by the ways of browsers and cameras and out to players and recordings.
 
-use std::{
-    net::UdpSocket,
-    process::{Command, Stdio},
-};
+use std::net::UdpSocket;
 
 use serde_json::Value;
 
@@ -11,7 +8,7 @@ use crate::{
     browser::Browser,
     sound::{begins, begins_in, ended, flashes},
     studio::{studio, until},
-    support::{Publisher, SOON, Server, wait},
+    support::Server,
     whep,
     whip::{self, Peer, listed, offsets_in, state},
 };

@@ -18,17 +18,26 @@ pub struct Extent {
     pub length: u64,
 }
 
+/// A file of a rendition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Volume {
+    /// The one that begins with the initialisation segment of this version and goes on with what needs it.
+    Recording(u32),
+    /// What stood in for the publisher, whatever it needs, and is there as long as the live is.
+    Aside,
+}
+
 /// What keeps the media of a live on a disk: the recorder. Its methods never wait.
 pub trait Shelf: fmt::Debug + Send + Sync {
-    /// Where a segment lies in the file of its initialisation segment; `None` unless all of it is written. A segment
-    /// is asked for half a minute after its end, once.
-    fn segment(&self, rendition: &RenditionId, msn: u64) -> Option<Extent>;
+    /// Where a segment lies; `None` unless all of it is written. A segment is asked for half a minute after its end,
+    /// once.
+    fn segment(&self, rendition: &RenditionId, msn: u64) -> Option<(Volume, Extent)>;
 
     /// Where an initialisation segment lies in its file; `None` unless it is written.
     fn init(&self, rendition: &RenditionId, version: u32) -> Option<Extent>;
 
-    /// The file that begins with an initialisation segment and goes on with what needs it.
-    fn file(&self, rendition: &RenditionId, version: u32) -> PathBuf;
+    /// A file's path.
+    fn file(&self, rendition: &RenditionId, volume: Volume) -> PathBuf;
 }
 
 /// How far back players may go in a live, and where what has left memory lies.
@@ -57,10 +66,10 @@ pub enum Back {
 /// Where a segment is once memory has it no longer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kept {
-    /// Nowhere: players are told of a gap.
+    /// Nowhere.
     Nowhere,
-    /// In the file of its initialisation segment.
-    File(Extent),
+    /// There.
+    File(Volume, Extent),
     /// In the caption track.
     Track,
 }
@@ -89,6 +98,7 @@ struct Entry {
     kept: Kept,
     init: u32,
     discontinuity: bool,
+    gap: bool,
 }
 
 /// What the segment before says about the next one.
@@ -99,7 +109,8 @@ pub(super) struct Before {
 }
 
 impl Past {
-    /// Takes the oldest segment that the playlist has listed so far.
+    /// Takes the oldest segment that the playlist has listed so far. What is lost was listed without saying so, and may
+    /// not become a gap (rfc8216bis §6.2.1): the rewind playlist begins behind it.
     pub fn push(&mut self, segment: &Segment) {
         if self.entries.is_empty() {
             self.first = segment.msn;
@@ -112,7 +123,13 @@ impl Past {
             kept: segment.kept.unwrap_or(Kept::Nowhere),
             init: segment.init,
             discontinuity: segment.discontinuity,
+            gap: segment.gap,
         });
+        if !segment.gap && matches!(segment.kept, None | Some(Kept::Nowhere)) {
+            self.gone_for += std::mem::take(&mut self.length);
+            self.gone = self.entries.len();
+            self.breaks = 0;
+        }
     }
 
     /// Lets go what lies beyond `window`, where the playlist in memory is `behind` long already.
@@ -170,7 +187,7 @@ impl Rendition {
         let entry = self.past.find(msn)?;
         match entry.kept {
             Kept::Nowhere => None,
-            Kept::File(extent) => Some(Back::File(rewind.shelf.file(&self.id, entry.init), extent)),
+            Kept::File(volume, extent) => Some(Back::File(rewind.shelf.file(&self.id, volume), extent)),
             Kept::Track => Some(Back::Captions { start: entry.start, duration: entry.duration }),
         }
     }
@@ -185,8 +202,7 @@ impl Rendition {
         self.edge.saturating_sub(self.segments.get(self.listed).map_or(self.edge, |first| first.at))
     }
 
-    /// Asks where segments are that lie beyond the skip boundary. What is said then stays: a segment is listed for
-    /// half the boundary at least before updates skip it, so that players hear of gaps (rfc8216bis §6.3.7).
+    /// Asks where segments are that lie beyond the skip boundary.
     pub(super) fn settle(&mut self, rewind: &Rewind) {
         let (edge, captions) = (self.edge, self.captions);
         let due = |segment: &&mut Segment| segment.complete && segment.end() + SKIP_UNTIL <= edge;
@@ -194,7 +210,10 @@ impl Rendition {
             segment.kept = Some(match segment.gap {
                 true => Kept::Nowhere,
                 false if captions => Kept::Track,
-                false => rewind.shelf.segment(&self.id, segment.msn).map_or(Kept::Nowhere, Kept::File),
+                false => match rewind.shelf.segment(&self.id, segment.msn) {
+                    Some((volume, extent)) => Kept::File(volume, extent),
+                    None => Kept::Nowhere,
+                },
             });
         }
     }
@@ -210,7 +229,7 @@ impl Rendition {
                 }
                 self.map(text, entry.init, entry.discontinuity, &before, frame);
                 text.push_str(&date_time(frame.anchor, entry.start));
-                if entry.kept == Kept::Nowhere {
+                if entry.gap {
                     text.push_str("#EXT-X-GAP\n");
                 }
                 let (duration, uri) = (seconds(entry.duration), self.uri("seg", self.past.first + nth as u64, frame));

@@ -1,9 +1,6 @@
 use std::{fmt::Write as _, sync::Arc};
 
-use super::{
-    Frame, Rendition,
-    past::{Before, Kept},
-};
+use super::{Frame, Rendition, past::Before};
 use crate::hls::{PARTS_LISTED, Playlist, Reach, SKIP_UNTIL};
 
 /// The newest playlists of a rendition.
@@ -78,9 +75,6 @@ impl Rendition {
             text.push_str(&segment.date_line);
             if segment.end() + PARTS_LISTED > self.edge {
                 text.push_str(&segment.part_lines);
-            }
-            if reach == Reach::Back && segment.kept == Some(Kept::Nowhere) && !segment.gap {
-                text.push_str("#EXT-X-GAP\n");
             }
             if Some(segment.msn) != held {
                 text.push_str(&segment.end_lines);
