@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     browser::Browser,
-    support::{SOON, Server, media, wait},
+    support::{Server, media, wait},
 };
 
 /// What playlists in memory list is in memory for as long again, and four seconds.
@@ -83,10 +83,25 @@ fn a_viewer_goes_back_to_what_has_left_memory_and_returns_to_the_edge() {
     for row in &browser.seen {
         assert_eq!(row["violations"], json!([]), "barriers");
     }
+    drop(browser);
+
+    // Who is behind when it ends, and finds another live in its place, goes on in the recording.
+    let back = ["ArrowLeft"; 6].map(|key| ["--press".to_owned(), format!("{key}@1")]);
+    // Its player is not ahead by minutes.
+    let options: Vec<String> = back.into_iter().flatten().chain(["--slow".into()]).collect();
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let mut behind = Browser::open(&format!("{}/watch/waves", server.http), 120, &options);
+    // When what is on show was said.
+    let said = |row: &Value| row["at"].as_f64().unwrap() - number(row, "behind");
+    behind.until("the picture of back then", |row| row["playlist"] == "rewind.m3u8" && number(row, "behind") > 40.0);
     drop(publisher);
-    wait("its end", SOON, || {
-        server.get("/live/waves/source/rewind.m3u8").ok()?.1.contains("#EXT-X-ENDLIST").then_some(())
-    });
+    behind.until("the end of the list", |row| row["over"] == true && row["playlist"] == "rewind.m3u8");
+    let _next = server.publish(&media("lecture-en.opus"), &format!("{}/waves?key={key}", server.rtmp), &[]);
+    let last = behind.until("the recording", |row| row["state"] == "vod" && row["behind"].is_number());
+    let before = behind.seen.iter().rfind(|row| row["playlist"] == "rewind.m3u8" && row["behind"].is_number()).unwrap();
+    let apart = said(&last) - said(before);
+    assert!((-1.0..6.0).contains(&apart) && number(&last, "time") > 20.0, "{apart} s from {before} to {last}");
+    behind.until("it playing", |row| number(row, "time") > number(&last, "time") + 2.0);
 }
 
 #[test]

@@ -170,9 +170,9 @@ fn offsets(server: &Server, channel: &str) -> Vec<f64> {
 /// How far each beep lies from its flash, sorted by size, in seconds.
 pub fn offsets_in((seen, heard): (Vec<f64>, Vec<f64>)) -> Vec<f64> {
     assert!(seen.len() >= 4 && heard.len() >= 4, "seen {seen:?}, heard {heard:?}");
-    // The sound may end a moment behind the picture, or the picture behind the sound.
-    let last = seen.last().copied().unwrap_or_default() + 1.0;
-    let heard = heard.into_iter().filter(|beep| *beep < last);
+    // One may begin or end a moment before the other.
+    let both = seen[0] - 0.5..seen[seen.len() - 1] + 0.5;
+    let heard = heard.into_iter().filter(|beep| both.contains(beep));
     let nearest = |beep: f64| seen.iter().map(|flash| (beep - flash).abs()).min_by(f64::total_cmp);
     let mut offsets: Vec<_> = heard.filter_map(nearest).collect();
     offsets.sort_by(f64::total_cmp);

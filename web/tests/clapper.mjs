@@ -1,5 +1,5 @@
 // Runs in a page before its scripts: its camera and its microphone are a canvas and an oscillator, whose flashes and beeps
-// begin together, 200 ms of every two seconds. Chromium's fake devices, played from files, begin when they like.
+// begin together, 200 ms of every second. Chromium's fake devices, played from files, begin when they like.
 export const clapper = () => {
   const audio = new globalThis.AudioContext()
   const beep = new globalThis.GainNode(audio, { gain: 0 })
@@ -13,7 +13,7 @@ export const clapper = () => {
   let on = true
   const strike = () => {
     const now = performance.now() - begun
-    const struck = now % 2000 < 200
+    const struck = now % 1000 < 200
     if (struck !== on) beep.gain.setValueAtTime(struck ? 0.8 : 0, audio.currentTime)
     on = struck
     context.fillStyle = on ? 'white' : 'black'

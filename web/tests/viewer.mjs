@@ -1,6 +1,6 @@
 // Opens a page in Chromium and reports, a JSON line every half second, what a viewer would see.
 // usage: node tests/viewer.mjs URL [--seconds N] [--screenshot FILE] [--phone] [--dark] [--language fr]
-//          [--port N] [--tcp] [--without-websocket] [--choose MENU/ITEM]… [--press KEY@SECONDS]… [--audit] [--pitch] [--skew] [--any-certificate]
+//          [--port N] [--tcp] [--slow] [--without-websocket] [--choose MENU/ITEM]… [--press KEY@SECONDS]… [--audit] [--pitch] [--skew] [--any-certificate]
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 
@@ -47,6 +47,13 @@ page.on('console', (message) => {
 })
 if (options.includes('--port')) await through(page, option('port'))
 if (options.includes('--tcp')) await overTcp(page)
+// Hardly more than what is played is there in time.
+if (options.includes('--slow')) {
+  await page.route(/\/seg-\d+\.m4s/, async (route) => {
+    await new Promise((done) => { setTimeout(done, 1500) })
+    await route.continue().catch(() => undefined)
+  })
+}
 // How far the sound that is played over WebRTC is ahead of the picture, by the publisher's clock.
 if (options.includes('--skew')) {
   await page.addInitScript(() => {
@@ -148,6 +155,7 @@ const look = () => {
     rewind: document.querySelector('.rewind-control:not([hidden]) [data-rewind]')?.getAttribute('aria-valuetext') ?? null,
     rewound: document.querySelector('[data-rewound]')?.textContent || null,
     playlist: hls?.url?.split('/').at(-1) ?? null,
+    over: hls?.latestLevelDetails?.live === false && hls.audioTracks[hls.audioTrack]?.details?.live !== true,
     loaded: performance.timeOrigin,
   }
 }
@@ -167,7 +175,11 @@ const begun = Date.now()
 const until = begun + seconds * 1000
 while (Date.now() < until) {
   while (keys.length > 0 && Date.now() >= begun + keys[0].at * 1000) await page.keyboard.press(keys.shift().key)
-  const seen = await page.evaluate(look)
+  // A page that leads to another one is not looked at.
+  const seen = await page.evaluate(look).catch((error) => {
+    if (!/context was destroyed/.test(error.message)) throw error
+  })
+  if (seen === undefined) continue
   const skew = options.includes('--skew') ? { skew: await page.evaluate(() => globalThis.skew?.()) } : {}
   const audited = options.includes('--audit') ? { violations: await audit() } : {}
   console.log(JSON.stringify({ at: Date.now() / 1000, ...seen, ...skew, ...audited, problems: problems.splice(0) }))

@@ -40,6 +40,8 @@ export interface Engine {
   readonly hls: Hls | null;
   /** Milliseconds since 1970 of the picture on show (program date-time); null before it plays. */
   programTime(): number | null;
+  /** Seconds into a recording at which what was shown then lies, or what follows if that was not recorded; null if unknown. */
+  timeOf?(date: number): number | null;
   /** The picture's place on the stream's timeline in seconds, modulo {@link WRAP}, where pictures carry it. */
   place?(): number | null;
   /** Seconds behind the live edge; null if unknown. */

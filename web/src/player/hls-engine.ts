@@ -123,6 +123,14 @@ export class HlsEngine implements Engine {
     return this.hls.playingDate?.getTime() ?? null;
   }
 
+  timeOf(date: number): number | null {
+    const fragments = this.hls.latestLevelDetails?.fragments ?? [];
+    const begun = fragments.findLast(({ programDateTime }) => programDateTime !== null && programDateTime <= date);
+    if (begun === undefined) return null;
+    const into = (date - (begun.programDateTime ?? date)) / 1000;
+    return begun.start + Math.min(begun.duration, into);
+  }
+
   latency(): number | null {
     return this.hls.liveSyncPosition === null ? null : this.hls.latency;
   }

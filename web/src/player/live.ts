@@ -1,5 +1,5 @@
 import * as api from '../api/client';
-import type { Channel, ChannelStatus } from '../api/types';
+import type { Channel, ChannelStatus, Recording } from '../api/types';
 import { Backoff } from '../backoff';
 import { OFF } from '../captions/choice';
 import { CaptionDesk } from '../captions/desk';
@@ -46,6 +46,8 @@ const HOPELESS = 2;
 const DEAF = 7000;
 /** Milliseconds that a remark on the connection stays. */
 const REMARK = 20_000;
+/** Seconds of a live that nobody misses at its end. */
+const UNSEEN = 5;
 /** Milliseconds between drawings of captions and latency. */
 const TICK = 80;
 
@@ -237,21 +239,27 @@ export class LivePage {
   }
 
   private ended(): void {
+    const { duration, currentTime } = this.screen.video;
+    // Who had gone back has not seen the rest.
+    const at = this.where.behind !== null && duration - currentTime > UNSEEN ? this.engine?.programTime() ?? null : null;
     this.where.behind = null;
     this.stop();
     this.over = true;
     this.veil.cover('ended', t('watch.ended.title'), t('watch.ended.text'), this.home());
     this.again(POLL);
-    void this.offerRecording();
+    void this.offerRecording(at);
   }
 
-  /** Leads to the newest recording of this channel: that of the live just seen. */
-  private async offerRecording(): Promise<void> {
+  /** Leads to the recording of the live just seen; who has not seen what came behind `at` goes on there. */
+  private async offerRecording(at: number | null): Promise<void> {
     try {
-      const recording = (await api.recordings()).find(({ channel }) => channel === this.name);
+      const isIt = (one: Recording): boolean => one.channel === this.name && (at === null || Date.parse(one.started_at ?? '') <= at);
+      const recording = (await api.recordings()).find(isIt);
       if (recording === undefined || this.veil.state !== 'ended') return;
+      const href = `/v/${encodeURIComponent(recording.id)}`;
+      if (at !== null) location.assign(`${href}?at=${new Date(at).toISOString()}`);
       this.veil.cover('ended', t('watch.ended.title'), t('watch.ended.text'),
-        el('a', { class: 'btn btn-primary', href: `/v/${encodeURIComponent(recording.id)}` }, t('watch.ended.recording')));
+        el('a', { class: 'btn btn-primary', href }, t('watch.ended.recording')));
     } catch {
       // The list of lectures leads there too.
     }

@@ -34,6 +34,8 @@ export class VodPage {
   private engine: Engine | null = null;
   /** Where to go on after a failure, in seconds. */
   private resume = startFromAddress();
+  /** Where to begin instead: with what was on show at this time of day, in milliseconds since 1970. */
+  private dated = dateFromAddress();
 
   constructor(
     private readonly id: string,
@@ -128,7 +130,10 @@ export class VodPage {
       return;
     }
     video.addEventListener('loadedmetadata', () => {
-      if (this.resume > 0) video.currentTime = this.resume;
+      const dated = this.dated === null ? null : this.engine?.timeOf?.(this.dated);
+      this.dated = null;
+      const place = dated ?? this.resume;
+      if (place > 0) video.currentTime = place;
     }, { once: true });
     this.veil.lift('vod');
     void playSomehow(player).then((silent) => {
@@ -176,6 +181,11 @@ export class VodPage {
 }
 
 /** `?t=SECONDS` of the address; 0 without. */
+function dateFromAddress(): number | null {
+  const date = Date.parse(new URLSearchParams(location.search).get('at') ?? '');
+  return Number.isNaN(date) ? null : date;
+}
+
 function startFromAddress(): number {
   const seconds = Number(new URLSearchParams(location.search).get('t'));
   return Number.isFinite(seconds) && seconds > 0 ? seconds : 0;
