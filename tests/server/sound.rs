@@ -24,13 +24,7 @@ pub(crate) fn flashes(url: &str, seconds: u32, sound: &str) -> Publisher {
 
 /// When flashes and beeps begin, as ffmpeg sees and hears them.
 pub(crate) fn begins(url: &str) -> (Vec<f64>, Vec<f64>) {
-    begins_in(url, "null")
-}
-
-/// The same in what a filter leaves of the picture.
-pub(crate) fn begins_in(url: &str, filter: &str) -> (Vec<f64>, Vec<f64>) {
-    let seen = format!("{filter},blackdetect=d=0.5");
-    let filters = ["-vf", &seen, "-af", "silencedetect=n=-20dB:d=0.5"];
+    let filters = ["-vf", "blackdetect=d=0.5", "-af", "silencedetect=n=-20dB:d=0.5"];
     let output =
         Command::new("ffmpeg").args(["-hide_banner", "-i", url]).args(filters).args(["-f", "null", "-"]).output();
     let said = String::from_utf8(output.unwrap().stderr).unwrap();

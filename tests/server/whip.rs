@@ -60,7 +60,7 @@ impl Peer {
     }
 
     /// Chromium with its fake camera, through `web/tests/publish.mjs`.
-    pub fn chromium(server: &Server, channel: &str, key: &str, options: &[&str]) -> Self {
+    fn chromium(server: &Server, channel: &str, key: &str, options: &[&str]) -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("web/tests/publish.mjs");
         let mut command = Command::new("node");
         command.arg(script).args([&format!("{}/whip/{channel}", server.http), key]).args(options);

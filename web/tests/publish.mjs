@@ -1,15 +1,12 @@
 // Publishes Chromium's fake camera and microphone over WHIP until standard input ends, then DELETEs the session.
-// usage: node tests/publish.mjs URL KEY [--codec VP8|H264] [--tcp] [--simulcast] [--clapper]
+// usage: node tests/publish.mjs URL KEY [--codec VP8|H264] [--tcp] [--simulcast]
 //   --tcp        takes none but the server's candidates over TCP
 //   --simulcast  offers the picture in two sizes
-//   --clapper    flashes and beeps together instead of what the fake devices show
 // A line "resize" on standard input halves the picture.
 // Prints "answered STATUS", "connected", "resized", "deleted STATUS".
 import { createInterface } from 'node:readline'
 
 import { chromium } from 'playwright-core'
-
-import { clapper } from './clapper.mjs'
 
 const [url, key, ...options] = process.argv.slice(2)
 const codec = options.includes('--codec') ? options[options.indexOf('--codec') + 1] : 'H264'
@@ -26,7 +23,6 @@ const browser = await chromium.launch({
   ],
 })
 const page = await (await browser.newContext()).newPage()
-if (options.includes('--clapper')) await page.addInitScript(clapper)
 // Any page of a trustworthy origin may use the camera.
 await page.goto(new URL('/healthz', url).href)
 await page.exposeFunction('say', (line) => console.log(line))
