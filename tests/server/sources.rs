@@ -10,6 +10,19 @@ use serde_json::Value;
 
 use crate::support::{Publisher, SOON, Server, media, wait};
 
+/// A server that may fetch from this machine, with a channel `hall`, and a port for what it fetches.
+pub fn hall() -> (Server, u16) {
+    let server = Server::start(&[
+        ("AMPHI_PULL__PRIVATE", "true"),
+        ("AMPHI_LADDER__ENABLED", "false"),
+        ("AMPHI_CAPTIONS__ENABLED", "false"),
+        ("AMPHI_RECONNECT_GRACE", "1s"),
+    ]);
+    server.channel("hall", &[]);
+    let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    (server, port)
+}
+
 /// ffmpeg, which waits for one caller and sends it a test picture with the lecture, encrypted.
 fn listener(port: u16) -> Publisher {
     let mut command = Command::new("ffmpeg");
@@ -26,14 +39,7 @@ fn status(server: &Server) -> Value {
 
 #[test]
 fn an_srt_source_is_fetched_while_it_is_set_and_its_key_is_never_shown() {
-    let server = Server::start(&[
-        ("AMPHI_PULL__PRIVATE", "true"),
-        ("AMPHI_LADDER__ENABLED", "false"),
-        ("AMPHI_CAPTIONS__ENABLED", "false"),
-        ("AMPHI_RECONNECT_GRACE", "1s"),
-    ]);
-    server.channel("hall", &[]);
-    let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (server, port) = hall();
     let _source = listener(port);
     let url = format!("srt://127.0.0.1:{port}?passphrase=0123456789");
     let changed = server.amphi(&["channel", "change", "hall", "--source", &url, "--json"]);

@@ -1,12 +1,12 @@
 //! Picture and sound together, in by the ways of browsers and cameras and out to players and recordings.
 
-use std::{collections::VecDeque, net::UdpSocket};
+use std::collections::VecDeque;
 
 use crate::{
     browser::Browser,
     sound::{begins, ended, flashes},
+    sources::hall,
     studio::{studio, until},
-    support::Server,
     whep,
     whip::{self, Peer, listed, offsets_in, state},
 };
@@ -35,14 +35,7 @@ fn the_studios_camera_and_microphone_are_in_step() {
 
 #[test]
 fn a_source_that_is_fetched_is_in_step_live_and_in_the_recording() {
-    let server = Server::start(&[
-        ("AMPHI_PULL__PRIVATE", "true"),
-        ("AMPHI_LADDER__ENABLED", "false"),
-        ("AMPHI_CAPTIONS__ENABLED", "false"),
-        ("AMPHI_RECONNECT_GRACE", "1s"),
-    ]);
-    server.channel("hall", &[]);
-    let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (server, port) = hall();
     let source = format!("srt://127.0.0.1:{port}");
     let publisher = flashes(&format!("{source}?mode=listener"), 21, "-bf 2 -c:a aac");
     server.amphi(&["channel", "change", "hall", "--source", &source]);
