@@ -21,7 +21,7 @@ pub fn offer(data: &[u8]) {
     let _inside = runtime.enter();
     for direction in [Direction::Receive, Direction::Send] {
         let possible = Port::check(&text, direction);
-        let answered = port.answer(&text, direction, Instant::now());
+        let answered = port.answer(&text, direction, std::net::Ipv4Addr::LOCALHOST.into(), Instant::now());
         if let Ok(peer) = &answered {
             assert!(possible.is_ok() && peer.answer().starts_with("v=0") && !peer.streams().is_empty());
         }

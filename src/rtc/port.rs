@@ -90,14 +90,27 @@ struct Table {
     addresses: Holders,
     /// By addresses that were sent a check, so that the answer finds back: it names nobody.
     asked: Holders,
-    /// Viewers that have been answered and are not connected yet, in the order of their coming.
-    coming: VecDeque<Handle>,
+    /// Viewers that have been answered and are not connected yet, in the order of their coming, and from which site.
+    coming: VecDeque<(IpAddr, Handle)>,
 }
 
 impl Table {
     /// Nobody waits for this peer any more.
     fn came(&mut self, fragment: &str) {
-        self.coming.retain(|viewer| viewer.session() != fragment);
+        self.coming.retain(|(_, viewer)| viewer.session() != fragment);
+    }
+
+    /// Gives up the viewer that has been awaited longest of the site that most are awaited of.
+    fn gives_way(&mut self) {
+        let mut awaited = HashMap::<_, usize>::new();
+        for (site, _) in &self.coming {
+            *awaited.entry(*site).or_default() += 1;
+        }
+        // Of equals the last is chosen.
+        let oldest = (0..self.coming.len()).rev().max_by_key(|index| awaited.get(&self.coming[*index].0));
+        if let Some((_, viewer)) = oldest.and_then(|index| self.coming.remove(index)) {
+            viewer.close();
+        }
     }
 }
 
@@ -150,11 +163,12 @@ impl Port {
         connection::chosen(&Offer::parse(offer)?, direction).map(|_| ())
     }
 
-    /// Answers an offer. Neither waits nor sends anything; the peer lives as long as it is polled.
+    /// Answers an offer of whoever asks from `site`, which is an address or stands for a network of one holder.
+    /// Neither waits nor sends anything; the peer lives as long as it is polled.
     ///
     /// # Errors
     /// [`Refused`].
-    pub fn answer(&self, offer: &str, direction: Direction, now: Instant) -> Result<Peer, Refused> {
+    pub fn answer(&self, offer: &str, direction: Direction, site: IpAddr, now: Instant) -> Result<Peer, Refused> {
         let offer = Offer::parse(offer)?;
         self.admits(&self.table(), direction)?;
         let locals = self.locals();
@@ -169,7 +183,7 @@ impl Port {
             let connections = Arc::new(Semaphore::new(CONNECTIONS));
             table.fragments.insert(fragment.clone(), Entry { sender: sender.clone(), connections });
             if direction == Direction::Send {
-                self.awaits(&mut table, handle.clone());
+                self.awaits(&mut table, site, handle.clone());
             }
         }
         answered.answer = sdp::with_candidates(&answered.answer, &self.inner.announced, &self.inner.announced);
@@ -178,13 +192,11 @@ impl Port {
     }
 
     /// Awaits a viewer. Asking costs nobody anything: who has asked and not come gives way to who asks later.
-    fn awaits(&self, table: &mut Table, viewer: Handle) {
-        if table.coming.len() >= self.inner.settings.peers.div_ceil(COMING)
-            && let Some(oldest) = table.coming.pop_front()
-        {
-            oldest.close();
+    fn awaits(&self, table: &mut Table, site: IpAddr, viewer: Handle) {
+        if table.coming.len() >= self.inner.settings.peers.div_ceil(COMING) {
+            table.gives_way();
         }
-        table.coming.push_back(viewer);
+        table.coming.push_back((site, viewer));
     }
 
     /// Whether one more peer may come. Anybody may watch: a crowd at the door must not keep lecturers out.

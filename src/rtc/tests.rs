@@ -1,7 +1,7 @@
 //! What real clients offer, and what becomes of it when it is damaged.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     time::{Duration, Instant},
 };
 
@@ -31,6 +31,9 @@ const AIORTC: &str = include_str!("tests/aiortc.sdp");
 /// As OBS has it.
 const LIBDATACHANNEL: &str = include_str!("../../fuzz/corpus/offer/in-libdatachannels-manner");
 
+/// Where all ask from who are asked about one thing at a time.
+const SITE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
 async fn port() -> Port {
     Port::bind("127.0.0.1:0".parse().unwrap(), Settings { peers: 8, ..Settings::default() }).await.unwrap()
 }
@@ -39,7 +42,7 @@ async fn port() -> Port {
 async fn h264_is_taken_where_it_is_offered_and_vp8_where_not() {
     let port = port().await;
     for offer in [CHROMIUM, AIORTC] {
-        let peer = port.answer(offer, Direction::Receive, Instant::now()).unwrap();
+        let peer = port.answer(offer, Direction::Receive, SITE, Instant::now()).unwrap();
         let codecs: Vec<_> = peer.streams().iter().map(|stream| stream.codec).collect();
         assert!(codecs.contains(&Codec::H264) && !codecs.contains(&Codec::Vp8), "{codecs:?}");
         let answer = peer.answer();
@@ -52,7 +55,7 @@ async fn h264_is_taken_where_it_is_offered_and_vp8_where_not() {
         let candidate = format!("udp 2130706431 127.0.0.1 {} typ host", port.local_addr().port());
         assert_eq!(answer.matches(&candidate).count(), 2, "{answer}");
         let without = offer.replace("H264/90000", "H999/90000");
-        let peer = port.answer(&without, Direction::Receive, Instant::now()).unwrap();
+        let peer = port.answer(&without, Direction::Receive, SITE, Instant::now()).unwrap();
         assert!(peer.streams().iter().any(|stream| stream.codec == Codec::Vp8), "{}", peer.answer());
     }
 }
@@ -61,7 +64,7 @@ async fn h264_is_taken_where_it_is_offered_and_vp8_where_not() {
 async fn to_a_viewer_one_stream_of_each_goes() {
     let port = port().await;
     let offer = CHROMIUM.replace("a=sendonly", "a=recvonly");
-    let peer = port.answer(&offer, Direction::Send, Instant::now()).unwrap();
+    let peer = port.answer(&offer, Direction::Send, SITE, Instant::now()).unwrap();
     let codecs: Vec<_> = peer.streams().iter().map(|stream| (stream.codec, stream.ssrc > 0)).collect();
     assert_eq!(codecs, [(Codec::H264, true), (Codec::Opus, true)]);
     assert_eq!(peer.answer().matches("a=sendonly").count(), 2, "{}", peer.answer());
@@ -70,7 +73,7 @@ async fn to_a_viewer_one_stream_of_each_goes() {
 #[tokio::test]
 async fn half_of_what_is_offered_is_refused_with_what_to_set() {
     let port = port().await;
-    let refused = |offer: &str, direction| match port.answer(offer, direction, Instant::now()) {
+    let refused = |offer: &str, direction| match port.answer(offer, direction, SITE, Instant::now()) {
         Err(Refused::Unacceptable(why)) => why,
         other => panic!("{:?}", other.map(|peer| peer.answer().to_owned())),
     };
@@ -88,7 +91,7 @@ async fn half_of_what_is_offered_is_refused_with_what_to_set() {
         let (sound, picture) = offer.split_once("m=video").unwrap();
         for nothing in ["a=recvonly", "a=inactive"] {
             let offer = format!("{sound}m=video{}", no_picture(picture).replace("a=sendonly", nothing));
-            assert!(port.answer(&offer, Direction::Receive, Instant::now()).is_ok(), "{offer}");
+            assert!(port.answer(&offer, Direction::Receive, SITE, Instant::now()).is_ok(), "{offer}");
         }
     }
 }
@@ -98,7 +101,7 @@ async fn who_begins_the_handshake_is_the_clients_choice() {
     let port = port().await;
     for (offered, answered) in [("actpass", "active"), ("active", "passive"), ("passive", "active")] {
         let offer = CHROMIUM.replace("a=setup:actpass", &format!("a=setup:{offered}"));
-        let peer = port.answer(&offer, Direction::Receive, Instant::now()).unwrap();
+        let peer = port.answer(&offer, Direction::Receive, SITE, Instant::now()).unwrap();
         let answer = format!("a=setup:{answered}\r\n");
         assert_eq!(peer.answer().matches(&answer).count(), 2, "{offered}: {}", peer.answer());
         assert_eq!(peer.answer().matches("a=setup:").count(), 2, "{offered}: {}", peer.answer());
@@ -108,7 +111,7 @@ async fn who_begins_the_handshake_is_the_clients_choice() {
 #[tokio::test]
 async fn an_encoder_with_one_codec_of_each_kind_gets_these() {
     let port = port().await;
-    let peer = port.answer(LIBDATACHANNEL, Direction::Receive, Instant::now()).unwrap();
+    let peer = port.answer(LIBDATACHANNEL, Direction::Receive, SITE, Instant::now()).unwrap();
     let agreed: Vec<_> = peer.streams().iter().map(|stream| (stream.codec, stream.payload_type)).collect();
     assert_eq!(agreed, [(Codec::H264, 96), (Codec::Opus, 111)]);
     let answer = peer.answer();
@@ -134,7 +137,7 @@ async fn an_encoder_with_one_codec_of_each_kind_gets_these() {
 #[tokio::test]
 async fn places_are_counted_and_given_back() {
     let port = port().await;
-    let answer = || port.answer(AIORTC, Direction::Receive, Instant::now());
+    let answer = || port.answer(AIORTC, Direction::Receive, SITE, Instant::now());
     let mut peers: Vec<_> = (0..8).map(|_| answer().unwrap()).collect();
     assert_eq!(answer().err(), Some(Refused::Full));
     peers.pop();
@@ -143,7 +146,7 @@ async fn places_are_counted_and_given_back() {
 
 #[tokio::test]
 async fn a_peer_that_is_ended_is_over() {
-    let mut peer = port().await.answer(CHROMIUM, Direction::Receive, Instant::now()).unwrap();
+    let mut peer = port().await.answer(CHROMIUM, Direction::Receive, SITE, Instant::now()).unwrap();
     peer.handle().close();
     assert_eq!(peer.recv().await, None);
 }
@@ -175,7 +178,7 @@ async fn from_elsewhere(check: &[u8], to: SocketAddr) -> UdpSocket {
 #[tokio::test]
 async fn checks_without_the_sessions_password_take_no_genuine_ones_place() {
     let port = port().await;
-    let mut peer = port.answer(CHROMIUM, Direction::Receive, Instant::now()).unwrap();
+    let mut peer = port.answer(CHROMIUM, Direction::Receive, SITE, Instant::now()).unwrap();
     let (handle, address) = (peer.handle(), port.local_addr());
     let password = sdp::value(peer.answer(), "a=ice-pwd:").unwrap().to_owned();
     let (cancel, served) = (CancellationToken::new(), port.clone());
@@ -213,7 +216,7 @@ async fn checks_without_the_sessions_password_take_no_genuine_ones_place() {
 #[tokio::test]
 async fn a_stranger_does_not_change_who_nominates() {
     let port = port().await;
-    let mut peer = port.answer(CHROMIUM, Direction::Receive, Instant::now()).unwrap();
+    let mut peer = port.answer(CHROMIUM, Direction::Receive, SITE, Instant::now()).unwrap();
     let (handle, address) = (peer.handle(), port.local_addr());
     let password = sdp::value(peer.answer(), "a=ice-pwd:").unwrap().to_owned();
     let (cancel, served) = (CancellationToken::new(), port.clone());
@@ -248,7 +251,7 @@ async fn a_stranger_does_not_change_who_nominates() {
 async fn viewers_leave_places_for_publishers() {
     let port = port().await;
     let (watching, publishing) = (CHROMIUM.replace("a=sendonly", "a=recvonly"), CHROMIUM);
-    let answer = |offer: &str, direction| port.answer(offer, direction, Instant::now());
+    let answer = |offer: &str, direction| port.answer(offer, direction, SITE, Instant::now());
     let viewers: Vec<_> = (0..20).map_while(|_| answer(&watching, Direction::Send).ok()).collect();
     assert_eq!(viewers.len(), 7);
     let publisher = answer(publishing, Direction::Receive).unwrap();
@@ -261,17 +264,38 @@ async fn viewers_leave_places_for_publishers() {
 async fn who_asks_to_watch_and_does_not_come_gives_way_to_who_asks_later() {
     let port = port().await;
     let watching = CHROMIUM.replace("a=sendonly", "a=recvonly");
-    let mut publisher = port.answer(CHROMIUM, Direction::Receive, Instant::now()).unwrap();
+    let mut publisher = port.answer(CHROMIUM, Direction::Receive, SITE, Instant::now()).unwrap();
     for _ in 0..20 {
         // One is awaited of the eight that there are places for.
-        let mut first = port.answer(&watching, Direction::Send, Instant::now()).unwrap();
-        let mut second = port.answer(&watching, Direction::Send, Instant::now()).unwrap();
+        let mut first = port.answer(&watching, Direction::Send, SITE, Instant::now()).unwrap();
+        let mut second = port.answer(&watching, Direction::Send, SITE, Instant::now()).unwrap();
         assert_eq!(first.recv().await, None);
         let waits = tokio::time::timeout(Duration::from_millis(20), second.recv()).await;
         assert!(waits.is_err(), "the last is awaited: {waits:?}");
     }
     let waits = tokio::time::timeout(Duration::from_millis(20), publisher.recv()).await;
     assert!(waits.is_err(), "a publisher gives way to nobody: {waits:?}");
+}
+
+#[tokio::test]
+async fn a_crowd_of_one_site_gives_way_to_the_others() {
+    let settings = Settings { peers: 32, ..Settings::default() };
+    let port = Port::bind("127.0.0.1:0".parse().unwrap(), settings).await.unwrap();
+    let watching = CHROMIUM.replace("a=sendonly", "a=recvonly");
+    let neighbour = "192.0.2.1".parse().unwrap();
+    let ask = |site| port.answer(&watching, Direction::Send, site, Instant::now()).unwrap();
+    // Four are awaited of the thirty-two that there are places for.
+    let mut polite = ask(neighbour);
+    let mut crowd: Vec<_> = (0..20).map(|_| ask(SITE)).collect();
+    let waits = tokio::time::timeout(Duration::from_millis(20), polite.recv()).await;
+    assert!(waits.is_err(), "one alone is awaited: {waits:?}");
+    for peer in &mut crowd[..17] {
+        assert_eq!(peer.recv().await, None);
+    }
+    for peer in &mut crowd[17..] {
+        let waits = tokio::time::timeout(Duration::from_millis(20), peer.recv()).await;
+        assert!(waits.is_err(), "the last are awaited: {waits:?}");
+    }
 }
 
 #[tokio::test]
@@ -287,7 +311,7 @@ async fn an_offer_that_says_less_or_more_than_usual_is_answered_in_full() {
         (&grouped, Direction::Receive, &["a=recvonly"]),
         (&watching, Direction::Send, &["a=sendonly"]),
     ] {
-        let peer = port.answer(offer, direction, Instant::now()).unwrap();
+        let peer = port.answer(offer, direction, SITE, Instant::now()).unwrap();
         let answer = peer.answer();
         assert!(answer.contains("a=group:BUNDLE 0 1\r\n"), "{answer}");
         let sections: Vec<_> = answer.split("m=").skip(1).collect();
@@ -326,7 +350,7 @@ async fn damaged_offers_are_answered_or_refused() {
             }
         }
         let direction = if random(2) == 0 { Direction::Receive } else { Direction::Send };
-        answered += usize::from(port.answer(&lines.join("\r\n"), direction, Instant::now()).is_ok());
+        answered += usize::from(port.answer(&lines.join("\r\n"), direction, SITE, Instant::now()).is_ok());
     }
     assert!((30..300).contains(&answered), "{answered} answered");
 }

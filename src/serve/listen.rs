@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, extract::ConnectInfo};
+use axum::{Router, body::Body, extract::ConnectInfo};
 use futures_util::future::OptionFuture;
 use hyper::{
     Request,
@@ -26,12 +26,20 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
     time::Sleep,
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::{Service as _, util::MapRequest};
+
+use self::{
+    body::Timely,
+    places::{Place, Places},
+};
+use crate::ingest::site;
+
+mod body;
+mod places;
 
 /// The protocols that connections in TLS choose from (RFC 9113 §3.2); websockets ask for the second.
 pub const ALPN: &[&[u8]] = &[b"h2", b"http/1.1"];
@@ -47,11 +55,12 @@ pub struct Secure {
 /// What connections may take.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// Connections at once, websockets included; who comes on top is told to come again. A player
-    /// keeps up to six, and one HTTP/1.1 connection costs some ten kilobytes and a descriptor.
+    /// Connections at once, websockets included; who comes on top is told to come again, and so is, of the last
+    /// quarter, who holds half of the others. A player keeps up to six, and one HTTP/1.1 connection costs some ten
+    /// kilobytes and a descriptor.
     pub connections: usize,
-    /// A request's head must have arrived so long after the one before it was answered: the time
-    /// that slow senders get, and the time that a connection may be kept alive without a request.
+    /// A request's head must have arrived so long after the one before it was answered, and its body so long after
+    /// that: the time that slow senders get, and the time that a connection may be kept alive without a request.
     pub head: Duration,
     /// A client that takes no byte of an answer for so long is gone.
     pub stall: Duration,
@@ -59,7 +68,7 @@ pub(super) struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 4096, head: Duration::from_secs(30), stall: Duration::from_secs(30) }
+        Self { connections: 8192, head: Duration::from_secs(30), stall: Duration::from_secs(30) }
     }
 }
 
@@ -82,7 +91,7 @@ pub(super) async fn serve(
     limits: Limits,
     cancel: CancellationToken,
 ) {
-    let (places, tracker) = (Arc::new(Semaphore::new(limits.connections)), TaskTracker::new());
+    let (places, tracker) = (Places::new(limits.connections), TaskTracker::new());
     let house = House { router, limits, places, tracker, cancel };
     let secure = secure.map(|Secure { listener, tls }| house.accept(listener, Some(tls)));
     tokio::join!(house.accept(plain, None), OptionFuture::from(secure));
@@ -94,7 +103,7 @@ pub(super) async fn serve(
 struct House {
     router: Router,
     limits: Limits,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
     tracker: TaskTracker,
     cancel: CancellationToken,
 }
@@ -103,8 +112,8 @@ impl House {
     async fn accept(&self, listener: TcpListener, tls: Option<TlsAcceptor>) {
         while let Some(accepted) = self.cancel.run_until_cancelled(listener.accept()).await {
             match accepted {
-                Ok((stream, peer)) => match self.places.clone().try_acquire_owned() {
-                    Ok(place) => {
+                Ok((stream, peer)) => match self.places.take(site(peer.ip())) {
+                    Some(place) => {
                         // An answer's last bytes must not wait for the acknowledgement of those before.
                         let _ = stream.set_nodelay(true);
                         let (router, head, cancel) = (self.router.clone(), self.limits.head, self.cancel.clone());
@@ -115,7 +124,7 @@ impl House {
                             Some(tls) => drop(self.tracker.spawn(secured(held, peer, tls, router, head, cancel))),
                         }
                     }
-                    Err(_) => turn_away(&stream, peer, tls.is_some()),
+                    None => turn_away(&stream, peer, tls.is_some()),
                 },
                 Err(error) if is_of_one_connection(&error) => {
                     tracing::debug!(%error, "a connection was not accepted");
@@ -160,10 +169,7 @@ async fn connection(
 ) {
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(head).max_buf_size(BUFFER);
-    let service = MapRequest::new(router, move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(peer));
-        request
-    });
+    let service = MapRequest::new(router, move |request| received(request, peer, head));
     let serving = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).with_upgrades();
     let mut serving = pin!(serving);
     let served = tokio::select! {
@@ -190,8 +196,8 @@ async fn multiplexed(
     let in_hand = Arc::new(());
     let service = {
         let (begun, in_hand) = (begun.clone(), in_hand.clone());
-        hyper::service::service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(ConnectInfo(peer));
+        hyper::service::service_fn(move |request| {
+            let request = received(request, peer, head);
             begun.fetch_add(1, Ordering::Relaxed);
             let (mut router, held) = (router.clone(), in_hand.clone());
             async move {
@@ -232,6 +238,13 @@ async fn multiplexed(
     }
 }
 
+/// A request as the router takes it.
+fn received(request: Request<Incoming>, peer: SocketAddr, patience: Duration) -> Request<Body> {
+    let mut request = request.map(|body| Body::new(Timely::new(body, patience)));
+    request.extensions_mut().insert(ConnectInfo(peer));
+    request
+}
+
 fn turn_away(stream: &TcpStream, peer: SocketAddr, secure: bool) {
     metrics::counter!("amphi_http_connections_refused_total").increment(1);
     tracing::debug!(%peer, "too many connections");
@@ -254,7 +267,7 @@ struct Held {
     patience: Duration,
     /// Runs while nothing can be written.
     stalled: Option<Pin<Box<Sleep>>>,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Held {

@@ -1,11 +1,11 @@
 //! WHEP (draft-ietf-wish-whep) at `/whep/NAME`: a viewer posts an offer and gets an answer and a resource of its own.
 
-use std::time::Instant;
+use std::{net::SocketAddr, time::Instant};
 
 use axum::{
     Router,
     body::Bytes,
-    extract::{Path, State, rejection::BytesRejection},
+    extract::{ConnectInfo, Path, State, rejection::BytesRejection},
     http::{HeaderMap, StatusCode},
     response::Response,
     routing::{delete, post},
@@ -16,7 +16,11 @@ use super::{
     problem::{Problem, Result},
     rtc::{self, Description, Rtc},
 };
-use crate::{egress::whep::Opened, ingest::whip::Denied, model::StreamName};
+use crate::{
+    egress::whep::Opened,
+    ingest::{site, whip::Denied},
+    model::StreamName,
+};
 
 #[derive(Clone)]
 pub(super) struct Whep {
@@ -49,12 +53,13 @@ pub fn router(rtc: Rtc, board: Board) -> Router {
 pub(super) async fn open(
     State(Whep { rtc, board }): State<Whep>,
     Path(name): Path<String>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
     Description(offer): Description,
 ) -> Result<Response> {
     let channel = StreamName::parse(&name).map_err(|_| Problem::not_found("no channel has such a name"))?;
     let feed = board.get(&channel).and_then(|live| live.feed.clone()).filter(|feed| feed.is_on());
     let feed = feed.ok_or_else(|| Problem::not_found("the channel is not live: try again when it is"))?;
-    let Opened { id, answer, session } = rtc.whep.open(&channel, feed, &offer, Instant::now())?;
+    let Opened { id, answer, session } = rtc.whep.open(&channel, feed, &offer, site(peer.ip()), Instant::now())?;
     Ok(rtc::created(answer, &format!("/whep/{channel}/{id}"), &session, &rtc.ice_servers))
 }
 

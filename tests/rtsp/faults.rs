@@ -268,3 +268,50 @@ async fn strangers_send_nothing() {
     assert!(heard.video.iter().all(|packet| packet.data[..] == [0, 0, 0, 2, 0x65, 0xaa]));
     fixture.stop().await;
 }
+
+#[tokio::test]
+async fn what_is_no_packet_takes_no_publishers_place() {
+    let mut fixture = Fixture::start().await;
+    let mut raw = fixture.raw().await;
+    let to = record_udp(&mut raw, 0).await;
+    let (_live, mut consumer) = fixture.live().await;
+    let [owner, neighbour] = [(); 2].map(|()| std::net::UdpSocket::bind("127.0.0.1:0").unwrap());
+    for junk in [&b""[..], b"x", &[0; 1200], &[0x80, 200, 0, 6, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0], &[0x80; 11]] {
+        neighbour.send_to(junk, &to).unwrap();
+    }
+    owner.send_to(&access_unit(1, &parameter_sets()), &to).unwrap();
+    owner.send_to(&access_unit(2, &[0x65, 0xaa]), &to).unwrap();
+    let mut heard = Heard::default();
+    while heard.video.is_empty() {
+        heard.take(in_time(consumer.recv()).await.unwrap());
+    }
+    assert_eq!(heard.video[0].data[5], 0xaa);
+    fixture.stop().await;
+}
+
+#[tokio::test]
+async fn reports_go_to_who_sends_and_to_no_neighbour() {
+    let mut fixture = Fixture::start().await;
+    let mut raw = fixture.raw().await;
+    let [owner, neighbour] = [(); 2].map(|()| std::net::UdpSocket::bind("127.0.0.1:0").unwrap());
+    let to: SocketAddr = record_udp(&mut raw, owner.local_addr().unwrap().port()).await.parse().unwrap();
+    let (_live, mut consumer) = fixture.live().await;
+    owner.send_to(&access_unit(1, &parameter_sets()), to).unwrap();
+    owner.send_to(&access_unit(2, &[0x65, 0xaa]), to).unwrap();
+    in_time(consumer.recv()).await.unwrap();
+    // A sender report of a source that sends nothing here.
+    let mut report = [0; 28];
+    report[..8].copy_from_slice(&[0x80, 200, 0, 6, 0, 0, 0, 9]);
+    neighbour.send_to(&report, (to.ip(), to.port() + 1)).unwrap();
+    let owner = tokio::task::spawn_blocking(move || {
+        owner.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        let mut datagram = [0; 1500];
+        // What opens the way comes before.
+        while owner.recv(&mut datagram).unwrap() == 0 {}
+        datagram[1]
+    });
+    assert_eq!(owner.await.unwrap(), 201, "a receiver report (RFC 3550 §6.4.2)");
+    neighbour.set_nonblocking(true).unwrap();
+    assert!(neighbour.recv(&mut [0; 1500]).is_err(), "nobody else is told anything");
+    fixture.stop().await;
+}

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
@@ -57,12 +58,19 @@ impl Server {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Takes in a viewer of a channel's live. Its session runs by itself from here on.
+    /// Takes in a viewer of a channel's live, who asks from `site`. Its session runs by itself from here on.
     ///
     /// # Errors
     /// [`Refused`]; also where its offer is good and the system has no random numbers, as [`Refused::Full`].
-    pub fn open(&self, channel: &StreamName, feed: Arc<Feed>, offer: &str, now: Instant) -> Result<Opened, Refused> {
-        let peer = self.inner.port.answer(offer, Direction::Send, now)?;
+    pub fn open(
+        &self,
+        channel: &StreamName,
+        feed: Arc<Feed>,
+        offer: &str,
+        site: IpAddr,
+        now: Instant,
+    ) -> Result<Opened, Refused> {
+        let peer = self.inner.port.answer(offer, Direction::Send, site, now)?;
         let id = id()?;
         let (handle, answer) = (peer.handle(), peer.answer().to_owned());
         let session = handle.session().to_owned();

@@ -69,15 +69,19 @@ pub enum Port {
 }
 
 /// One track's pair of UDP ports. Only the peer's address is listened to, and of it the port that was announced, or, up
-/// to when that speaks, as behind a NAT it never does, the first that does.
+/// to when that speaks, as behind a NAT it never does, the first that sends packets; reports are taken from the port
+/// announced for them and from whoever names the source of those packets.
 #[derive(Debug)]
 pub struct Udp {
     rtp: UdpSocket,
     rtcp: UdpSocket,
     peer: IpAddr,
+    /// Where packets and reports last came from.
     from: [Option<SocketAddr>; 2],
-    /// Where the peer says that media comes from.
-    announced: Option<SocketAddr>,
+    /// Where the peer says that they come from.
+    announced: [Option<SocketAddr>; 2],
+    /// The source of the last packet.
+    source: Option<u32>,
     buffer: BytesMut,
 }
 
@@ -96,7 +100,8 @@ impl Udp {
             }
             match UdpSocket::bind((local, port + 1)).await {
                 Ok(rtcp) => {
-                    return Ok(Self { rtp, rtcp, peer, from: [None; 2], announced: None, buffer: BytesMut::new() });
+                    let (from, announced) = ([None; 2], [None; 2]);
+                    return Ok(Self { rtp, rtcp, peer, from, announced, source: None, buffer: BytesMut::new() });
                 }
                 Err(error) => last = error,
             }
@@ -117,8 +122,7 @@ impl Udp {
         if ports.1 == 0 {
             return;
         }
-        self.from[1] = Some(SocketAddr::new(self.peer, ports.1));
-        self.announced = Some(SocketAddr::new(self.peer, ports.0));
+        self.announced = [ports.0, ports.1].map(|port| Some(SocketAddr::new(self.peer, port)));
         for (socket, port) in [(&self.rtp, ports.0), (&self.rtcp, ports.1)] {
             // What cannot be sent may still be received.
             let _ = socket.send_to(&[], (self.peer, port)).await;
@@ -127,7 +131,7 @@ impl Udp {
 
     /// Sends a report.
     pub async fn report(&self, data: &[u8]) {
-        if let Some(to) = self.from[1] {
+        if let Some(to) = self.from[1].or(self.announced[1]) {
             // Lost like any datagram.
             let _ = self.rtcp.send_to(data, to).await;
         }
@@ -150,11 +154,13 @@ impl Udp {
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 };
                 let length = read.filled().len();
-                let known = self.from[index].filter(|_| port == Port::Rtp);
-                let is_another = known.is_some_and(|known| known != from) && self.announced != Some(from);
-                if from.ip() != self.peer || is_another {
+                let source = source(port, &self.buffer[..length]).filter(|source| self.hears(port, from, *source));
+                let Some(source) = source else {
                     metrics::counter!("amphi_rtsp_strangers_total").increment(1);
                     continue;
+                };
+                if port == Port::Rtp {
+                    self.source = Some(source);
                 }
                 self.from[index] = Some(from);
                 self.buffer.truncate(length);
@@ -163,6 +169,28 @@ impl Udp {
         }
         Poll::Pending
     }
+
+    fn hears(&self, port: Port, from: SocketAddr, source: u32) -> bool {
+        let [packets, reports] = self.announced;
+        from.ip() == self.peer
+            && match port {
+                Port::Rtp => packets == Some(from) || self.from[0].is_none_or(|known| known == from),
+                Port::Rtcp => reports == Some(from) || self.source.is_none_or(|known| known == source),
+            }
+    }
+}
+
+/// Who sent what looks like a packet (RFC 3550 §5.1) or like reports (§6.4), which differ in their second byte
+/// (RFC 5761 §4). None for anything else, such as what opens a way through a firewall.
+fn source(port: Port, data: &[u8]) -> Option<u32> {
+    let is_report = (192..=223).contains(data.get(1)?);
+    let at = match port {
+        Port::Rtp if !is_report => 8,
+        Port::Rtcp if is_report => 4,
+        _ => return None,
+    };
+    let source = data.get(at..at + 4)?.try_into().ok()?;
+    (data[0] >> 6 == 2).then(|| u32::from_be_bytes(source))
 }
 
 /// The next datagram of any track, with the track's index. Never without tracks. Cancel-safe.

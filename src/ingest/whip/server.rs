@@ -13,7 +13,7 @@ use tracing::Instrument;
 
 use super::session;
 use crate::{
-    ingest::{Door, Knock, Refusal},
+    ingest::{Door, Knock, Refusal, site},
     model::StreamName,
     rtc::{Direction, Handle, Port, Refused},
 };
@@ -108,7 +108,7 @@ impl Server {
         let knock = Knock { protocol: "whip", peer, channel: Some(channel.clone()), key: key.clone() };
         // Whoever only guesses keys takes no peer's place while the door makes it wait.
         self.inner.door.knows(knock.clone()).await?;
-        let peer = self.inner.port.answer(offer, Direction::Receive, Instant::now())?;
+        let peer = self.inner.port.answer(offer, Direction::Receive, site(peer.ip()), Instant::now())?;
         let publication = self.inner.door.admit(knock).await?;
         let id = id().map_err(|_| Refusal::Unavailable("it has no random numbers".into()))?;
         let handle = peer.handle();

@@ -34,7 +34,7 @@ use super::{
         Direction, Peer, Port, sdp,
         stun::{self, Kind, Transaction},
     },
-    AttrControlling, UseCandidateAttr, check,
+    AttrControlling, SITE, UseCandidateAttr, check,
 };
 
 /// How often a client looks for what has come.
@@ -84,7 +84,7 @@ impl Client {
         connection.add_local_candidate(RTCIceCandidate::from(&candidate).to_json().unwrap()).unwrap();
         let offer = connection.create_offer(None).unwrap();
         connection.set_local_description(now, offer.clone()).unwrap();
-        let peer = port.answer(&offer.sdp, direction, now).unwrap();
+        let peer = port.answer(&offer.sdp, direction, SITE, now).unwrap();
         let answer = RTCSessionDescription::answer(peer.answer().to_owned()).unwrap();
         connection.set_remote_description(now, answer).unwrap();
         let password = sdp::value(peer.answer(), "a=ice-pwd:").unwrap().to_owned();

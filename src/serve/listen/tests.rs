@@ -3,7 +3,7 @@ use std::{convert::Infallible, net::SocketAddr};
 use axum::{
     body::Body,
     extract::ws::{Message, WebSocketUpgrade},
-    routing::get,
+    routing::{get, post},
 };
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt, stream};
@@ -55,6 +55,7 @@ impl Inn {
             || async { Body::from_stream(stream::repeat(Ok::<_, Infallible>(Bytes::from_static(&[0; 4096])))) };
         let router = Router::new()
             .route("/ok", get(|| async { "fine" }))
+            .route("/taken", post(|body: Bytes| async move { format!("{} taken", body.len()) }))
             .route("/held", get(hold))
             .route("/ws", get(echo))
             .route("/endless", get(endless));
@@ -232,4 +233,58 @@ async fn a_connection_of_http_2_without_a_request_is_told_to_go_though_it_answer
     timeout(SOON, goes).await.unwrap();
     assert!(kinds.contains(&7), "no GOAWAY among {kinds:?}");
     timeout(SOON, serving).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_body_that_comes_drop_by_drop_is_not_waited_for() {
+    let inn = Inn::open(8, Duration::from_millis(300)).await;
+    let mut stream = inn.connect().await;
+    let head = b"POST /taken HTTP/1.1\r\nHost: x\r\nContent-Length: ";
+    stream.write_all(&[head, &b"4\r\n\r\nwo"[..]].concat()).await.unwrap();
+    stream.write_all(b"rd").await.unwrap();
+    until(&mut stream, "4 taken").await;
+    stream.write_all(&[head, &b"100000\r\n\r\n"[..]].concat()).await.unwrap();
+    let (mut reading, mut writing) = stream.into_split();
+    let drops = async {
+        while writing.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let mut answer = [0; 12];
+    let answered = tokio::select! {
+        read = timeout(SOON, reading.read_exact(&mut answer)) => read,
+        () = drops => panic!("it was closed without a word"),
+    };
+    answered.expect("it was never answered").unwrap();
+    assert_eq!(answer, *b"HTTP/1.1 400");
+}
+
+#[tokio::test]
+async fn the_last_places_are_not_for_who_holds_the_others() {
+    let inn = Inn::open(8, Limits::default().head).await;
+    let from = |site: &'static str| {
+        let address = inn.address;
+        async move {
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            socket.bind(SocketAddr::new(site.parse().unwrap(), 0)).unwrap();
+            let mut stream = socket.connect(address).await.unwrap();
+            let _ = stream.write_all(REQUEST).await;
+            let mut answer = [0; 12];
+            // Who is turned away may find the connection reset: nobody reads what it asks.
+            let read = timeout(SOON, stream.read_exact(&mut answer)).await.unwrap();
+            (read.is_ok() && answer.ends_with(b"200"), stream)
+        }
+    };
+    let mut crowd = Vec::new();
+    for _ in 0..6 {
+        crowd.push(from("127.0.0.1").await);
+    }
+    assert!(crowd.iter().all(|(served, _)| *served));
+    assert!(!from("127.0.0.1").await.0, "two are left, and it has the others");
+    let first = from("127.0.0.2").await;
+    let second = from("127.0.0.2").await;
+    assert!(first.0 && second.0);
+    assert!(!from("127.0.0.3").await.0, "none is left");
+    crowd.truncate(1);
+    inn.a_place().await;
 }
