@@ -9,7 +9,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::{Router, body::Body, extract::ConnectInfo};
@@ -34,11 +34,13 @@ use tower::{Service as _, util::MapRequest};
 
 use self::{
     body::Timely,
+    owed::Owed,
     places::{Place, Places},
 };
 use crate::ingest::site;
 
 mod body;
+mod owed;
 mod places;
 
 /// The protocols that connections in TLS choose from (RFC 9113 §3.2); websockets ask for the second.
@@ -62,7 +64,7 @@ pub(super) struct Limits {
     /// A request's head must have arrived so long after the one before it was answered, and its body so long after
     /// that: the time that slow senders get, and the time that a connection may be kept alive without a request.
     pub head: Duration,
-    /// A client that takes no byte of an answer for so long is gone.
+    /// A client that takes hardly anything of an answer for so long is gone.
     pub stall: Duration,
 }
 
@@ -76,6 +78,11 @@ impl Default for Limits {
 const BUFFER: usize = 64 * 1024;
 /// Requests that one connection of HTTP/2 may have in hand: a player holds six or so.
 const STREAMS: u32 = 32;
+/// Bytes a second that whoever listens to the smallest rendition takes many times over. Who takes less of an answer
+/// keeps it: its segments could not be freed.
+const FLOOR: f64 = 1024.0;
+/// An answer that is not taken is noticed within this part of the time it may take.
+const LOOKS: u32 = 4;
 /// How long to wait where accepting fails: the process is out of descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Said without reading the request.
@@ -116,12 +123,14 @@ impl House {
                     Some(place) => {
                         // An answer's last bytes must not wait for the acknowledgement of those before.
                         let _ = stream.set_nodelay(true);
-                        let (router, head, cancel) = (self.router.clone(), self.limits.head, self.cancel.clone());
+                        let written = Arc::new(AtomicU64::new(0));
                         // The place goes with whoever holds the socket: an upgrade takes it out of this task.
-                        let held = Held { stream, patience: self.limits.stall, stalled: None, _place: place };
+                        let held = Held::new(stream, self.limits.stall, written.clone(), place);
+                        let (router, limits, cancel) = (self.router.clone(), self.limits, self.cancel.clone());
+                        let guest = Guest { peer, router, limits, written, cancel };
                         match tls.clone() {
-                            None => drop(self.tracker.spawn(connection(held, peer, router, head, cancel))),
-                            Some(tls) => drop(self.tracker.spawn(secured(held, peer, tls, router, head, cancel))),
+                            None => drop(self.tracker.spawn(connection(held, guest))),
+                            Some(tls) => drop(self.tracker.spawn(secured(held, tls, guest))),
                         }
                     }
                     None => turn_away(&stream, peer, tls.is_some()),
@@ -138,35 +147,33 @@ impl House {
     }
 }
 
-/// A connection in TLS, in the protocol that its handshake agrees on.
-async fn secured(
-    held: Held,
+/// Whom a connection serves, with what, and how long.
+struct Guest {
     peer: SocketAddr,
-    tls: TlsAcceptor,
     router: Router,
-    head: Duration,
+    limits: Limits,
+    /// Bytes that the connection's socket has taken.
+    written: Arc<AtomicU64>,
     cancel: CancellationToken,
-) {
-    let handshake = tokio::time::timeout(head, tls.accept(held));
-    let stream = match cancel.run_until_cancelled(handshake).await {
+}
+
+/// A connection in TLS, in the protocol that its handshake agrees on.
+async fn secured(held: Held, tls: TlsAcceptor, guest: Guest) {
+    let handshake = tokio::time::timeout(guest.limits.head, tls.accept(held));
+    let stream = match guest.cancel.run_until_cancelled(handshake).await {
         Some(Ok(Ok(stream))) => stream,
-        Some(Ok(Err(error))) => return tracing::debug!(%peer, %error, "no tls"),
+        Some(Ok(Err(error))) => return tracing::debug!(peer = %guest.peer, %error, "no tls"),
         Some(Err(_)) | None => return,
     };
     if stream.get_ref().1.alpn_protocol() == Some(ALPN[0]) {
-        multiplexed(stream, peer, router, head, cancel).await;
+        multiplexed(stream, guest).await;
     } else {
-        connection(stream, peer, router, head, cancel).await;
+        connection(stream, guest).await;
     }
 }
 
-async fn connection(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    peer: SocketAddr,
-    router: Router,
-    head: Duration,
-    cancel: CancellationToken,
-) {
+async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, guest: Guest) {
+    let Guest { peer, router, limits: Limits { head, .. }, cancel, .. } = guest;
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(head).max_buf_size(BUFFER);
     let service = MapRequest::new(router, move |request| received(request, peer, head));
@@ -184,26 +191,23 @@ async fn connection(
     }
 }
 
-/// HTTP/2. A connection on which `head` passes without a request in hand is told to go, as one of HTTP/1.1 is.
-async fn multiplexed(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    peer: SocketAddr,
-    router: Router,
-    head: Duration,
-    cancel: CancellationToken,
-) {
+/// HTTP/2. A connection on which `head` passes without a request in hand is told to go, as one of HTTP/1.1 is, and one
+/// that does not take what it has asked for is cut.
+async fn multiplexed(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, guest: Guest) {
+    let Guest { peer, router, limits: Limits { head, stall, .. }, written, cancel } = guest;
+    let owed = Owed::new(written);
     let begun = Arc::new(AtomicU64::new(0));
     let in_hand = Arc::new(());
     let service = {
-        let (begun, in_hand) = (begun.clone(), in_hand.clone());
+        let (begun, in_hand, owed) = (begun.clone(), in_hand.clone(), owed.clone());
         hyper::service::service_fn(move |request| {
             let request = received(request, peer, head);
             begun.fetch_add(1, Ordering::Relaxed);
-            let (mut router, held) = (router.clone(), in_hand.clone());
+            let (mut router, held, owed) = (router.clone(), in_hand.clone(), owed.clone());
             async move {
                 let answer = router.call(request).await;
                 drop(held);
-                answer
+                answer.map(|answer| owed.watch(answer))
             }
         })
     };
@@ -226,15 +230,25 @@ async fn multiplexed(
             }
         }
     };
-    let served = tokio::select! {
-        served = serving.as_mut() => served,
-        () = async { tokio::select! { () = cancel.cancelled() => {}, () = idle => {} } } => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
+    let stalled = async {
+        while !owed.is_stalled(stall) {
+            tokio::time::sleep(stall / LOOKS).await;
         }
     };
-    if let Err(error) = served {
-        tracing::debug!(%peer, %error, "connection ended");
+    let served = async {
+        tokio::select! {
+            served = serving.as_mut() => served,
+            () = async { tokio::select! { () = cancel.cancelled() => {}, () = idle => {} } } => {
+                serving.as_mut().graceful_shutdown();
+                serving.await
+            }
+        }
+    };
+    tokio::select! {
+        served = served => if let Err(error) = served {
+            tracing::debug!(%peer, %error, "connection ended");
+        },
+        () = stalled => tracing::debug!(%peer, "the client takes nothing any more"),
     }
 }
 
@@ -261,24 +275,45 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// A socket that holds its place among the connections for as long as it is open, which it is no longer once
-/// nothing could be written for `patience`.
+/// hardly anything could be written for `patience`.
 struct Held {
     stream: TcpStream,
     patience: Duration,
-    /// Runs while nothing can be written.
-    stalled: Option<Pin<Box<Sleep>>>,
+    /// Bytes that it has taken.
+    written: Arc<AtomicU64>,
+    wait: Wait,
     _place: Place,
 }
 
+/// How long a client has let the socket wait, in all, since it last took enough.
+#[derive(Default)]
+struct Wait {
+    before: Duration,
+    taken: usize,
+    /// Since when it waits now, and what ends it.
+    now: Option<(Instant, Pin<Box<Sleep>>)>,
+}
+
 impl Held {
+    fn new(stream: TcpStream, patience: Duration, written: Arc<AtomicU64>, place: Place) -> Self {
+        Self { stream, patience, written, wait: Wait::default(), _place: place }
+    }
+
     fn written(&mut self, cx: &mut Context<'_>, write: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if write.is_ready() {
-            self.stalled = None;
-            return write;
+        let wait = &mut self.wait;
+        if let Poll::Ready(result) = write {
+            let taken = *result.as_ref().unwrap_or(&0);
+            self.written.fetch_add(taken as u64, Ordering::Relaxed);
+            wait.taken += taken;
+            wait.before += wait.now.take().map_or(Duration::ZERO, |(since, _)| since.elapsed());
+            if wait.taken as f64 >= FLOOR * self.patience.as_secs_f64() {
+                *wait = Wait::default();
+            }
+            return Poll::Ready(result);
         }
-        let patience = self.patience;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
-        ready!(stalled.as_mut().poll(cx));
+        let left = self.patience.saturating_sub(wait.before);
+        let (_, end) = wait.now.get_or_insert_with(|| (Instant::now(), Box::pin(tokio::time::sleep(left))));
+        ready!(end.as_mut().poll(cx));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing any more")))
     }
 }

@@ -59,7 +59,8 @@ fn a_thousand_subscribers_all_hear_everything() {
 }
 
 /// A shell's 1,024 open files are too few for this end of the connections.
-fn raise_open_file_limit() {
+/// Lets this process have as many sockets as it may.
+pub fn raise_open_file_limit() {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
 }

@@ -31,6 +31,7 @@ mod edge;
 mod enhanced;
 mod estimates;
 mod faults;
+mod hostile;
 mod main_job;
 mod models;
 mod operations;

@@ -51,6 +51,19 @@ fn garbage_on_the_rtmp_port_disturbs_nobody() {
     wait("the neighbour's frames go on", SOON, || (frames() > before + 30).then_some(()));
 }
 
+/// A connection by RTMP whose handshake is over.
+pub fn shaken(server: &Server) -> TcpStream {
+    let address = server.rtmp.trim_start_matches("rtmp://").trim_end_matches("/live");
+    let mut stranger = TcpStream::connect(address).unwrap();
+    stranger.set_read_timeout(Some(SOON)).unwrap();
+    stranger.write_all(&[3]).unwrap();
+    stranger.write_all(&[0; 1536]).unwrap();
+    let mut hello = [0; 1 + 1536 + 1536];
+    stranger.read_exact(&mut hello).unwrap();
+    stranger.write_all(&hello[1..1537]).unwrap();
+    stranger
+}
+
 /// A `connect` whose command object nests ten thousand deep, in chunks of 128 bytes.
 fn deep_connect() -> Vec<u8> {
     let mut payload = b"\x02\x00\x07connect\x00\x3f\xf0\x00\x00\x00\x00\x00\x00".to_vec();
@@ -72,14 +85,7 @@ fn deep_amf_ends_its_own_connection_alone() {
     let key = server.channel("maths", &[]);
     let _publisher = server.publish(&media("lecture-en.opus"), &format!("{}/maths?key={key}", server.rtmp), &[]);
     server.playlist("maths");
-    let address = server.rtmp.trim_start_matches("rtmp://").trim_end_matches("/live").to_owned();
-    let mut stranger = TcpStream::connect(&address).unwrap();
-    stranger.set_read_timeout(Some(SOON)).unwrap();
-    stranger.write_all(&[3]).unwrap();
-    stranger.write_all(&[0; 1536]).unwrap();
-    let mut hello = [0; 1 + 1536 + 1536];
-    stranger.read_exact(&mut hello).unwrap();
-    stranger.write_all(&hello[1..1537]).unwrap();
+    let mut stranger = shaken(&server);
     // The server may close before the last byte.
     let _ = stranger.write_all(&deep_connect());
     let mut rest = Vec::new();

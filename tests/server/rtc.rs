@@ -1,7 +1,5 @@
 //! WebRTC's sessions over HTTP, and what strangers send to its port.
 
-use std::fs;
-
 use crate::{
     proxy::{Proxy, Weather},
     support::{SOON, Server, wait},
@@ -19,13 +17,6 @@ fn counted(server: &Server, name: &str) -> f64 {
     line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_default()
 }
 
-/// Memory that a server holds, in KiB.
-fn memory(server: &Server) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
-}
-
 #[test]
 fn a_viewer_that_names_a_hundred_thousand_sources_takes_no_memory() {
     let server = server(&[("AMPHI_CAPTIONS__ENABLED", "false")]);
@@ -34,7 +25,7 @@ fn a_viewer_that_names_a_hundred_thousand_sources_takes_no_memory() {
     let peer = aiortc(&server, "waves", Some(proxy.port));
     peer.says("answered 201");
     wait("pictures", SOON, || peer.line().contains("\"size\": [").then_some(()));
-    let before = memory(&server);
+    let before = server.memory();
     let refused = || counted(&server, "amphi_rtc_packets_refused_total");
     let mut sent = 0_u32;
     while sent < 100_000 {
@@ -48,7 +39,7 @@ fn a_viewer_that_names_a_hundred_thousand_sources_takes_no_memory() {
         }
         wait("they are refused", SOON, || (refused() + 32.0 >= f64::from(sent)).then_some(()));
     }
-    let grown = memory(&server).saturating_sub(before);
+    let grown = server.memory().saturating_sub(before);
     assert!(grown < 16 << 10, "it grew by {grown} KiB");
     // Its viewer sees on.
     let frames = |line: String| serde_json::from_str::<serde_json::Value>(&line).unwrap()["frames"].as_u64();

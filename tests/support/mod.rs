@@ -131,6 +131,13 @@ impl Server {
         self.child.id()
     }
 
+    /// Memory that it holds, in KiB.
+    pub fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// `amphi ARGS…` on the same data directory; its standard output.
     pub fn amphi(&self, args: &[&str]) -> String {
         let output = Command::new(env!("CARGO_BIN_EXE_amphi"))

@@ -19,6 +19,8 @@ use super::*;
 
 /// A hang guard.
 const SOON: Duration = Duration::from_secs(20);
+/// What a client of HTTP/2 begins with (RFC 9113 §3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const REQUEST: &[u8] = b"GET /ok HTTP/1.1\r\nHost: x\r\n\r\n";
 
 struct Inn {
@@ -209,12 +211,13 @@ async fn a_stop_lets_the_request_in_hand_finish_and_ends_idle_connections() {
 
 #[tokio::test]
 async fn a_connection_of_http_2_without_a_request_is_told_to_go_though_it_answers() {
-    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
     let (mut client, server) = tokio::io::duplex(1 << 16);
     let peer = SocketAddr::from(([127, 0, 0, 1], 9));
     let cancel = CancellationToken::new();
-    let serving = tokio::spawn(multiplexed(server, peer, Router::new(), Duration::from_millis(100), cancel));
+    let limits = Limits { head: Duration::from_millis(100), ..Limits::default() };
+    let (router, written) = (Router::new(), Arc::default());
+    let serving = tokio::spawn(multiplexed(server, Guest { peer, router, limits, written, cancel }));
     client.write_all(&[PREFACE, &SETTINGS].concat()).await.unwrap();
     let mut kinds = Vec::new();
     let goes = async {
@@ -287,4 +290,72 @@ async fn the_last_places_are_not_for_who_holds_the_others() {
     assert!(!from("127.0.0.3").await.0, "none is left");
     crowd.truncate(1);
     inn.a_place().await;
+}
+
+#[tokio::test]
+async fn who_takes_a_drop_at_a_time_loses_the_place() {
+    let stall = Duration::from_secs(4);
+    let house = Inn::with(Limits { connections: 1, stall, ..Limits::default() }).await;
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    // The smallest there is: the window opens again and again within the time.
+    socket.set_recv_buffer_size(1).unwrap();
+    let mut slow = socket.connect(house.address).await.unwrap();
+    slow.write_all(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let drops = async {
+        let (mut pause, mut few) = (tokio::time::interval(stall / 8), [0; 230]);
+        while slow.read_exact(&mut few).await.is_ok() {
+            pause.tick().await;
+        }
+    };
+    tokio::select! {
+        () = drops => {}
+        () = house.a_place() => {}
+    }
+}
+
+/// A client of HTTP/2 that has asked for what never ends, and gives no window for it (RFC 9113 §6.9.2).
+async fn asks_without_a_window(stall: Duration) -> (TcpStream, JoinHandle<()>) {
+    /// `GET /endless` of `x` (RFC 7541 §6), which is all that is asked.
+    const HEADERS: &[u8] = b"\0\0\x0f\x01\x05\0\0\0\x01\x82\x86\x04\x08/endless\x01\x01x";
+    const NO_WINDOW: [u8; 15] = [0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0];
+    let endless = || async { Body::from_stream(stream::repeat(Ok::<_, Infallible>(Bytes::from_static(&[0; 4096])))) };
+    let router = Router::new().route("/endless", get(endless));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (stream, peer) = listener.accept().await.unwrap();
+    let written = Arc::<AtomicU64>::default();
+    let place = Places::new(1).take(peer.ip()).unwrap();
+    let held = Held::new(stream, stall, written.clone(), place);
+    let (limits, cancel) = (Limits { stall, ..Limits::default() }, CancellationToken::new());
+    let serving = tokio::spawn(multiplexed(held, Guest { peer, router, limits, written, cancel }));
+    client.write_all(&[PREFACE, &NO_WINDOW, HEADERS].concat()).await.unwrap();
+    (client, serving)
+}
+
+#[tokio::test]
+async fn who_opens_no_window_for_what_was_asked_is_cut() {
+    let (_client, serving) = asks_without_a_window(Duration::from_millis(300)).await;
+    timeout(SOON, serving).await.expect("it is served for ever").unwrap();
+}
+
+#[tokio::test]
+async fn who_opens_small_windows_is_served_on() {
+    /// Of 1,000 bytes for the stream; those of the connection are as large as usual.
+    const WINDOW: [u8; 13] = [0, 0, 4, 8, 0, 0, 0, 0, 1, 0, 0, 3, 232];
+    let stall = Duration::from_millis(300);
+    let (client, serving) = asks_without_a_window(stall).await;
+    let (mut reading, mut writing) = client.into_split();
+    let takes = async {
+        let mut pause = tokio::time::interval(stall / 6);
+        for _ in 0..24 {
+            pause.tick().await;
+            writing.write_all(&WINDOW).await.unwrap();
+        }
+    };
+    let mut taken = Vec::new();
+    tokio::select! {
+        () = takes => assert!(taken.len() > 10_000, "{} bytes came", taken.len()),
+        _ = reading.read_to_end(&mut taken) => panic!("it was closed"),
+        _ = serving => panic!("it was cut"),
+    }
 }
