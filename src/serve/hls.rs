@@ -47,7 +47,7 @@ pub trait Lives: Send + Sync + 'static {
     /// The live of a channel: running, or over but still to be watched to its end.
     fn live(&self, name: &StreamName) -> Option<Arc<Live>>;
 
-    /// A player at this address asks for a playlist of a rendition, as it does every few seconds while it plays.
+    /// A player at this address is given a playlist of a rendition, as it is every few seconds while it plays.
     fn asked(&self, name: &StreamName, address: Option<IpAddr>, headers: &HeaderMap);
 
     /// A segment of a caption track that playlists in memory list no longer, as WebVTT.
@@ -124,8 +124,9 @@ async fn file(
             Err(why) => return Err(Problem::bad_request(why)),
         };
         let cache = if directives.msn.is_some() { BLOCKED_CACHE } else { PLAYLIST_CACHE };
+        let found = live.playlist(&id, reach, directives).await?;
         lives.asked(&name, peer.map(|peer| peer.0.0.ip()), &headers);
-        return Ok(playlist(&*live.playlist(&id, reach, directives).await?, cache, &headers));
+        return Ok(playlist(&found, cache, &headers));
     }
     if !live.serves(&query) {
         return Err(no_file());

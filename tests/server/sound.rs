@@ -24,7 +24,13 @@ pub(crate) fn flashes(url: &str, seconds: u32, sound: &str) -> Publisher {
 
 /// When flashes and beeps begin, as ffmpeg sees and hears them.
 pub(crate) fn begins(url: &str) -> (Vec<f64>, Vec<f64>) {
-    let filters = ["-vf", "blackdetect=d=0.5", "-af", "silencedetect=n=-20dB:d=0.5"];
+    begins_in(url, "null")
+}
+
+/// The same in what a filter leaves of the picture.
+pub(crate) fn begins_in(url: &str, filter: &str) -> (Vec<f64>, Vec<f64>) {
+    let seen = format!("{filter},blackdetect=d=0.5");
+    let filters = ["-vf", &seen, "-af", "silencedetect=n=-20dB:d=0.5"];
     let output =
         Command::new("ffmpeg").args(["-hide_banner", "-i", url]).args(filters).args(["-f", "null", "-"]).output();
     let said = String::from_utf8(output.unwrap().stderr).unwrap();
@@ -96,8 +102,17 @@ fn every_codec_of_rtmp_is_heard_in_step_with_the_picture() {
         ("mulaw", "pcmu", "-c:a pcm_mulaw -ar 22050 -ac 1"),
         ("pcm", "pcm", "-c:a pcm_s16le"),
         ("speex", "speex", "-c:a libspeex -ar 16000 -ac 1"),
+        ("backup", "mp4a.40.2", "-c:a aac"),
     ];
-    check_step(&codecs, |server, name, key| format!("{}/{name}?key={key}", server.rtmp));
+    check_step(&codecs, |server, name, key| {
+        if name != "backup" {
+            return format!("{}/{name}?key={key}", server.rtmp);
+        }
+        // Who stands by for nobody is on the air.
+        let keys = server.amphi(&["channel", "backup-key", name, "--json"]);
+        let keys: serde_json::Value = serde_json::from_str(&keys).unwrap();
+        format!("{}/{name}?key={}", server.rtmp, keys["backup_key"].as_str().unwrap())
+    });
 }
 
 #[test]

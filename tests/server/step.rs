@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::{
     browser::Browser,
-    sound::{begins, ended, flashes},
+    sound::{begins, begins_in, ended, flashes},
     sources::hall,
     studio::{studio, until},
     whep,
@@ -21,16 +21,19 @@ fn check(offsets: &[f64], what: &str) {
 }
 
 #[test]
-fn the_studios_camera_and_microphone_are_in_step() {
+fn the_studios_camera_and_what_it_puts_together_are_in_step() {
     let server = whip::server();
-    let key = server.channel("camera", &[]);
-    let mut lecturer = studio(&server, "camera", &key, &["--clapper"]);
-    lecturer.tell("go");
-    until(&lecturer, "live", |row| row["state"] == "live");
-    listed(&server, "camera", 22.0);
-    lecturer.tell("stop");
-    state(&server, "camera", "ended");
-    check(&offsets_in(begins(&format!("{}/live/camera/index.m3u8", server.http))), "camera");
+    // Where the camera is in the picture.
+    for (picture, place) in [("both", "crop=100:60:1070:70"), ("camera", "null")] {
+        let key = server.channel(picture, &[]);
+        let mut lecturer = studio(&server, picture, &key, &["--clapper", "--picture", picture]);
+        lecturer.tell("go");
+        until(&lecturer, "live", |row| row["state"] == "live");
+        listed(&server, picture, 22.0);
+        lecturer.tell("stop");
+        state(&server, picture, "ended");
+        check(&offsets_in(begins_in(&format!("{}/live/{picture}/index.m3u8", server.http), place)), picture);
+    }
 }
 
 #[test]

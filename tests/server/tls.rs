@@ -9,7 +9,9 @@ use std::{
 
 use crate::{
     browser::Browser,
+    sound::{begins, ended, flashes},
     support::{Publisher, SOON, Server, media, wait},
+    whip::offsets_in,
 };
 
 /// A certificate for `localhost` that certifies itself, under this name.
@@ -79,8 +81,7 @@ fn a_publisher_in_tls_is_watched_in_tls_over_one_connection() {
     let (_, port) = house.rtmps.split_once(':').unwrap();
     let url = format!("rtmps://localhost:{port}/live/hall?key={key}");
     let chain = house.folder.path().join("chain.pem");
-    let checked = ["-tls_verify", "1", "-ca_file", chain.to_str().unwrap(), "-t", "8"];
-    let publisher = house.server.publish(&media("lecture-en.opus"), &url, &checked);
+    let publisher = flashes(&url, 11, &format!("-c:a aac -tls_verify 1 -ca_file {}", chain.display()));
     house.server.playlist("hall");
     assert_eq!(house.server.json("/api/v1/channels/hall/status")["protocol"], "rtmps");
     let path = "/live/hall/index.m3u8";
@@ -95,6 +96,9 @@ fn a_publisher_in_tls_is_watched_in_tls_over_one_connection() {
     assert!(curl(&house, &[], &next).starts_with("200 2 "), "{next}");
     let (well, said) = publisher.finish();
     assert!(well, "{said}");
+    ended(&house.server, "hall");
+    let offsets = offsets_in(begins(&format!("{}{path}", house.server.http)));
+    assert!(offsets.iter().all(|offset| *offset <= 0.01), "beeps lie {offsets:?} s from their flashes");
 }
 
 /// GStreamer's encoder, which insists on what `checks` lists.

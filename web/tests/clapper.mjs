@@ -25,6 +25,9 @@ export const clapper = () => {
   strike()
   setInterval(strike, 33)
   const eye = canvas.captureStream()
+  // The computer's sound would drown the beeps.
+  const share = navigator.mediaDevices.getDisplayMedia.bind(navigator.mediaDevices)
+  navigator.mediaDevices.getDisplayMedia = ({ video }) => share({ video })
   navigator.mediaDevices.getUserMedia = async ({ audio: heard, video: seen }) => new globalThis.MediaStream([
     ...(heard ? ear.stream.getTracks() : []),
     ...(seen ? eye.getTracks() : []),

@@ -5,7 +5,9 @@ const HEIGHT = 720;
 const INSET = 0.22;
 const MARGIN = 16;
 /** Pictures a second. */
-const RATE = 25;
+const RATE = 30;
+/** Seconds to the next where it is late. */
+const SOON = 0.005;
 
 /**
  * Draws the screen with the speaker in its corner.
@@ -31,8 +33,9 @@ export class Composer {
     this.camera.srcObject = camera;
     await Promise.all([this.audio.resume(), this.screen.play(), this.camera.play()]);
     if (this.stream === null) {
-      this.stream = this.canvas.captureStream(RATE);
-      this.tick(this.stream);
+      // At no rate of its own: each picture is sent as it is drawn, and none waits for a second clock.
+      this.stream = this.canvas.captureStream();
+      this.tick(this.stream, this.audio.currentTime);
     }
     const [track] = this.stream.getVideoTracks();
     if (track !== undefined) track.contentHint = 'detail';
@@ -47,17 +50,19 @@ export class Composer {
     this.camera.srcObject = null;
   }
 
-  private tick(stream: MediaStream): void {
+  private tick(stream: MediaStream, due: number): void {
     if (stream !== this.stream) return;
     this.draw();
+    // What comes late makes none of those that follow late.
+    const next = Math.max(due + 1 / RATE, this.audio.currentTime + SOON);
     const clock = new ConstantSourceNode(this.audio, { offset: 0 });
     clock.connect(this.audio.destination);
     clock.addEventListener('ended', () => {
       clock.disconnect();
-      this.tick(stream);
+      this.tick(stream, next);
     });
     clock.start();
-    clock.stop(this.audio.currentTime + 1 / RATE);
+    clock.stop(next);
   }
 
   private draw(): void {
