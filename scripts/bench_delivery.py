@@ -90,17 +90,16 @@ def requests(wrk: Path, nginx: Path) -> None:
         try:
             wait("nginx to listen", lambda: listens(port))
             with Server(**settings) as server, Publisher(film, server.channel("peer"), loop=True):
-                folder = f"{server.http}/live/peer/source"
                 path = "/live/peer/source/stream.m3u8"
                 wait("some parts", lambda: (server.get(path) or "").count("#EXT-X-PART:") > 8)
                 rows = []
                 for connections in CONNECTIONS:
                     for what in ("playlist", "part"):
-                        playlist = server.get(path)
-                        name = "stream.m3u8" if what == "playlist" else re.findall(r'#EXT-X-PART:.*?URI="([^"]+)"', playlist)[-1]
+                        parts = re.findall(r'#EXT-X-PART:.*?URI="([^"]+)"', server.get(path))
+                        url = server.http + (path if what == "playlist" else parts[-1])
                         file = home / "files" / what
-                        subprocess.run(["curl", "-sf", "-o", file, f"{folder}/{name}"], check=True)
-                        ours = load(wrk, connections, f"{folder}/{name}", [server.process.pid])
+                        subprocess.run(["curl", "-sf", "-o", file, url], check=True)
+                        ours = load(wrk, connections, url, [server.process.pid])
                         theirs = load(wrk, connections, f"http://127.0.0.1:{port}/{what}", family(peer.pid))
                         rows.append((what, f"{file.stat().st_size:,}", f"{connections:,}", f"{ours[0]:,.0f}", f"{theirs[0]:,.0f}",
                                      f"{ours[1]:,.0f}", f"{theirs[1]:,.0f}", f"{ours[1] / theirs[1]:.2f}×"))
