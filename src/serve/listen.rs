@@ -57,8 +57,8 @@ pub struct Secure {
 /// What connections may take.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// Connections at once, websockets included; who comes on top is told to come again, and so is, of the last
-    /// quarter, who holds half of the others. A player keeps up to six, and one HTTP/1.1 connection costs some ten
+    /// Connections at once, websockets included; who comes on top is told to come again, and so is, in the last
+    /// quarter, who holds as many as are left. A player keeps up to six, and one HTTP/1.1 connection costs some ten
     /// kilobytes and a descriptor.
     pub connections: usize,
     /// A request's head must have arrived so long after the one before it was answered, and its body so long after

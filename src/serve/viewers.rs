@@ -47,7 +47,7 @@ pub struct Players {
 
 impl Players {
     /// Players that are told apart, at most: some 800 KiB while somebody invents that many. Further ones are not
-    /// counted; a server takes 4,096 connections.
+    /// counted; a server takes 8,192 connections.
     pub const MOST: usize = 1 << 14;
     /// A player loads a playlist again after a target duration (4 s) at most, one and a half where nothing had changed
     /// (rfc8216bis §6.3.4).

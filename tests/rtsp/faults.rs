@@ -296,12 +296,13 @@ async fn reports_go_to_who_sends_and_to_no_neighbour() {
     let [owner, neighbour] = [(); 2].map(|()| std::net::UdpSocket::bind("127.0.0.1:0").unwrap());
     let to: SocketAddr = record_udp(&mut raw, owner.local_addr().unwrap().port()).await.parse().unwrap();
     let (_live, mut consumer) = fixture.live().await;
+    // A sender report of a source that sends nothing here, before and after the first packet of the one that does.
+    let mut report = [0; 28];
+    report[..8].copy_from_slice(&[0x80, 200, 0, 6, 0, 0, 0, 9]);
+    neighbour.send_to(&report, (to.ip(), to.port() + 1)).unwrap();
     owner.send_to(&access_unit(1, &parameter_sets()), to).unwrap();
     owner.send_to(&access_unit(2, &[0x65, 0xaa]), to).unwrap();
     in_time(consumer.recv()).await.unwrap();
-    // A sender report of a source that sends nothing here.
-    let mut report = [0; 28];
-    report[..8].copy_from_slice(&[0x80, 200, 0, 6, 0, 0, 0, 9]);
     neighbour.send_to(&report, (to.ip(), to.port() + 1)).unwrap();
     let owner = tokio::task::spawn_blocking(move || {
         owner.set_read_timeout(Some(Duration::from_secs(30))).unwrap();

@@ -175,7 +175,7 @@ impl Udp {
         from.ip() == self.peer
             && match port {
                 Port::Rtp => packets == Some(from) || self.from[0].is_none_or(|known| known == from),
-                Port::Rtcp => reports == Some(from) || self.source.is_none_or(|known| known == source),
+                Port::Rtcp => reports == Some(from) || self.source == Some(source),
             }
     }
 }

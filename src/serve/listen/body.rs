@@ -12,7 +12,7 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::Sleep;
 
-/// A request's body: an error once `patience` has passed since it was first waited for, however much of it came.
+/// A request's body: an error once `patience` has passed since it was first waited for and it has to be waited for again.
 /// Nothing that is sent here is long.
 pub(super) struct Timely {
     body: Incoming,

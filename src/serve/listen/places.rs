@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// One place in so many is for those who hold less than half of the others.
+/// One place in so many is for those who hold fewer than are left.
 const RESERVE: usize = 4;
 
 /// How many connections there are, by site: an address, or what stands for a network of one holder.
@@ -32,12 +32,12 @@ impl Places {
         Arc::new(Self { most, taken: Mutex::default() })
     }
 
-    /// None where all are taken, or where few are left and half of the others are this site's.
+    /// None where all are taken, or where few are left and this site has as many.
     pub(super) fn take(self: &Arc<Self>, site: IpAddr) -> Option<Place> {
         let mut taken = self.lock();
         let own = taken.by.get(&site).copied().unwrap_or(0);
         let few_are_left = taken.all >= self.most - self.most / RESERVE;
-        if taken.all >= self.most || (few_are_left && own >= taken.all.div_ceil(2)) {
+        if taken.all >= self.most || (few_are_left && own >= self.most - taken.all) {
             return None;
         }
         taken.all += 1;

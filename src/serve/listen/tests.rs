@@ -286,8 +286,9 @@ async fn the_last_places_are_not_for_who_holds_the_others() {
     assert!(!from("127.0.0.1").await.0, "two are left, and it has the others");
     let first = from("127.0.0.2").await;
     let second = from("127.0.0.2").await;
-    assert!(first.0 && second.0);
-    assert!(!from("127.0.0.3").await.0, "none is left");
+    assert!(first.0 && !second.0, "one is left, and it has one");
+    let third = from("127.0.0.3").await;
+    assert!(third.0 && !from("127.0.0.4").await.0, "none is left");
     crowd.truncate(1);
     inn.a_place().await;
 }

@@ -7,7 +7,7 @@ const MARGIN = 16;
 /** Pictures a second. */
 const RATE = 30;
 /** Seconds to the next where it is late. */
-const SOON = 0.005;
+const SOON = 0.015;
 
 /**
  * Draws the screen with the speaker in its corner.
