@@ -183,7 +183,8 @@ impl Udp {
 /// Who sent what looks like a packet (RFC 3550 §5.1) or like reports (§6.4), which differ in their second byte
 /// (RFC 5761 §4). None for anything else, such as what opens a way through a firewall.
 fn source(port: Port, data: &[u8]) -> Option<u32> {
-    let is_report = (192..=223).contains(data.get(1)?);
+    // What is registered for reports; a packet of payload type 72 to 79 with a marker would look the same.
+    let is_report = (200..=207).contains(data.get(1)?);
     let at = match port {
         Port::Rtp if !is_report => 8,
         Port::Rtcp if is_report => 4,
