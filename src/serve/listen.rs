@@ -81,8 +81,9 @@ const STREAMS: u32 = 32;
 /// Bytes a second that whoever listens to the smallest rendition takes many times over. Who takes less of an answer
 /// keeps it: its segments could not be freed.
 const FLOOR: f64 = 1024.0;
-/// An answer that is not taken is noticed within this part of the time it may take.
-const LOOKS: u32 = 4;
+/// A piece of an answer may wait so many times longer for a window of HTTP/2 than bytes for a socket: browsers close it
+/// where people pause, and everything else on the connection goes with it.
+const CLOSED: u32 = 4;
 /// How long to wait where accepting fails: the process is out of descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Said without reading the request.
@@ -123,11 +124,10 @@ impl House {
                     Some(place) => {
                         // An answer's last bytes must not wait for the acknowledgement of those before.
                         let _ = stream.set_nodelay(true);
-                        let written = Arc::new(AtomicU64::new(0));
                         // The place goes with whoever holds the socket: an upgrade takes it out of this task.
-                        let held = Held::new(stream, self.limits.stall, written.clone(), place);
+                        let held = Held::new(stream, self.limits.stall, place);
                         let (router, limits, cancel) = (self.router.clone(), self.limits, self.cancel.clone());
-                        let guest = Guest { peer, router, limits, written, cancel };
+                        let guest = Guest { peer, router, limits, cancel };
                         match tls.clone() {
                             None => drop(self.tracker.spawn(connection(held, guest))),
                             Some(tls) => drop(self.tracker.spawn(secured(held, tls, guest))),
@@ -152,8 +152,6 @@ struct Guest {
     peer: SocketAddr,
     router: Router,
     limits: Limits,
-    /// Bytes that the connection's socket has taken.
-    written: Arc<AtomicU64>,
     cancel: CancellationToken,
 }
 
@@ -194,8 +192,8 @@ async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static
 /// HTTP/2. A connection on which `head` passes without a request in hand is told to go, as one of HTTP/1.1 is, and one
 /// that does not take what it has asked for is cut.
 async fn multiplexed(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, guest: Guest) {
-    let Guest { peer, router, limits: Limits { head, stall, .. }, written, cancel } = guest;
-    let owed = Owed::new(written);
+    let Guest { peer, router, limits: Limits { head, stall, .. }, cancel } = guest;
+    let owed = Arc::new(Owed::default());
     let begun = Arc::new(AtomicU64::new(0));
     let in_hand = Arc::new(());
     let service = {
@@ -231,8 +229,8 @@ async fn multiplexed(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'stati
         }
     };
     let stalled = async {
-        while !owed.is_stalled(stall) {
-            tokio::time::sleep(stall / LOOKS).await;
+        while !owed.is_stalled(stall * CLOSED) {
+            tokio::time::sleep(stall).await;
         }
     };
     let served = async {
@@ -279,8 +277,6 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 struct Held {
     stream: TcpStream,
     patience: Duration,
-    /// Bytes that it has taken.
-    written: Arc<AtomicU64>,
     wait: Wait,
     _place: Place,
 }
@@ -295,16 +291,14 @@ struct Wait {
 }
 
 impl Held {
-    fn new(stream: TcpStream, patience: Duration, written: Arc<AtomicU64>, place: Place) -> Self {
-        Self { stream, patience, written, wait: Wait::default(), _place: place }
+    fn new(stream: TcpStream, patience: Duration, place: Place) -> Self {
+        Self { stream, patience, wait: Wait::default(), _place: place }
     }
 
     fn written(&mut self, cx: &mut Context<'_>, write: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         let wait = &mut self.wait;
         if let Poll::Ready(result) = write {
-            let taken = *result.as_ref().unwrap_or(&0);
-            self.written.fetch_add(taken as u64, Ordering::Relaxed);
-            wait.taken += taken;
+            wait.taken += *result.as_ref().unwrap_or(&0);
             wait.before += wait.now.take().map_or(Duration::ZERO, |(since, _)| since.elapsed());
             if wait.taken as f64 >= FLOOR * self.patience.as_secs_f64() {
                 *wait = Wait::default();

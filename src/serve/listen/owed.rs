@@ -2,95 +2,62 @@
 //! which nobody tries to write (RFC 9113 §5.2), and keeps the segments that they lie in.
 
 use std::{
+    collections::BTreeMap,
     pin::Pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    task::{Context, Poll},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
-use hyper::body::{Body as _, Frame, SizeHint};
+use hyper::body::{Frame, SizeHint};
 
-use super::FLOOR;
+/// Bytes that are sent as one piece: small beside what anybody takes in the time that a piece may wait.
+const PIECE: usize = 64 * 1024;
 
-/// The answers of a connection that are ready to be taken.
-pub(super) struct Owed {
-    /// Bytes that its socket has taken.
-    written: Arc<AtomicU64>,
-    state: Mutex<State>,
-}
+/// The pieces of a connection's answers that wait to be taken. hyper holds two of an answer at most.
+#[derive(Default)]
+pub(super) struct Owed(Mutex<Pieces>);
 
-struct State {
-    debts: usize,
-    /// From when on there was always one.
-    since: Instant,
-    /// What had been written by then.
-    written: u64,
+#[derive(Default)]
+struct Pieces {
+    made: u64,
+    /// When each was made, by its number.
+    waiting: BTreeMap<u64, Instant>,
 }
 
 impl Owed {
-    pub(super) fn new(written: Arc<AtomicU64>) -> Arc<Self> {
-        let state = Mutex::new(State { debts: 0, since: Instant::now(), written: 0 });
-        Arc::new(Self { written, state })
-    }
-
     /// Notes how an answer is taken.
     pub(super) fn watch(self: &Arc<Self>, answer: Response) -> Response {
-        answer.map(|body| {
-            let debt = (!body.is_end_stream()).then(|| Debt::of(self));
-            Body::new(Answer { body, owed: self.clone(), debt })
-        })
+        answer.map(|body| Body::new(Answer { body, rest: Bytes::new(), owed: self.clone() }))
     }
 
-    /// Whether for `patience` less was taken than anybody who watches takes. Ask several times in that time.
+    /// Whether a piece has waited so long.
     pub(super) fn is_stalled(&self, patience: Duration) -> bool {
-        let (now, written) = (Instant::now(), self.written.load(Ordering::Relaxed));
-        let mut state = self.lock();
-        let waited = now.saturating_duration_since(state.since);
-        if state.debts == 0 || waited < patience {
-            return false;
-        }
-        let too_little = ((written - state.written) as f64) < FLOOR * waited.as_secs_f64();
-        (state.since, state.written) = (now, written);
-        too_little
+        self.lock().waiting.first_key_value().is_some_and(|(_, made)| made.elapsed() >= patience)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn piece(self: &Arc<Self>, bytes: Bytes) -> Bytes {
+        let mut pieces = self.lock();
+        let number = pieces.made;
+        pieces.made += 1;
+        pieces.waiting.insert(number, Instant::now());
+        drop(pieces);
+        Bytes::from_owner(Piece { bytes, number, owed: self.clone() })
     }
-}
 
-/// Something that the client could take.
-struct Debt(Arc<Owed>);
-
-impl Debt {
-    fn of(owed: &Arc<Owed>) -> Self {
-        let written = owed.written.load(Ordering::Relaxed);
-        let mut state = owed.lock();
-        if state.debts == 0 {
-            (state.since, state.written) = (Instant::now(), written);
-        }
-        state.debts += 1;
-        drop(state);
-        Self(owed.clone())
+    fn lock(&self) -> MutexGuard<'_, Pieces> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Debt {
-    fn drop(&mut self) {
-        self.0.lock().debts -= 1;
-    }
-}
-
-/// An answer's body. It is owed unless it waits for more of itself.
+/// An answer's body, handed out piece by piece.
 struct Answer {
     body: Body,
+    /// What the body has given and is not handed out yet.
+    rest: Bytes,
     owed: Arc<Owed>,
-    debt: Option<Debt>,
 }
 
 impl hyper::body::Body for Answer {
@@ -98,35 +65,50 @@ impl hyper::body::Body for Answer {
     type Error = axum::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        let Poll::Ready(Some(Ok(frame))) = polled else {
-            self.debt = None;
-            return polled;
-        };
-        if self.debt.is_none() {
-            self.debt = Some(Debt::of(&self.owed));
+        if self.rest.is_empty() {
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.rest = data,
+                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                },
+                end => return Poll::Ready(end),
+            }
         }
-        let chunk = |bytes| Bytes::from_owner(Chunk { bytes, _debt: Debt::of(&self.owed) });
-        Poll::Ready(Some(Ok(frame.map_data(chunk))))
+        let length = self.rest.len().min(PIECE);
+        let piece = self.rest.split_to(length);
+        Poll::Ready(Some(Ok(Frame::data(self.owed.piece(piece)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (hint, rest) = (self.body.size_hint(), self.rest.len() as u64);
+        let mut all = SizeHint::new();
+        all.set_lower(hint.lower() + rest);
+        if let Some(upper) = hint.upper() {
+            all.set_upper(upper + rest);
+        }
+        all
     }
 }
 
 /// Bytes of an answer on their way, owed until they are dropped.
-struct Chunk {
+struct Piece {
     bytes: Bytes,
-    _debt: Debt,
+    number: u64,
+    owed: Arc<Owed>,
 }
 
-impl AsRef<[u8]> for Chunk {
+impl AsRef<[u8]> for Piece {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        self.owed.lock().waiting.remove(&self.number);
     }
 }

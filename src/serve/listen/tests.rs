@@ -216,8 +216,8 @@ async fn a_connection_of_http_2_without_a_request_is_told_to_go_though_it_answer
     let peer = SocketAddr::from(([127, 0, 0, 1], 9));
     let cancel = CancellationToken::new();
     let limits = Limits { head: Duration::from_millis(100), ..Limits::default() };
-    let (router, written) = (Router::new(), Arc::default());
-    let serving = tokio::spawn(multiplexed(server, Guest { peer, router, limits, written, cancel }));
+    let router = Router::new();
+    let serving = tokio::spawn(multiplexed(server, Guest { peer, router, limits, cancel }));
     client.write_all(&[PREFACE, &SETTINGS].concat()).await.unwrap();
     let mut kinds = Vec::new();
     let goes = async {
@@ -324,19 +324,33 @@ async fn asks_without_a_window(stall: Duration) -> (TcpStream, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (stream, peer) = listener.accept().await.unwrap();
-    let written = Arc::<AtomicU64>::default();
     let place = Places::new(1).take(peer.ip()).unwrap();
-    let held = Held::new(stream, stall, written.clone(), place);
+    let held = Held::new(stream, stall, place);
     let (limits, cancel) = (Limits { stall, ..Limits::default() }, CancellationToken::new());
-    let serving = tokio::spawn(multiplexed(held, Guest { peer, router, limits, written, cancel }));
+    let serving = tokio::spawn(multiplexed(held, Guest { peer, router, limits, cancel }));
     client.write_all(&[PREFACE, &NO_WINDOW, HEADERS].concat()).await.unwrap();
     (client, serving)
 }
 
 #[tokio::test]
-async fn who_opens_no_window_for_what_was_asked_is_cut() {
-    let (_client, serving) = asks_without_a_window(Duration::from_millis(300)).await;
-    timeout(SOON, serving).await.expect("it is served for ever").unwrap();
+async fn who_opens_no_window_for_what_was_asked_is_cut_whatever_else_it_says() {
+    const PING: [u8; 17] = [0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+    let stall = Duration::from_millis(300);
+    let (client, mut serving) = asks_without_a_window(stall).await;
+    let (mut reading, mut writing) = client.into_split();
+    let begun = tokio::time::Instant::now();
+    let pings = async {
+        let (mut pause, mut answers) = (tokio::time::interval(stall / 30), vec![0; 1 << 16]);
+        // They are answered, so that the socket takes much.
+        while writing.write_all(&PING.repeat(100)).await.is_ok()
+            && reading.read(&mut answers).await.is_ok_and(|n| n > 0)
+        {
+            pause.tick().await;
+        }
+    };
+    let cut = timeout(SOON, async { tokio::join!(&mut serving, pings).0 });
+    cut.await.expect("it is served for ever").unwrap();
+    assert!(begun.elapsed() >= stall * CLOSED, "cut after {:?}", begun.elapsed());
 }
 
 #[tokio::test]
@@ -348,7 +362,7 @@ async fn who_opens_small_windows_is_served_on() {
     let (mut reading, mut writing) = client.into_split();
     let takes = async {
         let mut pause = tokio::time::interval(stall / 6);
-        for _ in 0..24 {
+        for _ in 0..48 {
             pause.tick().await;
             writing.write_all(&WINDOW).await.unwrap();
         }
