@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bench_common import PAGE, TICKS, Publisher, Server, debian, heading, moving, stat, table, wait
 
-PUBLISHERS = 10
+CROWDS = (1, 10, 50)
 SECONDS = int(os.environ.get("SECONDS_PEER", "40"))
 WARM_UP = 10.0
 PACKAGES = ("nginx", "libnginx-mod-rtmp")
@@ -99,24 +99,31 @@ def cpu(pid: int) -> float:
 
 def main() -> None:
     """Prints the table."""
-    heading(f"Passing {PUBLISHERS} publishers of 1.5 Mbit/s through over {SECONDS} s, beside Debian's nginx with libnginx-mod-rtmp")
+    heading(f"Passing publishers of 1.5 Mbit/s through over {SECONDS} s, beside Debian's nginx with libnginx-mod-rtmp")
     place = debian("nginx", *PACKAGES)
-    rows: dict[str, tuple[float, float]] = {}
+    rows: dict[str, list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         film = moving(Path(scratch), "1500k")
-        names = [f"peer{n}" for n in range(PUBLISHERS)]
+        crowds = [[f"peer{crowd}-{n}" for n in range(crowd)] for crowd in CROWDS]
         if place:
             with nginx(place) as (pid, base, playlists):
-                rows["nginx-rtmp, HLS written to disk"] = cost(pid, [f"{base}/{name}" for name in names], film)
-                if len(list(playlists.glob("*.m3u8"))) != PUBLISHERS:
+                rows["nginx-rtmp, HLS written to disk"] = [
+                    cost(pid, [f"{base}/{name}" for name in names], film) for names in crowds
+                ]
+                if len(list(playlists.glob(f"peer{CROWDS[-1]}-*.m3u8"))) != CROWDS[-1]:
                     sys.exit("nginx has not made a playlist for every publisher")
-        for what, recording in (("ours, low-latency HLS, recording off", "false"), ("ours, low-latency HLS, recording on", "true")):
+        for what, recording in (("recording off", "false"), ("recording on", "true")):
             with Server(CAPTIONS__ENABLED="false", LADDER__ENABLED="false", RECORDING__ENABLED=recording) as server:
-                rows[what] = cost(server.process.pid, [server.channel(name) for name in names], film)
-    base = next(iter(rows.values()))[0] if place else None
-    cells = [(what, f"{spent / PUBLISHERS:.2%}", f"{mib:.0f} MiB", f"{spent / base:.2f}×" if base else "")
-             for what, (spent, mib) in rows.items()]
-    table(["server", "CPU of one core for each publisher", "resident in all", "ratio"], cells)
+                rows[f"ours, low-latency HLS, {what}"] = [
+                    cost(server.process.pid, [server.channel(name) for name in names], film) for names in crowds
+                ]
+    peer = next(iter(rows.values()))
+    cells = [
+        (what, str(crowd), f"{spent / crowd:.2%}", f"{mib:.0f} MiB", f"{spent / base:.2f}×" if place else "")
+        for what, costs in rows.items()
+        for crowd, (spent, mib), (base, _) in zip(CROWDS, costs, peer, strict=True)
+    ]
+    table(["server", "publishers", "CPU of one core for each", "resident in all", "ratio"], cells)
     if not place:
         print(f"No peer: `apt-get download {' '.join(PACKAGES)}` did not work here.\n")
 

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::{commands, config::Config};
+use super::{commands, config::Config, pipelines};
 use crate::model::{LanguageTag, StreamName};
 
 /// Live streaming and real-time subtitling media server.
@@ -79,6 +79,12 @@ enum Command {
     },
     /// Says how good captions, transcripts and translations are.
     Evaluate(Evaluate),
+    /// Tries the pipelines out and says what `serve` has to know, which asks in a process of its own.
+    #[command(hide = true)]
+    Pipelines {
+        /// Those of the operator.
+        folder: Option<PathBuf>,
+    },
     /// Streams the bundled lecture into a running server, over RTMP, until Ctrl-C.
     Demo {
         /// The channel; it is made if need be. By default both demo channels.
@@ -368,21 +374,24 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<ExitCode> {
-    let config = Config::load(cli.config.as_deref(), cli.data.as_deref())?;
+    let config = || Config::load(cli.config.as_deref(), cli.data.as_deref());
     match cli.command {
-        Command::Serve { demo } => commands::serve::run(config, demo),
-        Command::Check { json } => commands::check::run(&config, json),
-        Command::Channel(command) => commands::channel::run(&config, command).map(|()| ExitCode::SUCCESS),
-        Command::Models(command) => commands::models::run(&config, command).map(|()| ExitCode::SUCCESS),
+        Command::Serve { demo } => commands::serve::run(config()?, demo),
+        Command::Check { json } => commands::check::run(&config()?, json),
+        Command::Channel(command) => commands::channel::run(&config()?, command).map(|()| ExitCode::SUCCESS),
+        Command::Models(command) => commands::models::run(&config()?, command).map(|()| ExitCode::SUCCESS),
         Command::Transcribe { file, model, language, format, output } => {
-            commands::transcribe::run(&config, &file, model.as_deref(), &language, format, output.as_deref())
+            commands::transcribe::run(&config()?, &file, model.as_deref(), &language, format, output.as_deref())
                 .map(|()| ExitCode::SUCCESS)
         }
         Command::Translate { file, from, to, output } => {
-            commands::translate::run(&config, &file, &from, &to, output.as_deref()).map(|()| ExitCode::SUCCESS)
+            commands::translate::run(&config()?, &file, &from, &to, output.as_deref()).map(|()| ExitCode::SUCCESS)
         }
         Command::Evaluate(evaluate) => commands::evaluate::run(evaluate).map(|()| ExitCode::SUCCESS),
-        Command::Demo { channel, server } => commands::demo::run(&config, channel, &server).map(|()| ExitCode::SUCCESS),
+        Command::Pipelines { folder } => pipelines::answer(folder.as_deref()).map(|()| ExitCode::SUCCESS),
+        Command::Demo { channel, server } => {
+            commands::demo::run(&config()?, channel, &server).map(|()| ExitCode::SUCCESS)
+        }
     }
 }
 

@@ -12,6 +12,7 @@ mod live;
 mod logs;
 mod metrics;
 pub mod models;
+mod pipelines;
 mod present;
 mod second_pass;
 mod server;

@@ -23,6 +23,7 @@ use super::{
     config::{self, Config},
     doors,
     live::{self, Rooms},
+    pipelines,
     second_pass::{self, SecondPass},
     speech::{self, Speech},
 };
@@ -80,7 +81,8 @@ pub(super) async fn build(config: Config) -> Result<Server> {
     let secrets = Secrets::open(&config.data_dir)?;
     let keys = Keys::new(store.clone(), secrets.clone());
     media::init()?;
-    let templates = media::Templates::load(config.ladder.pipelines_dir.as_deref())
+    let templates = pipelines::ask(config.ladder.pipelines_dir.as_deref())
+        .await
         .context("GStreamer is not complete: `amphi check` says what is missing")?;
     let recovered = archive::recover(&store).await.context("recordings of an earlier run cannot be read")?;
     if recovered != archive::Recovered::default() {

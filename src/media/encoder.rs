@@ -1,8 +1,9 @@
 use gst::prelude::*;
 use gstreamer as gst;
+use serde::{Deserialize, Serialize};
 
 /// An H.264 encoder that GStreamer may offer on this machine, best first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Encoder {
     /// NVIDIA.
     Nvidia,

@@ -27,7 +27,7 @@ use std::path::PathBuf;
 pub use encoder::Encoder;
 pub use feed::Stats;
 pub use pipeline::Pipeline;
-pub use template::{Missing, Templates};
+pub use template::{Missing, Templates, Verdict};
 
 /// What can go wrong with media.
 #[derive(Debug, thiserror::Error)]

@@ -6,6 +6,7 @@ use std::{
 
 use gst::prelude::*;
 use gstreamer as gst;
+use serde::{Deserialize, Serialize};
 
 use super::{Encoder, Error, Pipeline};
 use crate::model::{AudioCodec, VideoCodec};
@@ -58,6 +59,13 @@ impl fmt::Display for Missing {
     }
 }
 
+/// What only a try tells of the templates on a machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    encoder: Encoder,
+    undecodable: Vec<VideoCodec>,
+}
+
 /// The pipelines this server runs, checked: each parses and all its elements are there. Cheap to share
 /// in an `Arc`.
 #[derive(Debug, Clone)]
@@ -72,15 +80,28 @@ pub struct Templates {
 
 impl Templates {
     /// Reads and checks every template. A file of the same name in `overrides` wins; other files
-    /// there are ignored. Blocking: opens encoders.
+    /// there are ignored. Blocking: opens encoders, and loads every library that a pipeline may need, some 35 MiB.
     ///
     /// # Errors
     /// [`Error::Init`], [`Error::Read`], [`Error::Template`] for the first template that does not
     /// parse, [`Error::Missing`] with all elements that are not installed.
     pub fn load(overrides: Option<&Path>) -> Result<Self, Error> {
         let encoder = Encoder::available().first().copied();
-        let decoder = AAC_DECODERS.into_iter().find(|name| gst_has(name));
-        Self::load_for(overrides, encoder.unwrap_or(Encoder::X264), decoder.unwrap_or(AAC_DECODERS[0]))
+        Self::load_for(overrides, encoder.unwrap_or(Encoder::X264))
+    }
+
+    /// The same without a try: another process has had it.
+    ///
+    /// # Errors
+    /// [`Error::Init`], [`Error::Read`].
+    pub fn tried(overrides: Option<&Path>, verdict: Verdict) -> Result<Self, Error> {
+        let Verdict { encoder, undecodable } = verdict;
+        Ok(Self { undecodable, ..Self::read(overrides, encoder)? })
+    }
+
+    /// What [`Templates::tried`] takes.
+    pub fn verdict(&self) -> Verdict {
+        Verdict { encoder: self.encoder, undecodable: self.undecodable.clone() }
     }
 
     /// The encoder that rungs use.
@@ -186,18 +207,8 @@ impl Templates {
         }
     }
 
-    fn load_for(overrides: Option<&Path>, encoder: Encoder, decoder: &'static str) -> Result<Self, Error> {
-        super::init()?;
-        let mut texts = BTreeMap::new();
-        for (name, embedded) in EMBEDDED {
-            let text = match overrides {
-                Some(folder) => read(&folder.join(name))?.unwrap_or_else(|| embedded.to_owned()),
-                None => embedded.to_owned(),
-            };
-            texts.insert(name, without_comments(&text));
-        }
-        let av1_decoder = AV1_DECODERS.into_iter().find(|name| gst_has(name)).unwrap_or(AV1_DECODERS[0]);
-        let mut templates = Self { texts, encoder, decoder, av1_decoder, undecodable: Vec::new() };
+    fn load_for(overrides: Option<&Path>, encoder: Encoder) -> Result<Self, Error> {
+        let mut templates = Self::read(overrides, encoder)?;
         templates.verify()?;
         for codec in [VideoCodec::Hevc, VideoCodec::Av1] {
             let mut missing = Vec::new();
@@ -207,6 +218,21 @@ impl Templates {
             }
         }
         Ok(templates)
+    }
+
+    fn read(overrides: Option<&Path>, encoder: Encoder) -> Result<Self, Error> {
+        super::init()?;
+        let mut texts = BTreeMap::new();
+        for (name, embedded) in EMBEDDED {
+            let text = match overrides {
+                Some(folder) => read(&folder.join(name))?.unwrap_or_else(|| embedded.to_owned()),
+                None => embedded.to_owned(),
+            };
+            texts.insert(name, without_comments(&text));
+        }
+        let decoder = AAC_DECODERS.into_iter().find(|name| gst_has(name)).unwrap_or(AAC_DECODERS[0]);
+        let av1_decoder = AV1_DECODERS.into_iter().find(|name| gst_has(name)).unwrap_or(AV1_DECODERS[0]);
+        Ok(Self { texts, encoder, decoder, av1_decoder, undecodable: Vec::new() })
     }
 
     fn verify(&self) -> Result<(), Error> {
@@ -355,7 +381,7 @@ mod tests {
     #[test]
     fn an_encoder_that_is_not_there_is_missing() {
         let absent = Encoder::ALL.into_iter().find(|encoder| !Encoder::available().contains(encoder)).unwrap();
-        let error = Templates::load_for(None, absent, "avdec_aac").unwrap_err();
+        let error = Templates::load_for(None, absent).unwrap_err();
         let Error::Missing(missing) = error else { panic!("{error}") };
         assert_eq!(missing[0].element, absent.element());
         assert_eq!(missing[0].template, absent.template());
@@ -376,6 +402,15 @@ mod tests {
         let templates = Templates::load(Some(folder.path())).unwrap();
         assert_eq!(templates.undecodable(), [VideoCodec::Hevc]);
         assert_eq!(Templates::load(None).unwrap().undecodable(), [], "this machine decodes every codec");
+    }
+
+    #[test]
+    fn what_another_process_tried_is_the_same() {
+        let folder = folder("decode-hevc.gst", "vaapinevermadedec");
+        let templates = Templates::load(Some(folder.path())).unwrap();
+        let said = serde_json::to_string(&templates.verdict()).unwrap();
+        let again = Templates::tried(Some(folder.path()), serde_json::from_str(&said).unwrap()).unwrap();
+        assert_eq!((again.verdict(), &again.texts), (templates.verdict(), &templates.texts));
     }
 
     #[test]

@@ -117,7 +117,7 @@ pub enum TrackFormat {
 }
 
 /// A video codec that publishers send. What is not packaged is made into H.264 first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum VideoCodec {
     /// H.264, access units with four-byte lengths (ISO 14496-15 §5.3.2).
     H264,

@@ -32,6 +32,31 @@ async fn ffmpeg_decodes_over_tcp_and_udp() {
 }
 
 #[tokio::test]
+async fn a_live_whose_sound_has_fallen_silent_is_watched_all_the_same() {
+    let (fixture, live, _publisher) = airing(60, &["-af", "atrim=end=2"]).await;
+    let _mount = fixture.mount(live.clone()).await;
+    // Until it has: a reader that comes then hears nothing any more.
+    let mut consumer = live.producer.consume();
+    let mut silent = 0;
+    while silent < 50 {
+        match in_time(consumer.recv()).await.unwrap() {
+            Event::Packet(packet) if packet.track == TrackId::VIDEO => silent += 1,
+            Event::Packet(_) => silent = 0,
+            _ => {}
+        }
+    }
+    for transport in ["tcp", "udp"] {
+        let url = fixture.watch_url();
+        // For sound it would wait without end.
+        let pictures = ["-map", "0:v", "-t", "3", "-f", "framecrc", "-"];
+        let output = finished(ffmpeg(["-rtsp_transport", transport, "-i", &url]).args(pictures)).await;
+        let pictures = String::from_utf8_lossy(&output.stdout).lines().filter(|line| line.starts_with("0,")).count();
+        assert!(output.status.success() && pictures > 40, "{transport}: {pictures} {}", said(&output));
+    }
+    fixture.stop().await;
+}
+
+#[tokio::test]
 async fn a_live_that_is_not_on_is_not_found() {
     let fixture = Fixture::start().await;
     let mut raw = fixture.raw().await;

@@ -47,8 +47,11 @@ fn recording(server: &Server, channel: &str) -> String {
 struct Player {
     child: Child,
     lines: BufReader<UnixStream>,
-    _home: tempfile::TempDir,
+    home: tempfile::TempDir,
 }
+
+/// What a player notes in its home folder.
+const LOG: &str = "log";
 
 impl Player {
     /// Starts what `command` makes of its home folder and the socket's path.
@@ -62,7 +65,7 @@ impl Player {
         let child = command.spawn().unwrap();
         let stream = wait("the player's socket", SOON, || UnixStream::connect(&socket).ok());
         stream.set_read_timeout(Some(SOON)).unwrap();
-        Self { child, lines: BufReader::new(stream), _home: home }
+        Self { child, lines: BufReader::new(stream), home }
     }
 
     fn say(&mut self, text: &str) {
@@ -80,6 +83,12 @@ impl Drop for Player {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let noted = fs::read(self.home.path().join(LOG)).unwrap_or_default();
+        if std::thread::panicking() {
+            let noted = String::from_utf8_lossy(&noted);
+            let lines: Vec<_> = noted.lines().collect();
+            eprintln!("{}", lines[lines.len().saturating_sub(60)..].join("\n"));
+        }
     }
 }
 
@@ -88,9 +97,10 @@ struct Mpv(Player);
 
 impl Mpv {
     fn open(url: &str, options: &[&str]) -> Self {
-        Self(Player::start(|_, socket| {
+        Self(Player::start(|home, socket| {
             let mut command = Command::new("mpv");
-            command.args(["--no-config", "--no-terminal", "--vo=null", "--ao=null"]);
+            command.args(["--no-config", "--no-terminal", "--vo=null", "--ao=null", "--msg-level=all=v"]);
+            command.arg(format!("--log-file={}", home.join(LOG).display()));
             command.arg(format!("--input-ipc-server={}", socket.display())).args(options).arg(url);
             command
         }))

@@ -182,7 +182,7 @@ pub fn offsets_in((seen, heard): (Vec<f64>, Vec<f64>)) -> Vec<f64> {
 #[test]
 fn aiortc_publishes_in_step_with_h264_as_it_is_and_vp8_made_into_it() {
     let (server, folder) = (server(), tempfile::tempdir().unwrap());
-    let source = flashes(folder.path(), 40);
+    let source = flashes_every(1, folder.path(), 40);
     for (codec, name) in [("H264", "avc1.42"), ("VP8", "vp8")] {
         let channel = codec.to_lowercase();
         let key = server.channel(&channel, &[]);
@@ -191,7 +191,8 @@ fn aiortc_publishes_in_step_with_h264_as_it_is_and_vp8_made_into_it() {
         peer.says("connected");
         let playlist = server.playlist(&channel);
         assert!(playlist.contains("avc1.") && playlist.contains("mp4a.40.2"), "{playlist}");
-        listed(&server, &channel, 14.0);
+        // So many that the worst does not decide: reports of a sender that is held up are late at first.
+        listed(&server, &channel, 23.0);
         let status = status(&server, &channel);
         assert_eq!(status["protocol"], "whip");
         let codecs = status["codecs"].as_array().unwrap();

@@ -1,5 +1,7 @@
 //! A live's packets on their way into the pipeline its readers share.
 
+use std::time::Duration;
+
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app::AppSrc;
@@ -17,11 +19,19 @@ pub(super) struct Feed {
     /// Running time of the pipeline minus media time, from the first packet on; one for both tracks keeps them
     /// together.
     offset: Option<i64>,
+    /// The time of the first packet, and the ends at which none has entered since.
+    first: Option<MediaTime>,
+    waiting: Vec<AppSrc>,
 }
+
+/// The pipeline waits for a first packet of each track, and readers with it: no longer than this, for a track that has
+/// fallen silent (a lecturer without a microphone, a screen without pictures).
+const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Feed {
     pub(super) fn new(video: Option<(AppSrc, VideoCodec)>, audio: Option<AppSrc>) -> Self {
-        Self { video, audio, offset: None }
+        let waiting = video.iter().map(|(source, _)| source).chain(&audio).cloned().collect();
+        Self { video, audio, offset: None, first: None, waiting }
     }
 
     /// Runs until the live ends or its pictures change their codec, of which readers are told but once; either ends
@@ -63,6 +73,8 @@ impl Feed {
 
     fn push(&mut self, packet: Packet) {
         let Some(source) = self.source(packet.track).cloned() else { return };
+        self.waiting.retain(|other| *other != source);
+        let first = *self.first.get_or_insert(packet.dts);
         let offset = *self.offset.get_or_insert_with(|| {
             let now = source.current_running_time().map_or(0, |time| i64::try_from(time.nseconds()).unwrap_or(0));
             now.saturating_sub(packet.dts.as_nanos())
@@ -71,6 +83,11 @@ impl Feed {
             let nanos = time.as_nanos().saturating_add(offset);
             gst::ClockTime::from_nseconds(u64::try_from(nanos).unwrap_or(0))
         };
+        if packet.dts.since(first) > PATIENCE {
+            for silent in self.waiting.drain(..) {
+                silent.send_event(gst::event::Gap::new(running(packet.dts), None));
+            }
+        }
         let mut buffer = gst::Buffer::from_slice(packet.data);
         if let Some(buffer) = buffer.get_mut() {
             buffer.set_pts(running(packet.pts));
