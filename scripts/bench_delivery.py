@@ -97,10 +97,11 @@ def requests(wrk: Path, nginx: Path) -> None:
                     for what in ("playlist", "part"):
                         parts = re.findall(r'#EXT-X-PART:.*?URI="([^"]+)"', server.get(path))
                         url = server.http + (path if what == "playlist" else parts[-1])
-                        file = home / "files" / what
+                        # nginx remembers what a name was opened to.
+                        file = home / "files" / f"{what}{connections}"
                         subprocess.run(["curl", "-sf", "-o", file, url], check=True)
                         ours = load(wrk, connections, url, [server.process.pid])
-                        theirs = load(wrk, connections, f"http://127.0.0.1:{port}/{what}", family(peer.pid))
+                        theirs = load(wrk, connections, f"http://127.0.0.1:{port}/{file.name}", family(peer.pid))
                         rows.append((what, f"{file.stat().st_size:,}", f"{connections:,}", f"{ours[0]:,.0f}", f"{theirs[0]:,.0f}",
                                      f"{ours[1]:,.0f}", f"{theirs[1]:,.0f}", f"{ours[1] / theirs[1]:.2f}×"))
         finally:

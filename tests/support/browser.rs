@@ -45,6 +45,10 @@ impl Browser {
     pub fn until(&mut self, what: &str, mut shows: impl FnMut(&Value) -> bool) -> Value {
         loop {
             let Ok(row) = self.rows.recv_timeout(Duration::from_secs(60)) else {
+                for row in self.seen.iter().rev().step_by(4).take(30) {
+                    let of = ["at", "state", "playlist", "time", "behind", "over"].map(|key| row[key].to_string());
+                    eprintln!("{}", of.join(" "));
+                }
                 panic!("the page never showed {what}; at last it was {:?}", self.seen.last());
             };
             self.seen.push(row.clone());
