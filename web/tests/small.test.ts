@@ -85,7 +85,7 @@ describe('back-off', () => {
 });
 
 describe('the watchdog', () => {
-  const video = { currentTime: 1, paused: false };
+  const video = { currentTime: 1, paused: false, duration: Infinity };
   it('nudges a stuck picture, then gives up', () => {
     const dog = new Watchdog();
     dog.look(video, 0);
@@ -109,16 +109,27 @@ describe('the watchdog', () => {
 
   it('leaves a paused picture alone', () => {
     const dog = new Watchdog();
-    const paused = { currentTime: 1, paused: true };
+    const paused = { ...video, paused: true };
     for (let now = 0; now < 100_000; now += 1000) expect(dog.look(paused, now)).toBe('still');
   });
 
   it('knows the end of a complete playlist', () => {
     const dog = new Watchdog();
-    dog.look(video, 0);
+    const last = { ...video, duration: 1.5 };
+    dog.look(last, 0);
     dog.complete();
-    expect(dog.look(video, 2000)).toBe('still');
-    expect(dog.look(video, 3100)).toBe('over');
+    expect(dog.look(last, 2000)).toBe('still');
+    expect(dog.look(last, 3100)).toBe('over');
+  });
+
+  it('takes no slow network for the end', () => {
+    const dog = new Watchdog();
+    const before = { ...video, duration: 40 };
+    dog.look(before, 0);
+    dog.complete();
+    expect(dog.look(before, 3100)).toBe('still');
+    expect(dog.look(before, 4200)).toBe('stuck');
+    expect(dog.look(before, 50_000)).toBe('dead');
   });
 });
 

@@ -8,6 +8,7 @@
 pub mod address;
 mod limit;
 mod meter;
+mod port;
 pub mod pull;
 pub mod server;
 mod session;
@@ -80,6 +81,9 @@ pub enum Error {
     /// libsrt could not do something.
     #[error("cannot {0}")]
     Library(&'static str, #[source] Failure),
+    /// The system gives no port.
+    #[error("cannot listen for SRT")]
+    Port(#[source] std::io::Error),
     /// The system gives no thread.
     #[error("cannot start a thread")]
     Thread(#[source] std::io::Error),

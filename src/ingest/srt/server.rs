@@ -17,6 +17,7 @@ use super::{
     BUFFER, Error, Passphrase, Settings,
     address::Address,
     limit::Knocks,
+    port,
     session::Stranger,
     sys::{Caller, Listener, Rejection, Socket},
 };
@@ -50,7 +51,7 @@ impl Server {
     /// Binds the port; `door` lets publishers in.
     ///
     /// # Errors
-    /// [`Error::Library`], where the port is taken for instance.
+    /// [`Error::Port`], where it is taken for instance, and [`Error::Library`].
     pub fn bind(address: SocketAddr, door: Arc<dyn Door>, settings: Settings) -> Result<Self, Error> {
         let strangers = Arc::new(Semaphore::new(settings.strangers));
         let shared = Arc::new(Shared { door, settings, strangers, knocks: Mutex::default() });
@@ -58,7 +59,10 @@ impl Server {
         let socket = Socket::new(BUFFER, shared.settings.latency).map_err(failed)?;
         let answering = shared.clone();
         let hook = move |caller: Caller<'_>| answering.answer(caller, Instant::now());
-        let listener = socket.listen(address, BACKLOG, Box::new(hook)).map_err(failed)?;
+        let bound = port::bind(address).map_err(Error::Port)?;
+        let ours = bound.try_clone().map_err(Error::Port)?;
+        let listener = socket.listen(bound, BACKLOG, Box::new(hook)).map_err(failed)?;
+        port::calm(&ours).map_err(Error::Port)?;
         Ok(Self { listener: Arc::new(listener), shared })
     }
 

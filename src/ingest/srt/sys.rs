@@ -7,6 +7,7 @@ use std::{
     ffi::{CStr, c_char, c_int, c_void},
     mem::offset_of,
     net::SocketAddr,
+    os::fd::IntoRawFd,
     panic::{self, AssertUnwindSafe},
     time::Duration,
 };
@@ -178,18 +179,15 @@ impl Socket {
         self.set_number(Opt::ReceiveTimeout, i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX))
     }
 
-    /// Takes callers on an address; each is shown to `hook` first.
+    /// Takes callers on a port that is bound; each is shown to `hook` first.
     ///
     /// # Errors
-    /// [`Failure`], where the address is taken as well.
-    pub fn listen(self, address: SocketAddr, backlog: i32, hook: Box<Hook>) -> Result<Listener, Failure> {
-        if address.is_ipv6() {
-            // libsrt wants to be told; like other servers' sockets it takes IPv4 as well.
-            self.set_number(Opt::Ipv6Only, 0)?;
-        }
-        let name = SockAddr::from(address);
-        // SAFETY: an address of the length that is stated with it.
-        check(unsafe { srt_bind(self.id, name.as_ptr().cast(), length(&name)) })?;
+    /// [`Failure`].
+    pub fn listen(self, port: socket2::Socket, backlog: i32, hook: Box<Hook>) -> Result<Listener, Failure> {
+        // libsrt wants to be told whether one of IPv6 takes IPv4 as well.
+        self.set_number(Opt::Ipv6Only, 0)?;
+        // SAFETY: an open socket, which is the library's from here on.
+        check(unsafe { srt_bind_acquire(self.id, port.into_raw_fd()) })?;
         let hook = Box::new(hook);
         // SAFETY: the hook lives as long as the listener, in a place of its own that does not move. Closing the
         // listener takes the lock under which libsrt calls the hook, so no call is made or still running behind it.
@@ -479,7 +477,7 @@ unsafe extern "C" {
     fn srt_setlogflags(flags: c_int);
     fn srt_setloglevel(level: c_int);
     fn srt_create_socket() -> Id;
-    fn srt_bind(socket: Id, name: *const c_void, length: c_int) -> c_int;
+    fn srt_bind_acquire(socket: Id, port: c_int) -> c_int;
     fn srt_listen(socket: Id, backlog: c_int) -> c_int;
     fn srt_listen_callback(socket: Id, hook: Option<AcceptHook>, opaque: *mut c_void) -> c_int;
     fn srt_accept(socket: Id, name: *mut c_void, length: *mut c_int) -> Id;

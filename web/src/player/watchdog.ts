@@ -7,8 +7,10 @@ const STUCK = 4000;
 const CONFUSED = 20_000;
 /** Milliseconds without movement until everything is made anew. */
 const DEAD = 45_000;
-/** Milliseconds without movement after which a complete playlist has been played. */
+/** Milliseconds without movement after which a complete playlist has been played, where at most so many seconds are left:
+ * sound and picture end apart. Further from its end the picture waits for a slow network. */
 const OVER = 3000;
+const NEAR = 2;
 
 /** Watches whether a picture that should move does. Pure: time is an argument, in milliseconds. */
 export class Watchdog {
@@ -40,7 +42,7 @@ export class Watchdog {
   }
 
   /** Looks at the picture. */
-  look(video: { currentTime: number; paused: boolean }, now: number): Look {
+  look(video: { currentTime: number; paused: boolean; duration: number }, now: number): Look {
     const moved = this.last !== null && video.currentTime !== this.last;
     this.last = video.currentTime;
     if (moved || video.paused || this.since === null) {
@@ -49,7 +51,8 @@ export class Watchdog {
       return moved ? 'moving' : 'still';
     }
     const stopped = now - this.since;
-    if (this.isComplete) return stopped >= OVER ? 'over' : 'still';
+    const farFromItsEnd = video.duration - video.currentTime > NEAR;
+    if (this.isComplete && !farFromItsEnd) return stopped >= OVER ? 'over' : 'still';
     if (stopped >= DEAD) return 'dead';
     if (stopped < STUCK * (this.nudged + 1)) return 'still';
     this.nudged += 1;
