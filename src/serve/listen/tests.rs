@@ -374,3 +374,37 @@ async fn who_opens_small_windows_is_served_on() {
         _ = serving => panic!("it was cut"),
     }
 }
+
+#[tokio::test]
+async fn who_takes_requests_back_as_fast_as_it_asks_is_cut() {
+    /// CVE-2023-44487: no more than a few are ever open, and each costs a task.
+    const MANY: u32 = 5_000;
+    /// A GOAWAY's type and, in its last four bytes, the reason: ENHANCE_YOUR_CALM (RFC 9113 §6.8, §7).
+    const AWAY: u8 = 7;
+    const CALM: u8 = 11;
+    let (client, serving) = asks_without_a_window(Limits::default().stall).await;
+    let (mut reading, mut writing) = client.into_split();
+    let asks = async {
+        for stream in (3..).step_by(2).take(MANY as usize) {
+            let id = u32::to_be_bytes(stream);
+            let headers = [b"\0\0\x0f\x01\x05".as_slice(), &id, b"\x82\x86\x04\x08/endless\x01\x01x"].concat();
+            let cancel = [b"\0\0\x04\x03\0".as_slice(), &id, b"\0\0\0\x08"].concat();
+            if writing.write_all(&[headers, cancel].concat()).await.is_err() {
+                break;
+            }
+        }
+    };
+    let reason = async {
+        let mut head = [0; 9];
+        while reading.read_exact(&mut head).await.is_ok() {
+            let [a, b, c, kind, ..] = head;
+            let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+            if reading.read_exact(&mut payload).await.is_ok() && kind == AWAY {
+                return payload.get(7).copied();
+            }
+        }
+        None
+    };
+    let (said, (), _) = timeout(SOON, async { tokio::join!(reason, asks, serving) }).await.expect("it goes on");
+    assert_eq!(said, Some(CALM));
+}
