@@ -106,17 +106,18 @@ def main() -> None:
         film = moving(Path(scratch), "1500k")
         crowds = [[f"peer{crowd}-{n}" for n in range(crowd)] for crowd in CROWDS]
         if place:
-            with nginx(place) as (pid, base, playlists):
-                rows["nginx-rtmp, HLS written to disk"] = [
-                    cost(pid, [f"{base}/{name}" for name in names], film) for names in crowds
-                ]
-                if len(list(playlists.glob(f"peer{CROWDS[-1]}-*.m3u8"))) != CROWDS[-1]:
-                    sys.exit("nginx has not made a playlist for every publisher")
+            costs = rows["nginx-rtmp, HLS written to disk"] = []
+            for names in crowds:
+                with nginx(place) as (pid, base, playlists):
+                    costs.append(cost(pid, [f"{base}/{name}" for name in names], film))
+                    if len(list(playlists.glob("*.m3u8"))) != len(names):
+                        sys.exit("nginx has not made a playlist for every publisher")
         for what, recording in (("recording off", "false"), ("recording on", "true")):
-            with Server(CAPTIONS__ENABLED="false", LADDER__ENABLED="false", RECORDING__ENABLED=recording) as server:
-                rows[f"ours, low-latency HLS, {what}"] = [
-                    cost(server.process.pid, [server.channel(name) for name in names], film) for names in crowds
-                ]
+            costs = rows[f"ours, low-latency HLS, {what}"] = []
+            for names in crowds:
+                # A live that has ended lingers: each crowd has a server of its own.
+                with Server(CAPTIONS__ENABLED="false", LADDER__ENABLED="false", RECORDING__ENABLED=recording) as server:
+                    costs.append(cost(server.process.pid, [server.channel(name) for name in names], film))
     peer = next(iter(rows.values()))
     cells = [
         (what, str(crowd), f"{spent / crowd:.2%}", f"{mib:.0f} MiB", f"{spent / base:.2f}×" if place else "")

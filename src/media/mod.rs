@@ -1,8 +1,8 @@
 //! Decoding and encoding, live and of files: GStreamer lives here and nowhere upstream or downstream.
 //!
 //! What runs is written down as text in `pipelines/`, embedded in the binary; a file of the same name
-//! in a configured folder takes the place of ours. [`Templates::load`] checks all of it when the server
-//! starts. [`ladder::run`] turns a live's pictures into smaller ones on the same bus,
+//! in a configured folder takes the place of ours. [`Templates::load`] checks all of it, for a
+//! server that starts in a process of its own. [`ladder::run`] turns a live's pictures into smaller ones on the same bus,
 //! [`audio::run`] sound in rare codecs into AAC, [`tap::run`] its sound into samples for speech recognition, [`file::pcm`] a file's, and
 //! [`poster::jpeg`] a key frame into a still picture. [`direct::run`] and [`opus::run`] make what WebRTC players take.
 
