@@ -214,6 +214,8 @@ async fn multiplexed(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'stati
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(BUFFER as u32)
+        // What waits here counts as waiting for the client: no more than it must be.
+        .max_send_buf_size(owed::PIECE)
         .keep_alive_interval(Some(head))
         .keep_alive_timeout(head);
     let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));

@@ -14,9 +14,9 @@ use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 
 /// Bytes that are sent as one piece: small beside what anybody takes in the time that a piece may wait.
-const PIECE: usize = 64 * 1024;
+pub(super) const PIECE: usize = 64 * 1024;
 
-/// The pieces of a connection's answers that wait to be taken. hyper holds eight of an answer at most.
+/// The pieces of a connection's answers that wait to be taken. hyper holds three of an answer at most.
 #[derive(Default)]
 pub(super) struct Owed(Mutex<Pieces>);
 
