@@ -109,15 +109,16 @@ async fn on_air(rooms: &Rooms, live: Arc<stream::Live>) -> Result<Arc<OnAir>> {
         );
         work.spawn(watch("ladder", making).in_current_span());
     }
-    let sounding = media::audio::run(live.producer.consume(), rooms.templates.clone(), cut_short.child_token());
+    let sounding = media::audio::run(live.producer.consume_foreign(), rooms.templates.clone(), cut_short.child_token());
     work.spawn(watch("audio", sounding).in_current_span());
-    let further = media::audio::further(live.producer.consume(), rooms.templates.clone(), cut_short.child_token());
+    let further =
+        media::audio::further(live.producer.consume_foreign(), rooms.templates.clone(), cut_short.child_token());
     work.spawn(watch("audio", further).in_current_span());
     if let Some(feed) = on_air.feed.clone() {
         let (packets, templates, cancel) = (live.producer.consume(), rooms.templates.clone(), cut_short.child_token());
         work.spawn(async move { feed.run(packets, templates, cancel).await }.in_current_span());
     }
-    let showing = media::video::run(live.producer.consume(), rooms.templates.clone(), cut_short.child_token());
+    let showing = media::video::run(live.producer.consume_foreign(), rooms.templates.clone(), cut_short.child_token());
     work.spawn(watch("video", showing).in_current_span());
     if rooms.config.captions.enabled {
         let (sender, sound) = mpsc::channel::<Pcm>(captioning::BLOCKS);

@@ -91,7 +91,7 @@ impl<'a> Presenter<'a> {
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                event = packets.recv() => {
+                event = packets.recv_at_ease() => {
                     let Some(event) = event else { break };
                     self.take(event);
                     self.publish();

@@ -53,7 +53,7 @@ pub async fn further(
         if let Some(own) = sounds.find(|own| own.foreign() == Some(track.id))
             && begun.insert(own)
         {
-            let make = make(producer.consume(), own, track.id, templates.clone(), cancel.clone());
+            let make = make(producer.consume_foreign(), own, track.id, templates.clone(), cancel.clone());
             making.spawn(make.in_current_span());
         }
     }

@@ -32,6 +32,8 @@ pub struct Feed {
     live: Arc<Live>,
     shared: Mutex<Shared>,
     viewers: watch::Sender<usize>,
+    /// What has come is there for viewers who join. While nobody watches, it is looked at from key frame to key frame.
+    current: watch::Sender<bool>,
 }
 
 #[derive(Debug)]
@@ -53,7 +55,7 @@ impl Feed {
     pub fn new(live: Arc<Live>) -> Arc<Self> {
         let units = Some(broadcast::channel(BEHIND).0);
         let shared = Mutex::new(Shared { recent: Recent::default(), units });
-        Arc::new(Self { live, shared, viewers: watch::Sender::new(0) })
+        Arc::new(Self { live, shared, viewers: watch::Sender::new(0), current: watch::Sender::new(false) })
     }
 
     /// Reads the live by `published` until it ends or `cancel` fires; viewers see the end then. What viewers lack is
@@ -66,18 +68,25 @@ impl Feed {
         let mut makers =
             Makers { live: self.live.clone(), made, templates, pictures: None, sound: None, tasks: JoinSet::new() };
         let mut until = Instant::now();
+        let over = Over(self);
         loop {
             let now = Instant::now();
             if *viewers.borrow_and_update() > 0 {
                 until = now + LINGER;
             }
-            let wants = if now < until { source.wants() } else { Wants::default() };
+            let watched = now < until;
+            let wants = if watched { source.wants() } else { Wants::default() };
             if makers.make(wants) {
                 self.lock().recent.clear();
             }
+            self.current.send_if_modified(|current| {
+                let before = std::mem::replace(current, watched && (*current || published.is_empty()));
+                before != *current
+            });
+            let published_next = async { if watched { published.recv().await } else { published.recv_asleep().await } };
             let output = tokio::select! {
                 () = cancel.cancelled() => break,
-                event = published.recv() => match event {
+                event = published_next => match event {
                     Some(event) => source.published(event),
                     None => break,
                 },
@@ -92,22 +101,28 @@ impl Feed {
             }
         }
         makers.make(Wants::default());
-        self.lock().units = None;
+        drop(over);
         while makers.tasks.join_next().await.is_some() {}
     }
 
     /// A new viewer, with the pictures it begins with: the last key frame and what followed; none where the next
-    /// key frame has to be waited for, which the publisher is asked for then. `None` once the live is over.
-    pub fn join(self: &Arc<Self>) -> Option<(Joined, Vec<Arc<Unit>>)> {
-        let (units, recent) = {
-            let shared = self.lock();
-            (shared.units.as_ref()?.subscribe(), shared.recent.units().to_vec())
-        };
+    /// key frame has to be waited for, which the publisher is asked for then. `None` once the live is over. Waits for
+    /// what has come to be looked at, which [`Feed::run`] does. Cancel-safe.
+    pub async fn join(self: &Arc<Self>) -> Option<(Joined, Vec<Arc<Unit>>)> {
+        let units = self.lock().units.as_ref()?.subscribe();
         self.viewers.send_modify(|viewers| *viewers += 1);
+        let mut joined = Joined { feed: self.clone(), units };
+        // The sender lives as long as the feed.
+        let _ = self.current.subscribe().wait_for(|current| *current).await;
+        let recent = {
+            let shared = self.lock();
+            joined.units = shared.units.as_ref()?.subscribe();
+            shared.recent.units().to_vec()
+        };
         if recent.is_empty() {
             self.live.want_key_frame();
         }
-        Some((Joined { feed: self.clone(), units }, recent))
+        Some((joined, recent))
     }
 
     /// The live is not over.
@@ -139,6 +154,16 @@ impl Feed {
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The end of a feed, however it comes: nobody waits for it any more.
+struct Over<'a>(&'a Feed);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.lock().units = None;
+        self.0.current.send_replace(true);
     }
 }
 

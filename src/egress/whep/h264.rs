@@ -15,7 +15,7 @@ const STAP_A: u8 = 24;
 const FU_A: u8 = 28;
 
 /// Cuts the access units of one format into payloads of packetization mode 1 (RFC 6184 §6.3).
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Packetiser {
     parameter_sets: Vec<Bytes>,
 }
@@ -45,6 +45,11 @@ impl Packetiser {
         }
         payloads.finish()
     }
+}
+
+/// Whether an access unit with four-byte lengths has anything that is sent.
+pub fn shows(unit: &[u8]) -> bool {
+    nals(unit).any(|nal| !matches!(kind(nal), DELIMITER | END_OF_SEQUENCE | END_OF_STREAM | FILLER))
 }
 
 /// All payloads of an access unit in one allocation.

@@ -1,8 +1,9 @@
-use std::sync::Arc;
-
-use crate::model::MediaTime;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+
+use super::h264::Packetiser;
+use crate::model::MediaTime;
 
 /// Which of the two media of a live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,7 +24,8 @@ impl Kind {
     }
 }
 
-/// An access unit as every viewer gets it: cut into payloads once.
+/// An access unit as every viewer gets it: cut into payloads once, when the first one does. While nobody watches,
+/// nothing is cut.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unit {
     /// Which medium.
@@ -32,8 +34,31 @@ pub struct Unit {
     pub time: MediaTime,
     /// A decoder can start here.
     pub key: bool,
+    /// Bytes of it.
+    pub size: usize,
+    /// What it is cut of, and by what.
+    whole: Option<(Bytes, Arc<Packetiser>)>,
+    payloads: OnceLock<Vec<Bytes>>,
+}
+
+impl Unit {
+    /// A picture that shows something ([`h264::shows`](super::h264::shows)).
+    pub fn picture(time: MediaTime, key: bool, data: Bytes, packetiser: Arc<Packetiser>) -> Self {
+        let (size, whole) = (data.len(), Some((data, packetiser)));
+        Self { kind: Kind::Video, time, key, size, whole, payloads: OnceLock::new() }
+    }
+
+    /// One that is cut already.
+    pub fn cut(kind: Kind, time: MediaTime, key: bool, payloads: Vec<Bytes>) -> Self {
+        let size = payloads.iter().map(Bytes::len).sum();
+        Self { kind, time, key, size, whole: None, payloads: payloads.into() }
+    }
+
     /// RTP payloads in order, at least one.
-    pub payloads: Vec<Bytes>,
+    pub fn payloads(&self) -> &[Bytes] {
+        let cut = |(data, packetiser): &(Bytes, Arc<Packetiser>)| packetiser.packetise(data, self.key);
+        self.payloads.get_or_init(|| self.whole.as_ref().map(cut).unwrap_or_default())
+    }
 }
 
 /// The pictures since the last key frame: with them a viewer sees something at once. Pure.
@@ -59,7 +84,7 @@ impl Recent {
         } else if self.units.is_empty() {
             return;
         }
-        self.bytes += unit.payloads.iter().map(Bytes::len).sum::<usize>();
+        self.bytes += unit.size;
         self.units.push(unit);
         if self.bytes > Self::BYTES || self.units.len() > Self::UNITS {
             self.clear();

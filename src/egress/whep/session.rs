@@ -65,7 +65,7 @@ pub(super) async fn run(mut peer: Peer, feed: Arc<Feed>, told: watch::Sender<Opt
             None => return,
         }
     }
-    let Some((mut joined, recent)) = feed.join() else { return };
+    let Some((mut joined, recent)) = feed.join().await else { return };
     let (mut pace, mut reports) = (interval(PACE), interval(REPORTS));
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     reports.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -197,7 +197,7 @@ impl Outbox {
         self.finish();
         let lasts = newest.time.since(first.time);
         let ticks_out = (lasts / FASTER).min(CATCHING_UP).as_nanos().div_ceil(PACE.as_nanos()).max(1) as usize;
-        let packets = recent.iter().map(|unit| unit.payloads.len()).sum::<usize>();
+        let packets = recent.iter().map(|unit| unit.payloads().len()).sum::<usize>();
         (self.past, self.pace) = (recent.len() + self.waiting.len(), packets.div_ceil(ticks_out).min(PACKETS));
         // Behind what went out, which may have been the same pictures.
         let mut stamp = behind(self.streams[Kind::Video as usize].stamp, ticks(newest).wrapping_add(1));
@@ -219,9 +219,9 @@ impl Outbox {
         for _ in 0..packets {
             let Some((unit, timestamp)) = self.waiting.front() else { return };
             let stream = &mut self.streams[unit.kind as usize];
-            let Some(payload) = unit.payloads.get(self.out) else { return };
+            let Some(payload) = unit.payloads().get(self.out) else { return };
             self.out += 1;
-            let last = self.out == unit.payloads.len();
+            let last = self.out == unit.payloads().len();
             // RFC 7587 §4.2: of sound it marks what follows silence, which is sent here.
             let marker = last && unit.kind == Kind::Video;
             let (sequence, timestamp) = (stream.sequence, *timestamp);

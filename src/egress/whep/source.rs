@@ -6,11 +6,11 @@ use crate::{
 };
 
 use super::{
-    h264::Packetiser,
+    h264::{Packetiser, shows},
     recent::{Kind, Unit},
 };
 
-/// Decides which tracks viewers get, and cuts them into payloads. Pure.
+/// Decides which tracks viewers get, and has them cut into payloads. Pure.
 ///
 /// Players show pictures as they come, so H.264 passes as it is only while no picture lies before one that came
 /// earlier; Opus always does. What does not is made elsewhere ([`Source::wants`]) and comes in by
@@ -65,7 +65,7 @@ struct Audio {
 /// One track of pictures on its way to payloads.
 #[derive(Debug, Default)]
 struct Lane {
-    packetiser: Packetiser,
+    packetiser: Arc<Packetiser>,
     /// Whatever went before can be decoded.
     open: bool,
 }
@@ -101,7 +101,7 @@ impl Source {
         match event {
             Event::Track(track) => {
                 if let Some(format) = track.format.video() {
-                    self.video.made = Lane { packetiser: Packetiser::new(&format.config), open: false };
+                    self.video.made = Lane { packetiser: Packetiser::new(&format.config).into(), open: false };
                 }
                 None
             }
@@ -125,7 +125,7 @@ impl Source {
                 self.video.h264 = format.codec == VideoCodec::H264;
                 self.video.reorders = false;
                 self.video.latest = None;
-                self.video.published = Lane { packetiser: Packetiser::new(&format.config), open: false };
+                self.video.published = Lane { packetiser: Packetiser::new(&format.config).into(), open: false };
                 Some(Output::Break)
             }
             TrackFormat::Audio(format) => {
@@ -167,16 +167,15 @@ impl Video {
 impl Lane {
     fn take(&mut self, packet: Packet) -> Option<Output> {
         self.open |= packet.key;
-        if !self.open {
+        if !self.open || !shows(&packet.data) {
             return None;
         }
-        let payloads = self.packetiser.packetise(&packet.data, packet.key);
-        let unit = Unit { kind: Kind::Video, time: packet.pts, key: packet.key, payloads };
-        (!unit.payloads.is_empty()).then(|| Output::Unit(Arc::new(unit)))
+        let unit = Unit::picture(packet.pts, packet.key, packet.data, self.packetiser.clone());
+        Some(Output::Unit(Arc::new(unit)))
     }
 }
 
 /// An Opus packet is its payload (RFC 7587 §4.2).
 fn sound(packet: Packet) -> Output {
-    Output::Unit(Arc::new(Unit { kind: Kind::Audio, time: packet.pts, key: true, payloads: vec![packet.data] }))
+    Output::Unit(Arc::new(Unit::cut(Kind::Audio, packet.pts, true, vec![packet.data])))
 }

@@ -88,7 +88,7 @@ fn small_units_share_a_payload_and_large_ones_are_cut() {
 fn recent_pictures_begin_with_a_key_frame_and_are_bounded() {
     let unit = |key, bytes| {
         let payloads = vec![Bytes::from(vec![0; bytes])];
-        Arc::new(Unit { kind: Kind::Video, time: MediaTime::ZERO, key, payloads })
+        Arc::new(Unit::cut(Kind::Video, MediaTime::ZERO, key, payloads))
     };
     let mut recent = Recent::default();
     recent.push(unit(false, 1));
@@ -133,7 +133,7 @@ fn opus_passes_and_aac_is_made_into_it() {
     let mut opus = aac.packets[0].clone();
     opus.track = TrackId::FOREIGN_AUDIO;
     let Some(Output::Unit(unit)) = source.published(Event::Packet(opus.clone())) else { panic!() };
-    assert_eq!((unit.kind, &unit.payloads[..]), (Kind::Audio, &[opus.data][..]));
+    assert_eq!((unit.kind, unit.payloads()), (Kind::Audio, &[opus.data][..]));
 }
 
 #[test]
@@ -165,7 +165,7 @@ async fn a_viewer_begins_with_the_last_key_frame_and_hears_opus_while_it_watches
     let feed = Feed::new(live.clone());
     let (running, published) = (feed.clone(), live.producer.consume());
     let task = tokio::spawn(async move { running.run(published, templates(), CancellationToken::new()).await });
-    let mut first = feed.join().unwrap().0;
+    let mut first = feed.join().await.unwrap().0;
     publication.video(source.video(320, 180, None).format.video().unwrap().clone(), None);
     publication.audio(source.audio(44_100, 1).format.audio().unwrap().clone(), None);
     let mut packets = (0..).flat_map(|round| source.packets.iter().map(move |packet| (round, packet)));
@@ -192,20 +192,20 @@ async fn a_viewer_begins_with_the_last_key_frame_and_hears_opus_while_it_watches
         }
     }
     assert_eq!(feed.viewers(), 1);
-    let (_second, recent) = feed.join().unwrap();
+    let (_second, recent) = feed.join().await.unwrap();
     let key = video.iter().rposition(|unit| unit.key).unwrap();
     assert_eq!(recent, video[key..]);
     registry.end_all();
     while tokio::time::timeout(PATIENCE, first.recv()).await.unwrap().is_some() {}
     tokio::time::timeout(PATIENCE, task).await.unwrap().unwrap();
-    assert!(feed.join().is_none());
+    assert!(feed.join().await.is_none());
 }
 
 #[test]
 fn what_a_viewer_begins_with_is_shown_at_once_and_nothing_runs_backwards() {
     let unit = |kind, millis, payloads: usize| {
         let payloads = vec![Bytes::from_static(b"x"); payloads];
-        Arc::new(Unit { kind, time: MediaTime::from_millis(millis), key: millis == 0, payloads })
+        Arc::new(Unit::cut(kind, MediaTime::from_millis(millis), millis == 0, payloads))
     };
     let mut outbox = Outbox::new(Anchor::new(std::time::SystemTime::UNIX_EPOCH));
     let group: Vec<_> = (0..30).map(|n| unit(Kind::Video, n * 40, 3)).collect();
@@ -243,7 +243,7 @@ fn what_a_viewer_begins_with_is_shown_at_once_and_nothing_runs_backwards() {
 
 fn picture(millis: i64, key: bool) -> Arc<Unit> {
     let payloads = vec![Bytes::from_static(b"x")];
-    Arc::new(Unit { kind: Kind::Video, time: MediaTime::from_millis(millis), key, payloads })
+    Arc::new(Unit::cut(Kind::Video, MediaTime::from_millis(millis), key, payloads))
 }
 
 /// RTP times of all that waits.
@@ -296,12 +296,7 @@ fn without_pictures_to_begin_with_a_viewer_begins_with_the_next_key_frame() {
 fn what_a_viewer_begins_with_takes_a_second_at_most_and_never_more_than_50_megabits() {
     let group = |pictures: i64, payloads: usize| -> Vec<_> {
         let payloads = vec![Bytes::from_static(&[0; 1_200]); payloads];
-        let unit = |n| Unit {
-            kind: Kind::Video,
-            time: MediaTime::from_millis(n * 40),
-            key: n == 0,
-            payloads: payloads.clone(),
-        };
+        let unit = |n| Unit::cut(Kind::Video, MediaTime::from_millis(n * 40), n == 0, payloads.clone());
         (0..pictures).map(|n| Arc::new(unit(n))).collect()
     };
     // Pictures, packets of each, packets a step of 5 ms.
