@@ -17,7 +17,7 @@ use super::{
     BUFFER, Error, Passphrase, Settings,
     address::Address,
     limit::Knocks,
-    port,
+    port::{self, Port},
     session::Stranger,
     sys::{Caller, Listener, Rejection, Socket},
 };
@@ -36,6 +36,7 @@ const VERSION: i32 = 5;
 /// A bound SRT port.
 pub struct Server {
     listener: Arc<Listener>,
+    port: Arc<Port>,
     shared: Arc<Shared>,
 }
 
@@ -62,8 +63,7 @@ impl Server {
         let bound = port::bind(address).map_err(Error::Port)?;
         let ours = bound.try_clone().map_err(Error::Port)?;
         let listener = socket.listen(bound, BACKLOG, Box::new(hook)).map_err(failed)?;
-        port::calm(&ours).map_err(Error::Port)?;
-        Ok(Self { listener: Arc::new(listener), shared })
+        Ok(Self { listener: Arc::new(listener), port: Port::new(ours), shared })
     }
 
     /// Where it listens; tells the port where 0 was asked for.
@@ -76,10 +76,11 @@ impl Server {
 
     /// Serves until cancelled, then ends every session within three seconds.
     pub async fn serve(self, cancel: CancellationToken) {
-        let Self { listener, shared } = self;
+        let Self { listener, port, shared } = self;
         let (tracker, ended) = (TaskTracker::new(), CancellationToken::new());
         let acceptor = Acceptor {
             listener: listener.clone(),
+            port,
             shared,
             runtime: Handle::current(),
             tracker: tracker.clone(),
@@ -136,6 +137,7 @@ impl Shared {
 /// The thread that waits for callers.
 struct Acceptor {
     listener: Arc<Listener>,
+    port: Arc<Port>,
     shared: Arc<Shared>,
     runtime: Handle,
     tracker: TaskTracker,
@@ -177,13 +179,14 @@ impl Acceptor {
         let (runtime, cancel) = (self.runtime.clone(), self.cancel.child_token());
         let stranger = Stranger { socket, peer, shared: self.shared.clone(), runtime, cancel, place };
         let (span, token) = (tracing::info_span!("srt", %peer, channel = tracing::field::Empty), self.tracker.token());
+        let called = self.port.call();
         let session = move || {
             let _in_span = span.entered();
             match stranger.run() {
                 Ok(()) => tracing::debug!("connection ended"),
                 Err(error) => tracing::info!(error = %Chain(&error), "connection ended"),
             }
-            drop(token);
+            drop((called, token));
         };
         if let Err(error) = thread::Builder::new().name("srt".into()).spawn(session) {
             tracing::warn!(%error, %peer, "no thread for a caller");

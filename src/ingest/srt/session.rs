@@ -3,6 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -26,6 +27,12 @@ use crate::{
 
 /// How long a look for data lasts; between two, a session looks whether it has to end.
 const LOOK: Duration = Duration::from_millis(250);
+/// What comes in is left to gather for so long once some has come: libsrt gives away packets of 1,316 bytes, each at
+/// its time, and waking two threads for each costs more than all else. Short beside the 120 ms that they are held
+/// back for anyway.
+const GATHER: Duration = Duration::from_millis(10);
+/// What takes longer to be given was not there yet.
+const AT_ONCE: Duration = Duration::from_millis(1);
 /// How often the state of the link is taken.
 const READING: Duration = Duration::from_secs(1);
 /// More than any message has (1,456 bytes).
@@ -107,10 +114,13 @@ struct Session {
 
 impl Session {
     fn receive(&mut self, socket: &mut Socket, silence: Duration, cancel: &CancellationToken) -> Result<(), Error> {
-        let (mut buffer, mut meter, mut read) = ([0; MESSAGE], Meter::default(), self.heard);
+        let (mut buffer, mut meter, mut read, mut asked) = ([0; MESSAGE], Meter::default(), self.heard, self.heard);
         while !cancel.is_cancelled() {
             match socket.receive(&mut buffer) {
                 Ok(Some(Message { size, missing })) => {
+                    if asked.elapsed() > AT_ONCE {
+                        thread::sleep(GATHER);
+                    }
                     self.bytes += size as u64;
                     if missing > 0 {
                         self.demuxer.lost(missing as usize * PACKETS);
@@ -126,6 +136,7 @@ impl Session {
                 }
             }
             let now = Instant::now();
+            asked = now;
             self.write(now)?;
             if now.duration_since(self.heard) > silence {
                 return Err(Error::Timeout("no picture and no sound"));
