@@ -35,7 +35,24 @@ async fn ffmpeg_decodes_over_tcp_and_udp() {
 async fn a_live_whose_sound_has_fallen_silent_is_watched_all_the_same() {
     let (fixture, live, _publisher) = airing(60, &["-af", "atrim=end=2"]).await;
     let _mount = fixture.mount(live.clone()).await;
-    // Until it has: a reader that comes then hears nothing any more.
+    let url = fixture.watch_url();
+    let begun_before = ffmpeg(["-rtsp_transport", "tcp", "-i", &url, "-f", "null", "-"]).spawn().unwrap();
+    silence(&live).await;
+    let mut begun_before = Some(begun_before);
+    for transport in ["udp", "tcp", "udp"] {
+        // For sound it would wait without end.
+        let pictures = ["-map", "0:v", "-t", "3", "-f", "framecrc", "-"];
+        let output = finished(ffmpeg(["-rtsp_transport", transport, "-i", &url]).args(pictures)).await;
+        let pictures = String::from_utf8_lossy(&output.stdout).lines().filter(|line| line.starts_with("0,")).count();
+        assert!(output.status.success() && pictures > 40, "{transport}: {pictures} {}", said(&output));
+        // Readers after the first have a pipeline that has never heard any.
+        drop(begun_before.take());
+    }
+    fixture.stop().await;
+}
+
+/// Until its sound has been silent for two seconds: a reader that comes then hears nothing any more.
+async fn silence(live: &Live) {
     let mut consumer = live.producer.consume();
     let mut silent = 0;
     while silent < 50 {
@@ -45,14 +62,25 @@ async fn a_live_whose_sound_has_fallen_silent_is_watched_all_the_same() {
             _ => {}
         }
     }
-    for transport in ["tcp", "udp"] {
-        let url = fixture.watch_url();
-        // For sound it would wait without end.
-        let pictures = ["-map", "0:v", "-t", "3", "-f", "framecrc", "-"];
-        let output = finished(ffmpeg(["-rtsp_transport", transport, "-i", &url]).args(pictures)).await;
-        let pictures = String::from_utf8_lossy(&output.stdout).lines().filter(|line| line.starts_with("0,")).count();
-        assert!(output.status.success() && pictures > 40, "{transport}: {pictures} {}", said(&output));
-    }
+}
+
+#[tokio::test]
+async fn sound_that_falls_silent_is_heard_when_it_is_back() {
+    // Pictures do not wait for it.
+    let parts = ["-af", "aselect='lt(t,4)+gt(t,8)'", "-max_interleave_delta", "100000"];
+    let (fixture, live, _publisher) = airing(60, &parts).await;
+    let _mount = fixture.mount(live).await;
+    let parts = ["-map", "0", "-t", "10", "-f", "framecrc", "-"];
+    let output = finished(ffmpeg(["-rtsp_transport", "tcp", "-i", &fixture.watch_url()]).args(parts)).await;
+    let out = String::from_utf8_lossy(&output.stdout).into_owned();
+    let times = |stream: &str| -> Vec<f64> {
+        let lines = out.lines().filter(|line| line.starts_with(stream));
+        lines.map(|line| line.split(',').nth(1).unwrap().trim().parse().unwrap()).collect()
+    };
+    let (pictures, sounds) = (times("0,").len(), times("1,"));
+    let pause = sounds.windows(2).map(|pair| (pair[1] - pair[0]) / 48_000.0).fold(0.0, f64::max);
+    assert!(output.status.success() && pictures > 200 && sounds.len() > 150, "{pictures} {}", sounds.len());
+    assert!((3.9..4.1).contains(&pause), "{pause} s");
     fixture.stop().await;
 }
 

@@ -12,26 +12,33 @@ use crate::{
     stream::{Consumer, Event},
 };
 
-/// The two ends at which packets enter, as far as the live has them.
+/// The ends at which packets enter, as far as the live has the tracks.
 pub(super) struct Feed {
-    video: Option<(AppSrc, VideoCodec)>,
-    audio: Option<AppSrc>,
+    ends: Vec<End>,
     /// Running time of the pipeline minus media time, from the first packet on; one for both tracks keeps them
     /// together.
     offset: Option<i64>,
-    /// The time of the first packet, and the ends at which none has entered since.
-    first: Option<MediaTime>,
-    waiting: Vec<AppSrc>,
 }
 
-/// The pipeline waits for a first packet of each track, and readers with it: no longer than this, for a track that has
+struct End {
+    track: TrackId,
+    /// The pictures' codec.
+    codec: Option<VideoCodec>,
+    source: AppSrc,
+    /// What has entered reaches to here: the last packet, or a gap that stood in for it.
+    reached: Option<MediaTime>,
+}
+
+/// The pipeline, and readers who come, wait for something of each track: no longer than this, for a track that has
 /// fallen silent (a lecturer without a microphone, a screen without pictures).
 const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Feed {
     pub(super) fn new(video: Option<(AppSrc, VideoCodec)>, audio: Option<AppSrc>) -> Self {
-        let waiting = video.iter().map(|(source, _)| source).chain(&audio).cloned().collect();
-        Self { video, audio, offset: None, first: None, waiting }
+        let end = |track, codec, source| End { track, codec, source, reached: None };
+        let video = video.map(|(source, codec)| end(TrackId::VIDEO, Some(codec), source));
+        let audio = audio.map(|source| end(TrackId::AUDIO, None, source));
+        Self { ends: video.into_iter().chain(audio).collect(), offset: None }
     }
 
     /// Runs until the live ends or its pictures change their codec, of which readers are told but once; either ends
@@ -46,35 +53,31 @@ impl Feed {
                 Event::Discontinuity | Event::Away | Event::Lost(_) => {}
             }
         }
-        for source in [self.video.map(|(source, _)| source), self.audio].into_iter().flatten() {
+        for end in self.ends {
             // A pipeline that is on its way out needs no end of stream.
-            let _ = source.end_of_stream();
+            let _ = end.source.end_of_stream();
         }
     }
 
     /// Whether the pipeline is made for pictures in another codec.
     fn is_another(&self, track: &Track) -> bool {
-        let made_for = self.video.as_ref().map(|(_, codec)| *codec);
+        let made_for = self.end(track.id).and_then(|end| end.codec);
         match &track.format {
-            TrackFormat::Video(video) if track.id == TrackId::VIDEO => {
-                made_for.is_some_and(|codec| codec != video.codec)
-            }
-            _ => false,
+            TrackFormat::Video(video) => made_for.is_some_and(|codec| codec != video.codec),
+            TrackFormat::Audio(_) => false,
         }
     }
 
     fn describe(&self, track: &Track) {
-        let Some(source) = self.source(track.id) else { return };
+        let Some(end) = self.end(track.id) else { return };
         match &track.format {
-            TrackFormat::Video(video) => source.set_caps(Some(&pictures(video))),
-            TrackFormat::Audio(audio) => source.set_caps(Some(&sound(audio))),
+            TrackFormat::Video(video) => end.source.set_caps(Some(&pictures(video))),
+            TrackFormat::Audio(audio) => end.source.set_caps(Some(&sound(audio))),
         }
     }
 
     fn push(&mut self, packet: Packet) {
-        let Some(source) = self.source(packet.track).cloned() else { return };
-        self.waiting.retain(|other| *other != source);
-        let first = *self.first.get_or_insert(packet.dts);
+        let Some(source) = self.end(packet.track).map(|end| end.source.clone()) else { return };
         let offset = *self.offset.get_or_insert_with(|| {
             let now = source.current_running_time().map_or(0, |time| i64::try_from(time.nseconds()).unwrap_or(0));
             now.saturating_sub(packet.dts.as_nanos())
@@ -83,9 +86,13 @@ impl Feed {
             let nanos = time.as_nanos().saturating_add(offset);
             gst::ClockTime::from_nseconds(u64::try_from(nanos).unwrap_or(0))
         };
-        if packet.dts.since(first) > PATIENCE {
-            for silent in self.waiting.drain(..) {
-                silent.send_event(gst::event::Gap::new(running(packet.dts), None));
+        for end in &mut self.ends {
+            let reached = end.reached.get_or_insert(packet.dts);
+            if end.track == packet.track {
+                *reached = packet.dts;
+            } else if packet.dts.since(*reached) > PATIENCE {
+                *reached = packet.dts;
+                end.source.send_event(gst::event::Gap::new(running(packet.dts), None));
             }
         }
         let mut buffer = gst::Buffer::from_slice(packet.data);
@@ -100,12 +107,8 @@ impl Feed {
         let _ = source.push_buffer(buffer);
     }
 
-    fn source(&self, track: TrackId) -> Option<&AppSrc> {
-        match track {
-            TrackId::VIDEO => self.video.as_ref().map(|(source, _)| source),
-            TrackId::AUDIO => self.audio.as_ref(),
-            _ => None,
-        }
+    fn end(&self, track: TrackId) -> Option<&End> {
+        self.ends.iter().find(|end| end.track == track)
     }
 }
 
