@@ -1,6 +1,6 @@
 //! The commands scripts rely on.
 
-use std::process::Command;
+use std::{path::Path, process::Command};
 
 use serde_json::Value;
 
@@ -10,9 +10,14 @@ use crate::{
 };
 
 fn amphi(args: &[&str], environment: &[(&str, &str)]) -> (bool, String, String) {
+    amphi_in(Path::new("."), args, environment)
+}
+
+fn amphi_in(folder: &Path, args: &[&str], environment: &[(&str, &str)]) -> (bool, String, String) {
     let data = tempfile::tempdir().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_amphi"))
         .args(args)
+        .current_dir(folder)
         .env("AMPHI_DATA_DIR", data.path())
         .envs(environment.iter().copied())
         .output()
@@ -108,7 +113,7 @@ fn mistakes_are_answered_with_what_to_do() {
 fn check_says_what_serve_would_stumble_over_and_leaves_nothing_behind() {
     let home = tempfile::tempdir().unwrap();
     let data = home.path().join("new/data");
-    let check = |data: &std::path::Path, environment: &[(&str, &str)]| {
+    let check = |data: &Path, environment: &[(&str, &str)]| {
         let mut all = vec![
             ("AMPHI_DATA_DIR", data.to_str().unwrap()),
             ("AMPHI_HTTP__LISTEN", "127.0.0.1:0"),
@@ -126,7 +131,7 @@ fn check_says_what_serve_would_stumble_over_and_leaves_nothing_behind() {
 
     let (good, out, _) = check(&data, &[("AMPHI_HTTP__LISTEN", "")]);
     assert!(!good && out.contains("nobody can watch"), "{out}");
-    let (good, out, _) = check(std::path::Path::new("/proc/none/data"), &[]);
+    let (good, out, _) = check(Path::new("/proc/none/data"), &[]);
     assert!(!good && out.contains("set data_dir"), "{out}");
 
     let pipelines = home.path().join("pipelines");
@@ -134,6 +139,9 @@ fn check_says_what_serve_would_stumble_over_and_leaves_nothing_behind() {
     std::fs::write(pipelines.join("tap.gst"), "this ! is ! no ) pipeline").unwrap();
     let (good, out, _) = check(&data, &[("AMPHI_LADDER__PIPELINES_DIR", pipelines.to_str().unwrap())]);
     assert!(!good && out.contains("FAIL") && out.contains("tap.gst"), "{out}");
+    let environment = [("AMPHI_DATA_DIR", data.to_str().unwrap()), ("AMPHI_LADDER__PIPELINES_DIR", "pipelines")];
+    let (good, _, said) = amphi_in(home.path(), &["serve"], &environment);
+    assert!(!good && said.contains("amphi check") && said.contains("tap.gst"), "{said}");
 
     let (made, _, said) = amphi(&["channel", "add", "maths"], &[("AMPHI_DATA_DIR", data.to_str().unwrap())]);
     assert!(made, "{said}");
