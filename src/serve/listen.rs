@@ -64,7 +64,8 @@ pub(super) struct Limits {
     /// A request's head must have arrived so long after the one before it was answered, and its body so long after
     /// that: the time that slow senders get, and the time that a connection may be kept alive without a request.
     pub head: Duration,
-    /// A client that takes hardly anything of an answer for so long is gone.
+    /// A client that takes hardly anything of an answer for so long is gone; over HTTP/2, one that leaves a piece of
+    /// it four to five times as long.
     pub stall: Duration,
 }
 

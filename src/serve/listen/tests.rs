@@ -408,3 +408,30 @@ async fn who_takes_requests_back_as_fast_as_it_asks_is_cut() {
     let (said, (), _) = timeout(SOON, async { tokio::join!(reason, asks, serving) }).await.expect("it goes on");
     assert_eq!(said, Some(CALM));
 }
+
+#[tokio::test]
+async fn a_long_answer_over_http_2_arrives_whole_through_a_small_window() {
+    const LENGTH: usize = 1_000_003;
+    let bytes: Bytes = (0..LENGTH).map(|at| ((at * 31) >> 7) as u8).collect();
+    let (sent, stall) = (bytes.clone(), Duration::from_millis(250));
+    let router = Router::new().route("/long", get(|| async move { sent }));
+    let (client, server) = tokio::io::duplex(1 << 12);
+    let (peer, limits) = (SocketAddr::from(([127, 0, 0, 1], 9)), Limits { stall, ..Limits::default() });
+    tokio::spawn(multiplexed(server, Guest { peer, router, limits, cancel: CancellationToken::new() }));
+
+    let mut client_of = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    client_of.initial_stream_window_size(30_000).initial_connection_window_size(30_000);
+    let (mut requests, connection) = client_of.handshake(TokioIo::new(client)).await.unwrap();
+    tokio::spawn(connection);
+    let request = hyper::Request::get("http://x/long").body(Body::empty()).unwrap();
+    let answer = requests.send_request(request).await.unwrap();
+    assert_eq!(answer.headers()["content-length"], LENGTH.to_string());
+    // The whole takes longer than a piece of it may wait.
+    let (mut arrived, mut pause) = (Vec::new(), tokio::time::interval(stall / 50));
+    let mut body = Body::new(answer.into_body()).into_data_stream();
+    while let Some(some) = timeout(SOON, body.next()).await.expect("it goes on") {
+        arrived.extend_from_slice(&some.unwrap());
+        pause.tick().await;
+    }
+    assert!(arrived == bytes, "{} of {LENGTH} bytes, or others", arrived.len());
+}
