@@ -48,6 +48,7 @@ mod sources;
 mod step;
 mod tls;
 mod studio;
+mod validator;
 mod viewers;
 mod whep;
 mod whip;

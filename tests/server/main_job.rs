@@ -174,9 +174,11 @@ fn gstreamer_and_ffmpeg_read_the_live() {
     let heights: Vec<_> = streams.as_array().unwrap().iter().filter_map(|stream| stream["height"].as_u64()).collect();
     assert!(heights.contains(&720) && heights.contains(&480) && heights.contains(&240), "{streams}");
     let output = Command::new("gst-launch-1.0")
-        .args(["-q", "uridecodebin3", &format!("uri={url}"), "!", "video/x-raw", "!", "identity", "eos-after=60"])
+        .args(["-v", "uridecodebin3", &format!("uri={url}"), "!", "video/x-raw", "!", "identity", "eos-after=60"])
         .args(["!", "fakesink"])
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let demuxers = String::from_utf8_lossy(&output.stdout).contains("GstHLSDemux2:");
+    assert!(demuxers, "another demuxer than hlsdemux2 read it");
 }

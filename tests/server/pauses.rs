@@ -44,13 +44,16 @@ fn a_screen_that_stands_still_is_shown_heard_and_recorded_without_a_hole() {
     ]);
     let key = server.channel("screen", &[]);
     let dir = tempfile::tempdir().unwrap();
-    let publisher = publish(&screen(dir.path()), &format!("{}/screen?key={key}", server.rtmp));
+    let film = screen(dir.path());
+    // On a busy machine a browser takes as long to start as the film lasts.
+    let mut browser = Browser::open(&format!("{}/watch/screen", server.http), 120, &[]);
+    browser.until("a page that waits", |row| row["state"] == "waiting");
+    let publisher = publish(&film, &format!("{}/screen?key={key}", server.rtmp));
     server.playlist("screen");
     let watching = {
         let http = server.http.clone();
         thread::spawn(move || strict::watch(&http, "screen", Duration::from_secs(120)))
     };
-    let mut browser = Browser::open(&format!("{}/watch/screen", server.http), 60, &[]);
     // A player that jumps over pauses has shown a third of it.
     let shown = |row: &serde_json::Value| (row["time"].as_f64().unwrap_or(0.0), row["frames"].as_u64().unwrap_or(0));
     browser.until("the picture going on", |row| shown(row).0 > 22.0 && shown(row).1 > 220);

@@ -21,10 +21,10 @@ fn check(offsets: &[f64], what: &str) {
 }
 
 #[test]
-fn the_studios_camera_and_what_it_puts_together_are_in_step() {
+fn the_studios_camera_its_screen_and_what_it_puts_together_are_in_step() {
     let server = whip::server();
     // Where the camera is in the picture.
-    for (picture, place) in [("both", "crop=100:60:1070:70"), ("camera", "null")] {
+    for (picture, place) in [("both", "crop=100:60:1070:70"), ("camera", "null"), ("screen", "null")] {
         let key = server.channel(picture, &[]);
         let mut lecturer = studio(&server, picture, &key, &["--clapper", "--picture", picture]);
         lecturer.tell("go");

@@ -2,6 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used, reason = "each test binary uses a part; tests may panic")]
 
 use std::{
+    fs::File,
     hash::{DefaultHasher, Hash, Hasher},
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
@@ -194,9 +195,10 @@ impl Server {
     }
 
     /// Publishes in real time with ffmpeg: a moving test picture with the file's sound. The picture is encoded as it is
-    /// sent where `options` say how, and else as it was encoded once, which costs a quarter.
+    /// sent where `options` say more than how long and of the sound, and else as it was encoded once, which costs a
+    /// quarter.
     pub fn publish(&self, audio: &Path, url: &str, options: &[&str]) -> Publisher {
-        let as_it_was = options.iter().all(|option| !["-s", "-r", "-g", "-b:v"].contains(option));
+        let as_it_was = options.iter().step_by(2).all(|option| ["-t", "-c:a", "-ar", "-ac", "-b:a"].contains(option));
         let mut command = Command::new("ffmpeg");
         command.args(["-hide_banner", "-loglevel", "warning"]);
         if as_it_was {
@@ -229,18 +231,19 @@ const ENCODED: &[&str] = &[
     "yuv420p",
 ];
 
-/// A minute of it, encoded by the first test that asks.
+/// A minute of it, encoded by the first test that asks; others wait for it.
 fn picture() -> PathBuf {
+    let encode = [&["-v", "error"], &PICTURE[..], &["-t", "60"], ENCODED].concat();
     let mut made_as = DefaultHasher::new();
-    (PICTURE, ENCODED).hash(&mut made_as);
-    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("picture-{:x}.mp4", made_as.finish()));
+    encode.hash(&mut made_as);
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let file = folder.join(format!("picture-{:x}.mp4", made_as.finish()));
+    let alone = File::create(folder.join("picture.lock")).unwrap();
+    alone.lock().unwrap();
     if !file.is_file() {
-        // Whoever looks meanwhile sees none, or all of it.
-        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let new = folder.path().join("picture.mp4");
-        let mut command = Command::new("ffmpeg");
-        command.args(["-v", "error"]).args(PICTURE).args(["-t", "60"]).args(ENCODED).arg(&new);
-        assert!(command.status().unwrap().success());
+        // What an interrupted run leaves has another name.
+        let new = folder.join("picture-new.mp4");
+        assert!(Command::new("ffmpeg").args(encode).arg("-y").arg(&new).status().unwrap().success());
         std::fs::rename(&new, &file).unwrap();
     }
     file

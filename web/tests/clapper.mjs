@@ -1,6 +1,7 @@
 // Runs in a page before its scripts: its camera and its microphone are a canvas and an oscillator, whose flashes and beeps
-// begin together, 200 ms of every second. Chromium's fake devices, played from files, begin when they like.
-export const clapper = () => {
+// begin together, 200 ms of every second. Chromium's fake devices, played from files, begin when they like. Where it
+// shares, its screen flashes as well.
+export const clapper = (shares) => {
   const audio = new globalThis.AudioContext()
   const beep = new globalThis.GainNode(audio, { gain: 0 })
   const tone = new globalThis.OscillatorNode(audio, { frequency: 1000 })
@@ -27,7 +28,7 @@ export const clapper = () => {
   const eye = canvas.captureStream()
   // The computer's sound would drown the beeps.
   const share = navigator.mediaDevices.getDisplayMedia.bind(navigator.mediaDevices)
-  navigator.mediaDevices.getDisplayMedia = ({ video }) => share({ video })
+  navigator.mediaDevices.getDisplayMedia = shares ? async () => eye.clone() : ({ video }) => share({ video })
   navigator.mediaDevices.getUserMedia = async ({ audio: heard, video: seen }) => new globalThis.MediaStream([
     ...(heard ? ear.stream.getTracks() : []),
     ...(seen ? eye.getTracks() : []),

@@ -2,7 +2,7 @@
 // usage: node tests/studio.mjs URL [--port N] [--picture both] [--microphone WAV] [--language fr] [--dark] [--audit]
 //        [--clapper] [--screenshot FILE]
 // N: where media goes instead of to the port that the server names: a proxy's. WAV: what the microphone hears, again and
-// again, instead of beeps; with --clapper, the camera flashes when it beeps.
+// again, instead of beeps; with --clapper, the camera flashes when it beeps, and so does a screen that is shared alone.
 // Standard input: "go" and "stop" press the button; between "cut" and "mend" no request reaches the server, which the
 // browser is not told of; the end closes it.
 import { readFileSync } from 'node:fs'
@@ -37,7 +37,7 @@ page.on('console', (message) => {
   const unreachable = /^(Failed to load resource|WebSocket connection to)/.test(message.text())
   if (message.type() === 'error' && !unreachable) problems.push(message.text())
 })
-if (options.includes('--clapper')) await page.addInitScript(clapper)
+if (options.includes('--clapper')) await page.addInitScript(clapper, option('picture') === 'screen')
 let cut = false
 if (options.includes('--port')) await through(page, option('port'))
 // Asked before the routes of above.
