@@ -1,15 +1,18 @@
-"""What a passed-through publisher costs beside nginx-rtmp, as Debian packages it: CPU for each."""
+"""What a passed-through publisher costs beside nginx-rtmp, as Debian packages it, and multimux: CPU for each."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -19,6 +22,7 @@ CROWDS = (1, 10, 50)
 SECONDS = int(os.environ.get("SECONDS_PEER", "40"))
 WARM_UP = 10.0
 PACKAGES = ("nginx", "libnginx-mod-rtmp")
+MULTIMUX = "0.12.0"
 
 CONFIGURATION = """
 daemon off;
@@ -49,9 +53,7 @@ rtmp {{
 def nginx(place: Path) -> Iterator[tuple[int, str, Path]]:
     """A running nginx: its process id, where to publish, and where its playlists are."""
     with tempfile.TemporaryDirectory(prefix="amphi-bench-") as home:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         file = Path(home) / "nginx.conf"
         file.write_text(CONFIGURATION.format(home=home, modules=place / "usr/lib/nginx/modules", port=port))
         process = subprocess.Popen([place / "usr/sbin/nginx", "-p", home, "-c", file, "-e", f"{home}/error.log"])
@@ -61,6 +63,45 @@ def nginx(place: Path) -> Iterator[tuple[int, str, Path]]:
         finally:
             process.terminate()
             process.wait(20)
+
+
+def multimux_program() -> str | None:
+    """The program; built from the registry where it is not there, which takes some ten minutes once."""
+    tools = Path(os.environ["AMPHI_CACHE"]) / "tools"
+    found = shutil.which("multimux", path=f"{tools / 'bin'}:{os.environ['PATH']}")
+    if found:
+        return found
+    # Without its lock file, which names versions that mirrors of the registry may lack.
+    command = ["cargo", "install", "--quiet", "multimux-cli", "--version", MULTIMUX, "--root", tools, "--target-dir", tools / "target"]
+    built = subprocess.run(command, env=os.environ | {"LIBRARY_PATH": ""}).returncode == 0
+    shutil.rmtree(tools / "target", ignore_errors=True)
+    return str(tools / "bin" / "multimux") if built else None
+
+
+@contextlib.contextmanager
+def multimux(names: list[str]) -> Iterator[tuple[int, list[str], str]]:
+    """A running multimux: its process id, where to publish each, and the address of its HTTP."""
+    with tempfile.TemporaryDirectory(prefix="amphi-bench-") as home:
+        http, ports = f"127.0.0.1:{free_port()}", [free_port() for _ in names]
+        routes = [{"name": name, "input": {"type": "rtmp", "listen": f"127.0.0.1:{port}", "app": "live"}, "outputs": ["llhls"]}
+                  for name, port in zip(names, ports, strict=True)]
+        file = Path(home) / "routes.json"
+        file.write_text(json.dumps({"bind": http, "routes": routes}))
+        with (Path(home) / "log").open("w") as log:
+            process = subprocess.Popen([multimux_program(), "--config", file], stdout=log, stderr=log)
+        try:
+            wait("multimux to listen", lambda: listens(ports[-1]) and listens(int(http.partition(":")[2])))
+            yield process.pid, [f"rtmp://127.0.0.1:{port}/live/{name}" for name, port in zip(names, ports, strict=True)], http
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def free_port() -> int:
+    """A port that nobody listens at."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 def listens(port: int) -> bool:
@@ -79,8 +120,16 @@ def family(pid: int) -> list[int]:
     return found
 
 
-def cost(pid: int, urls: list[str], film: Path) -> tuple[float, float]:
-    """CPU of one core and resident MiB while everybody publishes."""
+def check(http: str, names: list[str]) -> None:
+    """That multimux serves everybody."""
+    for name in names:
+        with urllib.request.urlopen(f"http://{http}/{name}/media.m3u8", timeout=20) as answer:
+            if b"#EXT-X-PART:" not in answer.read():
+                sys.exit(f"multimux has no parts of {name}")
+
+
+def cost(pid: int, urls: list[str], film: Path, check: Callable[[], None] = lambda: None) -> tuple[float, float]:
+    """CPU of one core and resident MiB while everybody publishes; `check` looks whether they are served, afterwards."""
     with ExitStack() as publishers:
         for url in urls:
             publishers.enter_context(Publisher(film, url, loop=True))
@@ -88,6 +137,7 @@ def cost(pid: int, urls: list[str], film: Path) -> tuple[float, float]:
         before, began = cpu(pid), time.monotonic()
         time.sleep(SECONDS)
         spent = (cpu(pid) - before) / (time.monotonic() - began)
+        check()
         pages = sum(int(Path(f"/proc/{one}/statm").read_text().split()[1]) for one in family(pid))
         return spent, pages * PAGE / 2**20
 
@@ -99,7 +149,7 @@ def cpu(pid: int) -> float:
 
 def main() -> None:
     """Prints the table."""
-    heading(f"Passing publishers of 1.5 Mbit/s through over {SECONDS} s, beside Debian's nginx with libnginx-mod-rtmp")
+    heading(f"Passing publishers of 1.5 Mbit/s through over {SECONDS} s, beside Debian's nginx with libnginx-mod-rtmp and multimux {MULTIMUX}")
     place = debian("nginx", *PACKAGES)
     rows: dict[str, list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as scratch:
@@ -112,6 +162,11 @@ def main() -> None:
                     costs.append(cost(pid, [f"{base}/{name}" for name in names], film))
                     if len(list(playlists.glob("*.m3u8"))) != len(names):
                         sys.exit("nginx has not made a playlist for every publisher")
+        if multimux_program():
+            costs = rows["multimux, low-latency HLS"] = []
+            for names in crowds:
+                with multimux(names) as (pid, urls, http):
+                    costs.append(cost(pid, urls, film, lambda http=http, names=names: check(http, names)))
         for what, recording in (("recording off", "false"), ("recording on", "true")):
             costs = rows[f"ours, low-latency HLS, {what}"] = []
             for names in crowds:
