@@ -1,5 +1,5 @@
-//! Notices new pages, and tells the linker where libsrt is, and where `amphi-engine` finds libvosk and libctranslate2,
-//! now and when it runs.
+//! Notices new pages, and tells the linker where libsrt and libswscale are, and where `amphi-engine` finds libvosk and
+//! libctranslate2, now and when it runs.
 
 use std::env;
 
@@ -11,6 +11,10 @@ fn main() {
     // The build of it that GStreamer's plugins load, so that a process has one: on Debian that with GnuTLS.
     if let Err(error) = pkg_config::Config::new().atleast_version("1.5").probe("srt") {
         panic!("libsrt is missing: install libsrt-gnutls-dev, or run scripts/setup\n{error}");
+    }
+    // The build of it that GStreamer's avdec_h264 loads.
+    if let Err(error) = pkg_config::Config::new().atleast_version("5").probe("libswscale") {
+        panic!("libswscale is missing: install libswscale-dev, or run scripts/setup\n{error}");
     }
     // Only the engine links them; everything else builds on a machine that lacks both.
     if env::var_os("CARGO_FEATURE_ENGINE").is_none() {

@@ -17,12 +17,15 @@ pub mod ladder;
 pub mod opus;
 mod pipeline;
 pub mod poster;
-
+mod scale;
 pub mod tap;
 mod template;
 pub mod video;
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+};
 
 pub use encoder::Encoder;
 pub use feed::Stats;
@@ -89,7 +92,14 @@ pub enum Error {
 /// # Errors
 /// [`Error::Init`].
 pub fn init() -> Result<(), Error> {
-    gstreamer::init().map_err(Error::Init)
+    static STARTED: Mutex<bool> = Mutex::new(false);
+    let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
+    if !*started {
+        gstreamer::init().map_err(Error::Init)?;
+        scale::register().map_err(|error| Error::Pipeline(error.to_string()))?;
+        *started = true;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

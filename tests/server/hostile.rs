@@ -24,7 +24,7 @@ use crate::{
 const SPARE: u64 = 64 << 10;
 
 /// What ffmpeg is told for an encoder that costs little and keeps its bit rate.
-const SMALL: &[&str] = &["-s", "320x180", "-b:v", "600k", "-maxrate", "600k", "-bufsize", "150k"];
+const SMALL: &[&str] = &["-s", "400x300", "-b:v", "600k", "-maxrate", "600k", "-bufsize", "150k"];
 
 /// A server with a live that is watched strictly for as long as the test takes its time.
 struct Street {
@@ -251,6 +251,8 @@ fn lectures() -> Vec<(&'static str, Vec<Tag>)> {
 #[test]
 fn media_that_broke_others_ends_no_server_and_no_neighbour() {
     let street = Street::open(&[], Duration::from_secs(25));
+    // It has loaded the libraries that any picture needs: how far a live of a second comes depends on the machine.
+    wait("a rung of the neighbour's", SOON, || street.server.playlist("neighbour").contains("x240").then_some(()));
     let state = || street.server.json("/api/v1/channels/target/status")["state"].as_str().unwrap().to_owned();
     let name = format!("target?key={}", street.key);
     let mut before = 0;
@@ -259,7 +261,7 @@ fn media_that_broke_others_ends_no_server_and_no_neighbour() {
         wait(&format!("the channel is free again after {what}: {refused:?}"), SOON, || {
             ["idle", "ended"].contains(&&*state()).then_some(())
         });
-        // The first has loaded what any publisher needs.
+        // The first has loaded what any sound needs as well.
         if nth == 0 {
             before = street.server.memory();
         }

@@ -7,5 +7,6 @@ mod file;
 mod ladder;
 mod opus;
 mod poster;
+mod scale;
 pub(crate) mod support;
 mod tap;
