@@ -52,8 +52,10 @@ impl Street {
         assert!(self.server.is_running(), "the server fell over it");
         let report = self.watching.join().unwrap();
         assert!(report.errors.is_empty() && !report.ended, "{}", report.errors.join("\n"));
-        let after = self.server.memory();
-        assert!(after < before + SPARE, "{before} KiB became {after}");
+        // Pipelines of the last live may still be on their way out.
+        wait(&format!("no more than {before} KiB and some"), SOON, || {
+            (self.server.memory() < before + SPARE).then_some(())
+        });
         let url = format!("{}/target?key={}", self.server.rtmp, self.key);
         let _honest = self.server.publish(&media("lecture-en.opus"), &url, SMALL);
         self.server.playlist("target");
@@ -261,8 +263,8 @@ fn media_that_broke_others_ends_no_server_and_no_neighbour() {
         wait(&format!("the channel is free again after {what}: {refused:?}"), SOON, || {
             ["idle", "ended"].contains(&&*state()).then_some(())
         });
-        // The first has loaded what any sound needs as well.
-        if nth == 0 {
+        // Those whose times alone are odd have every thread and codec at work that lives on a busy machine have.
+        if nth == 4 {
             before = street.server.memory();
         }
     }
