@@ -216,9 +216,11 @@ async fn finish(rooms: &Rooms, recorder: Recorder, desk: &Desk) -> Option<Record
     (state == RecordingState::Ready.as_str()).then_some(recording)
 }
 
-/// Keeps an ended live on the board for players that are still behind.
+/// Keeps an ended live on the board for players that are still behind; once another has its place, nobody can ask for
+/// what it holds.
 async fn linger(rooms: &Rooms, on_air: &Arc<OnAir>) {
-    let _ = rooms.cancel.run_until_cancelled(tokio::time::sleep(LINGER)).await;
+    let left = tokio::time::timeout(LINGER, rooms.board.left(on_air));
+    let _ = rooms.cancel.run_until_cancelled(left).await;
     rooms.board.announce_state(on_air, "idle");
     rooms.board.take(on_air);
 }

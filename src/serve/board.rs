@@ -115,6 +115,12 @@ impl Board {
         self.version.send_modify(|version| *version += 1);
     }
 
+    /// Waits until a live is off the board: taken, or another one has its place. Cancel-safe.
+    pub async fn left(&self, live: &Arc<OnAir>) {
+        // The sender lives as long as the board.
+        let _ = self.version.subscribe().wait_for(|_| !self.has(live)).await;
+    }
+
     /// The live of a channel, ended or not.
     pub fn get(&self, name: &StreamName) -> Option<Arc<OnAir>> {
         self.lock().get(name).cloned()
@@ -142,9 +148,8 @@ impl Board {
 
     /// Tells listeners of a live's state, unless a newer live of the channel has its place.
     pub fn announce_state(&self, live: &Arc<OnAir>, state: &'static str) {
-        let name = &live.stream.name;
-        if self.get(name).is_some_and(|present| Arc::ptr_eq(&present, live)) {
-            self.announce(Change::Channel { name: name.clone(), state });
+        if self.has(live) {
+            self.announce(Change::Channel { name: live.stream.name.clone(), state });
         }
     }
 
@@ -156,6 +161,10 @@ impl Board {
     /// Changes from now on. A listener that falls 256 behind loses the oldest.
     pub fn changes(&self) -> broadcast::Receiver<Change> {
         self.changes.subscribe()
+    }
+
+    fn has(&self, live: &Arc<OnAir>) -> bool {
+        self.lock().get(&live.stream.name).is_some_and(|present| Arc::ptr_eq(present, live))
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<StreamName, Arc<OnAir>>> {
