@@ -8,13 +8,11 @@ fn main() {
     // The pages are carried in the binary, and a page that is new is no file the compiler has seen.
     println!("cargo:rerun-if-changed=web/dist");
     println!("cargo:rerun-if-env-changed=LIBRARY_PATH");
-    // The build of it that GStreamer's plugins load, so that a process has one: on Debian that with GnuTLS.
-    if let Err(error) = pkg_config::Config::new().atleast_version("1.5").probe("srt") {
-        panic!("libsrt is missing: install libsrt-gnutls-dev, or run scripts/setup\n{error}");
-    }
-    // The build of it that GStreamer's avdec_h264 loads.
-    if let Err(error) = pkg_config::Config::new().atleast_version("5").probe("libswscale") {
-        panic!("libswscale is missing: install libswscale-dev, or run scripts/setup\n{error}");
+    // The builds of them that GStreamer's plugins load, so that a process has one: on Debian libsrt with GnuTLS.
+    for (library, least, package) in [("srt", "1.5", "libsrt-gnutls-dev"), ("libswscale", "5", "libswscale-dev")] {
+        if let Err(error) = pkg_config::Config::new().atleast_version(least).probe(library) {
+            panic!("{library} is missing: install {package}, or run scripts/setup\n{error}");
+        }
     }
     // Only the engine links them; everything else builds on a machine that lacks both.
     if env::var_os("CARGO_FEATURE_ENGINE").is_none() {

@@ -23,7 +23,7 @@ use crate::{
 /// What the server may hold more of afterwards, in KiB: what its allocator keeps of what came and went.
 const SPARE: u64 = 64 << 10;
 
-/// What ffmpeg is told for an encoder that costs little and keeps its bit rate.
+/// What ffmpeg is told for an encoder that costs little and keeps its bit rate. One rung is smaller, where there are any.
 const SMALL: &[&str] = &["-s", "400x300", "-b:v", "600k", "-maxrate", "600k", "-bufsize", "150k"];
 
 /// A server with a live that is watched strictly for as long as the test takes its time.

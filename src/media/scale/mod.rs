@@ -19,7 +19,7 @@ use gstreamer_video::gst_base::subclass::BaseTransformMode;
 use self::sys::{Plane, PlaneMut, Scaler, Size};
 
 /// What pipelines call it.
-pub const ELEMENT: &str = "amphiscale";
+const ELEMENT: &str = "amphiscale";
 /// Bytes that every row begins at a multiple of, less one: the widest registers that read and write them.
 const ALIGNMENT: u32 = 63;
 
@@ -29,7 +29,7 @@ glib::wrapper! {
         @extends gst_video::VideoFilter, gst_video::gst_base::BaseTransform, gst::Element, gst::Object;
 }
 
-/// Makes the element known in this process. Again and again, if you like.
+/// Makes the element known in this process, for pipelines that name it.
 ///
 /// # Errors
 /// What GStreamer says.
@@ -127,9 +127,10 @@ impl BaseTransformImpl for Filter {
             config.add_option(gst_video::BUFFER_POOL_OPTION_VIDEO_ALIGNMENT);
             config.set_video_alignment(&gst_video::VideoAlignment::new(0, 0, 0, 0, &[ALIGNMENT; 4]));
             if pool.set_config(config).is_ok() {
-                match query.allocation_pools().next().is_some() {
-                    true => query.set_nth_allocation_pool(0, Some(&pool), size, 0, 0),
-                    false => query.add_allocation_pool(Some(&pool), size, 0, 0),
+                if query.allocation_pools().next().is_some() {
+                    query.set_nth_allocation_pool(0, Some(&pool), size, 0, 0);
+                } else {
+                    query.add_allocation_pool(Some(&pool), size, 0, 0);
                 }
             }
         }
