@@ -202,6 +202,11 @@ impl Lane {
             self.nominal = 0;
             self.take_format(out);
         }
+        if self.discontinuity && !first {
+            // A player may hold the part that was hinted for more of what it has, and decode it with the map it has:
+            // that one never comes, and its successor is listed behind the discontinuity and its own map.
+            self.counters.number += 1;
+        }
         if first || self.discontinuity {
             self.decode = packet.dts.to_ticks(self.scale).max(0);
         }

@@ -33,7 +33,7 @@ pub struct Part {
     pub msn: u64,
     /// Position within the segment, from 0.
     pub index: u32,
-    /// Runs on through the whole rendition, from 0; the part's URI carries it.
+    /// Rises through the whole rendition, from 0, by one, but leaves one out at a discontinuity; the part's URI carries it.
     pub number: u64,
     /// Earliest presentation time.
     pub start: MediaTime,

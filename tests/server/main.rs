@@ -50,5 +50,6 @@ mod tls;
 mod studio;
 mod validator;
 mod viewers;
+mod web_players;
 mod whep;
 mod whip;

@@ -23,16 +23,23 @@ fn check(offsets: &[f64], what: &str) {
 #[test]
 fn the_studios_camera_its_screen_and_what_it_puts_together_are_in_step() {
     let server = whip::server();
-    // Where the camera is in the picture.
-    for (picture, place) in [("both", "crop=100:60:1070:70"), ("camera", "null"), ("screen", "null")] {
-        let key = server.channel(picture, &[]);
-        let mut lecturer = studio(&server, picture, &key, &["--clapper", "--picture", picture]);
+    // Where the camera is in the picture, and what beeps.
+    for (channel, place, sounds) in [
+        ("both", "crop=100:60:1070:70", &[][..]),
+        ("camera", "null", &[]),
+        ("screen", "null", &[]),
+        ("screen-that-sounds", "null", &["--sounds"]),
+    ] {
+        let key = server.channel(channel, &[]);
+        let picture = channel.split('-').next().unwrap();
+        let options = [&["--clapper", "--picture", picture], sounds].concat();
+        let mut lecturer = studio(&server, channel, &key, &options);
         lecturer.tell("go");
         until(&lecturer, "live", |row| row["state"] == "live");
-        listed(&server, picture, 22.0);
+        listed(&server, channel, 22.0);
         lecturer.tell("stop");
-        state(&server, picture, "ended");
-        check(&offsets_in(begins_in(&format!("{}/live/{picture}/index.m3u8", server.http), place)), picture);
+        state(&server, channel, "ended");
+        check(&offsets_in(begins_in(&format!("{}/live/{channel}/index.m3u8", server.http), place)), channel);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Chromium on a page, through `web/tests/viewer.mjs`.
+//! Chromium on a page of ours, through `web/tests/viewer.mjs`, or with other players, through `web/tests/players.mjs`.
 
 use std::{
     io::{BufRead, BufReader},
@@ -22,7 +22,16 @@ pub struct Browser {
 impl Browser {
     /// Opens a page for so many seconds.
     pub fn open(url: &str, seconds: u32, options: &[&str]) -> Self {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("web/tests/viewer.mjs");
+        Self::run("viewer.mjs", url, seconds, options)
+    }
+
+    /// Plays a live in hls.js, video.js and Shaka for so many seconds.
+    pub fn players(url: &str, seconds: u32, options: &[&str]) -> Self {
+        Self::run("players.mjs", url, seconds, options)
+    }
+
+    fn run(script: &str, url: &str, seconds: u32, options: &[&str]) -> Self {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("web/tests").join(script);
         let mut child = Command::new("node")
             .arg(script)
             .args([url, "--seconds", &seconds.to_string()])

@@ -1,7 +1,7 @@
 //! One rendition, watched with blocking reloads and delta updates.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -128,6 +128,7 @@ impl<'a> Reader<'a> {
 
     /// Rules 1 to 9 and 11, and what one playlist shows of rule 23.
     fn check(&mut self, media: &Media) {
+        let text = self.text();
         let errors = &mut self.errors;
         let target = media.target as f64;
         let mut control = |name| float(&media.control, name, errors);
@@ -141,7 +142,6 @@ impl<'a> Reader<'a> {
         if media.version < 9 {
             errors.push(format!("version {} does not cover EXT-X-SKIP", media.version));
         }
-        let text = self.uri.contains("/captions-");
         // Captions need none while the next segment has no part.
         let unhinted = text && media.segments.last().is_some_and(|last| last.uri.is_some());
         if media.ended && media.hint.is_some() || !media.ended && media.hint.is_none() && !unhinted {
@@ -230,25 +230,34 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Rule 17.
+    /// Rule 17; behind a discontinuity, where another map may be in force, lies another part than the one hinted.
     fn check_hint(&mut self, old: &Media, new: &Media, hinted: Option<(Option<Fetched>, String)>) {
         let Some(hint) = &old.hint else { return };
-        let listed = new.segments.iter().flat_map(|segment| &segment.parts).any(|part| part.uri == *hint);
+        let parts = || new.segments.iter().flat_map(|segment| segment.parts.iter().map(move |part| (segment, part)));
+        let listed = parts().any(|(_, part)| part.uri == *hint);
         // The end completes a segment without another part.
         let advanced = new.next() > old.next() && !new.ended;
-        if advanced && !listed {
-            self.errors.push(format!("{hint} was hinted and something else came"));
+        let known: BTreeSet<_> = old.segments.iter().flat_map(|segment| &segment.parts).map(|part| &part.uri).collect();
+        let came = parts().find(|(_, part)| !known.contains(&part.uri));
+        let broke = !self.text() && came.is_some_and(|(segment, part)| segment.discontinuity && segment.parts.first() == Some(part));
+        if advanced && listed == broke {
+            self.errors.push(format!("{hint} was hinted, and listed behind a break, or something else came"));
         }
         match hinted {
-            Some((Some(fetched), uri)) if fetched.status == 200 => {
+            Some((Some(fetched), uri)) if fetched.status == 200 && !broke => {
                 self.parts.insert(uri, fetched.body);
                 self.shared.report.lock().unwrap().parts += 1;
             }
-            Some((Some(fetched), uri)) if !new.ended => {
-                self.errors.push(format!("{uri}: hinted, status {}", fetched.status));
+            Some((Some(fetched), uri)) if !new.ended && !(broke && fetched.status == 404) => {
+                self.errors.push(format!("{uri}: hinted, status {}{}", fetched.status, if broke { " behind a break" } else { "" }));
             }
             _ => {}
         }
+    }
+
+    /// It is a caption rendition's, which has no map.
+    fn text(&self) -> bool {
+        self.uri.contains("/captions-")
     }
 
     /// Rule 16.
@@ -272,7 +281,7 @@ impl<'a> Reader<'a> {
 
     /// Fetches new parts and segments; rule 18.
     fn take_new(&mut self, old: &Media, new: &Media) {
-        let text = self.uri.contains("/captions-");
+        let text = self.text();
         let parts: Vec<_> = new.segments.iter().flat_map(|s| &s.parts).filter(|part| !part.gap).cloned().collect();
         for part in &parts {
             if self.parts.contains_key(&part.uri) {

@@ -1,7 +1,7 @@
 // Runs in a page before its scripts: its camera and its microphone are a canvas and an oscillator, whose flashes and beeps
 // begin together, 200 ms of every second. Chromium's fake devices, played from files, begin when they like. Where it
-// shares, its screen flashes as well.
-export const clapper = (shares) => {
+// shares, its screen flashes as well; and where it sounds, what beeps is the computer.
+export const clapper = ({ shares, sounds }) => {
   const audio = new globalThis.AudioContext()
   const beep = new globalThis.GainNode(audio, { gain: 0 })
   const tone = new globalThis.OscillatorNode(audio, { frequency: 1000 })
@@ -26,11 +26,12 @@ export const clapper = (shares) => {
   strike()
   setInterval(strike, 33)
   const eye = canvas.captureStream()
-  // The computer's sound would drown the beeps.
+  const silence = new globalThis.MediaStreamAudioDestinationNode(audio)
+  const stream = (...streams) => new globalThis.MediaStream(streams.flatMap((of) => of.clone().getTracks()))
+  // The computer's own sound would drown the beeps.
   const share = navigator.mediaDevices.getDisplayMedia.bind(navigator.mediaDevices)
-  navigator.mediaDevices.getDisplayMedia = shares ? async () => eye.clone() : ({ video }) => share({ video })
-  navigator.mediaDevices.getUserMedia = async ({ audio: heard, video: seen }) => new globalThis.MediaStream([
-    ...(heard ? ear.stream.getTracks() : []),
-    ...(seen ? eye.getTracks() : []),
-  ].map((track) => track.clone()))
+  const shared = async () => stream(eye, ...(sounds ? [ear.stream] : []))
+  navigator.mediaDevices.getDisplayMedia = shares ? shared : ({ video }) => share({ video })
+  navigator.mediaDevices.getUserMedia = async ({ audio: heard, video: seen }) =>
+    stream(...(heard ? [(sounds ? silence : ear).stream] : []), ...(seen ? [eye] : []))
 }

@@ -2,7 +2,8 @@
 // usage: node tests/players.mjs URL --seconds N [--players hls.js,video.js,video.js-ll,Shaka] [--languages en,pt] [--switch SECONDS] [--offline AT,SECONDS]
 //
 // A line is {player, offline, samples: [[wall clock in ms, currentTime, language shown or null, [key of each cue on show]]…],
-// cues: {key: [start, end, text]}, doubles: [keys that a track held twice at once], problems}.
+// cues: {key: [start, end, text]}, doubles: [keys that a track held twice at once], width, pictures: shown so far, problems}.
+// Where no languages are named, no captions are chosen.
 import { createServer } from 'node:http'
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -16,7 +17,7 @@ const option = (name, fallback) => {
   return at < 0 ? fallback : options[at + 1]
 }
 const seconds = Number(option('seconds', '60'))
-const languages = option('languages', 'en').split(',')
+const languages = option('languages', 'en').split(',').filter(Boolean)
 const players = option('players', 'hls.js,video.js,Shaka').split(',')
 const rhythm = Number(option('switch', '0'))
 const [offlineAt, offlineFor] = option('offline', '0,0').split(',').map(Number)
@@ -95,9 +96,9 @@ const start = {
 // Runs in the page, ten times a second.
 const sampling = () => {
   const report = { samples: [], cues: {}, doubles: [] }
-  globalThis.report = () => JSON.stringify(report, null, 0)
   globalThis.take = () => {
-    const taken = globalThis.report()
+    const video = document.querySelector('video')
+    const taken = { ...report, width: video.videoWidth, pictures: video.getVideoPlaybackQuality().totalVideoFrames }
     Object.assign(report, { samples: [], cues: {}, doubles: [] })
     return taken
   }
@@ -152,7 +153,9 @@ const viewers = await Promise.all(
     await page.evaluate(`(async () => {
       globalThis.captions = await (${start[name.replace('-ll', '')]})(${JSON.stringify(url)}, document.querySelector('video'), ${name.endsWith('-ll')})
     })()`)
-    await page.waitForFunction((language) => globalThis.captions.ready(language), languages[0], { timeout: 60_000 })
+    if (languages.length > 0) {
+      await page.waitForFunction((language) => globalThis.captions.ready(language), languages[0], { timeout: 60_000 })
+    }
     await page.evaluate(sampling)
     return { name, context, page, problems }
   }),
@@ -169,7 +172,7 @@ let chosen = -1
 let offline = false
 while (passed() < seconds) {
   const turn = rhythm > 0 ? Math.floor(passed() / rhythm) : 0
-  if (turn !== chosen) {
+  if (turn !== chosen && languages.length > 0) {
     chosen = turn
     await choose(languages[turn % languages.length])
   }
@@ -180,7 +183,7 @@ while (passed() < seconds) {
   }
   await sleep(1000)
   for (const { name, page, problems } of viewers) {
-    const taken = JSON.parse(await page.evaluate(() => globalThis.take()))
+    const taken = await page.evaluate(() => globalThis.take())
     console.log(JSON.stringify({ player: name, offline, ...taken, problems: problems.splice(0) }))
   }
 }

@@ -1,8 +1,9 @@
 // Goes live from the studio page with Chromium's fake devices: a JSON line every half second of what the lecturer sees.
 // usage: node tests/studio.mjs URL [--port N] [--picture both] [--microphone WAV] [--language fr] [--dark] [--audit]
-//        [--clapper] [--screenshot FILE]
+//        [--clapper] [--sounds] [--screenshot FILE]
 // N: where media goes instead of to the port that the server names: a proxy's. WAV: what the microphone hears, again and
-// again, instead of beeps; with --clapper, the camera flashes when it beeps, and so does a screen that is shared alone.
+// again, instead of beeps; with --clapper, the camera flashes when it beeps, and so does a screen that is shared alone;
+// with --sounds as well, the computer beeps in its place.
 // Standard input: "go" and "stop" press the button; between "cut" and "mend" no request reaches the server, which the
 // browser is not told of; the end closes it.
 import { readFileSync } from 'node:fs'
@@ -37,7 +38,10 @@ page.on('console', (message) => {
   const unreachable = /^(Failed to load resource|WebSocket connection to)/.test(message.text())
   if (message.type() === 'error' && !unreachable) problems.push(message.text())
 })
-if (options.includes('--clapper')) await page.addInitScript(clapper, option('picture') === 'screen')
+if (options.includes('--clapper')) {
+  const sounds = options.includes('--sounds')
+  await page.addInitScript(clapper, { shares: option('picture') === 'screen', sounds })
+}
 let cut = false
 if (options.includes('--port')) await through(page, option('port'))
 // Asked before the routes of above.

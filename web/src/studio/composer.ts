@@ -1,4 +1,4 @@
-/** Pixels of the composed picture. */
+/** Pixels of the screen with the speaker. */
 const WIDTH = 1280;
 const HEIGHT = 720;
 /** The speaker's share of the width, and the distance from the edges. */
@@ -10,7 +10,7 @@ const RATE = 30;
 const SOON = 0.015;
 
 /**
- * Draws the screen with the speaker in its corner.
+ * Draws the screen with the speaker in its corner, or as it is.
  *
  * The audio clock paces it: a lecturer shows another window, and browsers all but stop timers and animation frames of
  * a page that is not in view.
@@ -22,16 +22,13 @@ export class Composer {
   private readonly camera = player();
   private stream: MediaStream | null = null;
 
-  constructor(private readonly audio: AudioContext) {
-    this.canvas.width = WIDTH;
-    this.canvas.height = HEIGHT;
-  }
+  constructor(private readonly audio: AudioContext) {}
 
-  /** Composes these from now on. The track stays the same up to {@link stop}. */
-  async start(screen: MediaStream, camera: MediaStream): Promise<MediaStreamTrack | undefined> {
+  /** Composes these from now on; without a speaker, the screen at its own size. The track stays the same up to {@link stop}. */
+  async start(screen: MediaStream, camera: MediaStream | null): Promise<MediaStreamTrack | undefined> {
     this.screen.srcObject = screen;
     this.camera.srcObject = camera;
-    await Promise.all([this.audio.resume(), this.screen.play(), this.camera.play()]);
+    await Promise.all([this.audio.resume(), this.screen.play(), camera === null ? undefined : this.camera.play()]);
     if (this.stream === null) {
       // At no rate of its own: each picture is sent as it is drawn, and none waits for a second clock.
       this.stream = this.canvas.captureStream();
@@ -66,21 +63,31 @@ export class Composer {
   }
 
   private draw(): void {
-    const { context, screen, camera } = this;
+    const { canvas, context, screen, camera } = this;
     if (context === null) return;
+    const alone = camera.srcObject === null;
+    this.size(alone ? screen.videoWidth : WIDTH, alone ? screen.videoHeight : HEIGHT);
+    const { width, height } = canvas;
     context.fillStyle = '#0b0f16';
-    context.fillRect(0, 0, WIDTH, HEIGHT);
+    context.fillRect(0, 0, width, height);
     if (screen.videoWidth > 0) {
-      const scale = Math.min(WIDTH / screen.videoWidth, HEIGHT / screen.videoHeight);
-      const [width, height] = [screen.videoWidth * scale, screen.videoHeight * scale];
-      context.drawImage(screen, (WIDTH - width) / 2, (HEIGHT - height) / 2, width, height);
+      const scale = Math.min(width / screen.videoWidth, height / screen.videoHeight);
+      const [w, h] = [screen.videoWidth * scale, screen.videoHeight * scale];
+      context.drawImage(screen, (width - w) / 2, (height - h) / 2, w, h);
     }
-    if (camera.videoWidth > 0) {
-      const width = WIDTH * INSET;
-      const height = width * camera.videoHeight / camera.videoWidth;
+    if (!alone && camera.videoWidth > 0) {
+      const w = width * INSET;
+      const h = w * camera.videoHeight / camera.videoWidth;
       // At the top: captions stand at the bottom.
-      context.drawImage(camera, WIDTH - width - MARGIN, MARGIN, width, height);
+      context.drawImage(camera, width - w - MARGIN, MARGIN, w, h);
     }
+  }
+
+  /** Makes the canvas so large; even to be told the same would clear it. */
+  private size(width: number, height: number): void {
+    if (width === 0 || this.canvas.width === width && this.canvas.height === height) return;
+    this.canvas.width = width;
+    this.canvas.height = height;
   }
 }
 

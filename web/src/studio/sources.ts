@@ -147,19 +147,22 @@ export class Sources {
     this.sound();
   }
 
-  /** Sends the microphone as it is, but for beside a composed picture: that is late by as much as mixed sound is, some 30 ms. */
+  /** A composed picture is late by as much as mixed sound is, some 30 ms: where one is made, the other is. */
+  private get mixes(): boolean {
+    return this.computer !== null || this.picture_ === 'both';
+  }
+
   private sound(): void {
-    const plain = this.computer === null && this.picture_ !== 'both';
     const [own] = this.microphone?.getAudioTracks() ?? [];
     const [mixed] = this.mixed.stream.getAudioTracks();
     // Mixed sound never ends.
-    this.send(plain && own?.readyState === 'live' ? own : mixed);
+    this.send(!this.mixes && own?.readyState === 'live' ? own : mixed);
   }
 
   private async compose(): Promise<void> {
     const { camera, screen } = this;
     let track: MediaStreamTrack | undefined;
-    if (this.picture_ === 'both' && camera !== null && screen !== null) {
+    if (this.mixes && screen !== null) {
       track = await this.composer.start(screen, camera);
     } else {
       this.composer.stop();
