@@ -239,17 +239,19 @@ impl<'a> Reader<'a> {
         let advanced = new.next() > old.next() && !new.ended;
         let known: BTreeSet<_> = old.segments.iter().flat_map(|segment| &segment.parts).map(|part| &part.uri).collect();
         let came = parts().find(|(_, part)| !known.contains(&part.uri));
-        let broke = !self.text() && came.is_some_and(|(segment, part)| segment.discontinuity && segment.parts.first() == Some(part));
+        let broke = !self.text()
+            && came.is_some_and(|(segment, part)| segment.discontinuity && segment.parts.first() == Some(part));
         if advanced && listed == broke {
             self.errors.push(format!("{hint} was hinted, and listed behind a break, or something else came"));
         }
+        let wanted = if broke { 404 } else { 200 };
         match hinted {
-            Some((Some(fetched), uri)) if fetched.status == 200 && !broke => {
+            Some((Some(fetched), uri)) if fetched.status == wanted && !broke => {
                 self.parts.insert(uri, fetched.body);
                 self.shared.report.lock().unwrap().parts += 1;
             }
-            Some((Some(fetched), uri)) if !new.ended && !(broke && fetched.status == 404) => {
-                self.errors.push(format!("{uri}: hinted, status {}{}", fetched.status, if broke { " behind a break" } else { "" }));
+            Some((Some(fetched), uri)) if fetched.status != wanted && !new.ended => {
+                self.errors.push(format!("{uri}: hinted, status {} instead of {wanted}", fetched.status));
             }
             _ => {}
         }
