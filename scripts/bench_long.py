@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,9 +34,10 @@ GROWTH = 1.1
 
 @dataclass
 class Watched:
-    """Wall clock and media time of one player, in seconds."""
+    """Wall clock and media time of one player, in seconds, and at what time its scripts held so many bytes."""
 
     samples: list[tuple[float, float]] = field(default_factory=list)
+    heaps: list[tuple[float, float]] = field(default_factory=list)
 
     def stalls(self) -> list[tuple[float, float]]:
         """When it stood still, from its first picture on, and for how long."""
@@ -104,8 +105,10 @@ def read(process: subprocess.Popen[str], seen: dict[str, Watched]) -> None:
         row = json.loads(line)
         if "player" in row:
             seen[row["player"]].samples += [(at / 1000, played) for at, played, *_ in row["samples"]]
+            seen[row["player"]].heaps.append((time.time(), row["heap"]))
         elif isinstance(row.get("time"), (int, float)):
             seen["our page"].samples.append((time.time(), row["time"]))
+            seen["our page"].heaps.append((time.time(), row["heap"]))
 
 
 def main() -> None:
@@ -153,13 +156,20 @@ def main() -> None:
         played = watched.samples[-1][0] - watched.samples[0][0]
         rows.append((name, f"{played / 60:.1f} min", len(stalls), f"{sum(seconds for _, seconds in stalls):.1f} s", at, verdict(not stalls and played > SECONDS * 0.9)))
     table(["player", "watched", "stood still", "in all", "when", "met"], rows)
-    rows = []
-    for name, readings in held.items():
-        later = [(at, mib) for at, mib in readings if at > SETTLE]
-        third = len(later) // 3
-        first, last = (mean(mib for _, mib in part) for part in (later[:third], later[-third:]))
-        rows.append((name, f"{first:.0f} MiB", f"{last:.0f} MiB", verdict(last < first * GROWTH)))
-    table(["memory of its own", f"first third behind {SETTLE / 60:.0f} min", "last third", f"grows by less than {GROWTH - 1:.0%}"], rows)
+    rows = [grown(name, mean, readings) for name, readings in held.items()]
+    # What scripts hold goes up and down between collections.
+    for name, watched in seen.items():
+        begun = watched.heaps[0][0]
+        rows.append(grown(f"scripts of {name}, least", min, [(at - begun, held / 2**20) for at, held in watched.heaps]))
+    table(["memory of its own", f"first third behind {SETTLE / 60:.0f} min", "second", "last", f"last grows by less than {GROWTH - 1:.0%}"], rows)
+
+
+def grown(name: str, of: Callable[[Iterable[float]], float], readings: list[tuple[float, float]]) -> tuple[str, ...]:
+    """A row of what was held in each third, in MiB; the publisher of the last one sends more."""
+    later = [mib for at, mib in readings if at > SETTLE]
+    third = len(later) // 3
+    thirds = [of(later[:third]), of(later[third:-third]), of(later[-third:])]
+    return name, *(f"{mib:.0f} MiB" for mib in thirds), verdict(thirds[2] < thirds[0] * GROWTH)
 
 
 def measured(server: Server, running: dict[str, subprocess.Popen[str]]):  # noqa: ANN201 - a reader of memory

@@ -149,8 +149,11 @@ async fn publish(live: Arc<Live>, from: u64, until: u64) {
             if number == broken && !captions {
                 live.init(init(&id, 1));
             }
-            let init = u32::from(number >= broken && !captions);
-            live.part(Part { init, discontinuity: number == broken, ..part(&id, number) });
+            let behind = u32::from(number >= broken && !captions);
+            let part = part(&id, number);
+            // The number that is hinted before the break is left out.
+            let number = number + u64::from(behind);
+            live.part(Part { init: behind, number, discontinuity: part.number == broken, ..part });
         }
     }
     live.end();

@@ -2,7 +2,8 @@
 // usage: node tests/players.mjs URL --seconds N [--players hls.js,video.js,video.js-ll,Shaka] [--languages en,pt] [--switch SECONDS] [--offline AT,SECONDS]
 //
 // A line is {player, offline, samples: [[wall clock in ms, currentTime, language shown or null, [key of each cue on show]]…],
-// cues: {key: [start, end, text]}, doubles: [keys that a track held twice at once], width, pictures: shown so far, problems}.
+// cues: {key: [start, end, text]}, doubles: [keys that a track held twice at once], width, pictures: shown so far,
+// heap: bytes, problems}.
 // Where no languages are named, no captions are chosen.
 import { createServer } from 'node:http'
 import { readFileSync } from 'node:fs'
@@ -98,7 +99,8 @@ const sampling = () => {
   const report = { samples: [], cues: {}, doubles: [] }
   globalThis.take = () => {
     const video = document.querySelector('video')
-    const taken = { ...report, width: video.videoWidth, pictures: video.getVideoPlaybackQuality().totalVideoFrames }
+    const pictures = video.getVideoPlaybackQuality().totalVideoFrames
+    const taken = { ...report, width: video.videoWidth, pictures, heap: performance.memory.usedJSHeapSize }
     Object.assign(report, { samples: [], cues: {}, doubles: [] })
     return taken
   }
@@ -138,7 +140,7 @@ const origin = `http://127.0.0.1:${server.address().port}`
 
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--autoplay-policy=no-user-gesture-required',
+  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--enable-precise-memory-info', '--autoplay-policy=no-user-gesture-required',
     '--disable-background-timer-throttling', '--disable-renderer-backgrounding', '--disable-backgrounding-occluded-windows'],
 })
 

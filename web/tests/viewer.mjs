@@ -26,6 +26,7 @@ const browser = await chromium.launch({
     '--disable-background-networking',
     '--disable-component-update',
     '--disable-sync',
+    '--enable-precise-memory-info',
     '--autoplay-policy=no-user-gesture-required',
   ],
 })
@@ -157,6 +158,7 @@ const look = () => {
     playlist: hls?.url?.split('/').at(-1) ?? null,
     over: hls?.latestLevelDetails?.live === false && hls.audioTracks[hls.audioTrack]?.details?.live !== true,
     loaded: performance.timeOrigin,
+    heap: performance.memory.usedJSHeapSize,
   }
 }
 
