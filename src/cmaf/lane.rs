@@ -202,11 +202,6 @@ impl Lane {
             self.nominal = 0;
             self.take_format(out);
         }
-        if self.discontinuity && !first {
-            // A player may hold the part that was hinted for more of what it has, and decode it with the map it has:
-            // that one never comes, and its successor is listed behind the discontinuity and its own map.
-            self.counters.number += 1;
-        }
         if first || self.discontinuity {
             self.decode = packet.dts.to_ticks(self.scale).max(0);
         }
@@ -305,6 +300,10 @@ impl Lane {
         let decode = self.part.decode.max(0).cast_unsigned();
         let data = fragment::write(self.counters.sequence, decode, &self.part.samples, self.is_audio());
         let nanos = i128::from(self.part.duration) * 1_000_000_000 / i128::from(self.scale);
+        let discontinuity = std::mem::take(&mut self.discontinuity);
+        // A player may hold the part that was hinted for more of what it has, and decode it with the map it has: that
+        // one never comes, and its successor is listed behind the discontinuity and its own map.
+        self.counters.number += u64::from(discontinuity && self.counters.number > 0);
         let part = Part {
             rendition: self.rendition.clone(),
             msn,
@@ -314,7 +313,7 @@ impl Lane {
             duration: Duration::from_nanos((nanos as u64).max(1)),
             independent,
             ends_segment,
-            discontinuity: std::mem::take(&mut self.discontinuity),
+            discontinuity,
             init: self.counters.version.saturating_sub(1),
             data,
         };

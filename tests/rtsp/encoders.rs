@@ -46,8 +46,8 @@ async fn ffmpeg_publishes_over_tcp_with_a_digest() {
 async fn ffmpeg_publishes_over_udp() {
     let heard = round(&["-bf", "0", "-rtsp_transport", "udp"]).await;
     check_pictures(&heard);
-    // The goodbye, over TCP, may overtake the last datagrams.
-    assert!(heard.video.len() >= 70 && heard.audio.len() > 125, "{} {}", heard.video.len(), heard.audio.len());
+    // Those too that the goodbye, over TCP, has overtaken.
+    assert!(heard.video.len() == 75 && heard.audio.len() > 130, "{} {}", heard.video.len(), heard.audio.len());
 }
 
 #[tokio::test]

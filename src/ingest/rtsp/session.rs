@@ -54,6 +54,8 @@ const UNREAD: usize = 64 << 10;
 const REPORT: u32 = 20;
 /// How long a publisher that was turned away may take to read why.
 const LINGER: Duration = Duration::from_secs(2);
+/// So long datagrams are waited for behind a goodbye, which took another way.
+const OVERTAKEN: Duration = Duration::from_millis(50);
 const METHODS: &str = "OPTIONS, ANNOUNCE, SETUP, RECORD, TEARDOWN, GET_PARAMETER, SET_PARAMETER, DESCRIBE, PLAY, PAUSE";
 
 /// Talks to whoever comes until they leave, are turned away, or `cancel` fires. `place` is given back as soon as they
@@ -239,6 +241,22 @@ impl Session {
         announced.receiver.take(track, port, data, now)
     }
 
+    /// Takes the datagrams that the goodbye, over TCP, has overtaken.
+    async fn take_overtaken(&mut self) -> Result<(), Error> {
+        let until = Instant::now() + OVERTAKEN;
+        // A sender that goes on and on is not listened to for longer.
+        while Instant::now() < until {
+            let Some(announced) = self.announced.as_mut().filter(|announced| announced.recording) else { break };
+            if announced.udp.iter().all(Option::is_none) {
+                break;
+            }
+            let Ok(received) = timeout_at(until, transport::receive(&mut announced.udp)).await else { break };
+            let (track, port, data) = received?;
+            self.media(track, port, &data)?;
+        }
+        Ok(())
+    }
+
     /// Answers a request. True: it was a goodbye.
     async fn handle(&mut self, request: &Request) -> Result<bool, Error> {
         let session =
@@ -255,6 +273,7 @@ impl Session {
             "PAUSE" if self.announced.is_some() => self.record(request, false),
             "GET_PARAMETER" | "SET_PARAMETER" if self.announced.is_some() => self.answer(&self.ok(request)),
             "TEARDOWN" if self.announced.is_some() => {
+                self.take_overtaken().await?;
                 self.answer(&self.ok(request));
                 return Ok(true);
             }
